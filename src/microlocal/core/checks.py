@@ -1,0 +1,49 @@
+"""Small checks of user input, each raising the error that says what to do."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from microlocal.core.errors import InputError, ShapeError
+
+
+def trailing_shape(x: Tensor, shape: Sequence[int], axes: str, who: str, do: str) -> Tensor:
+    """Return ``x`` if its last axes have ``shape``; leading batch axes are free.
+
+    Raises ShapeError naming ``who``, the expected axes and the shape that came.
+    """
+    if tuple(x.shape[x.ndim - len(shape) :]) != tuple(shape):
+        expected = f"(*batch, {', '.join(map(str, shape))}) [{axes}]"
+        raise ShapeError(who, expected=expected, got=str(tuple(x.shape)), do=do)
+    return x
+
+
+def floating(x: Tensor, who: str) -> Tensor:
+    """Return ``x`` if it is float32 or float64; raises InputError otherwise."""
+    if x.dtype not in (torch.float32, torch.float64):
+        raise InputError(who, expected="a float32 or float64 tensor", got=str(x.dtype), do="Convert with x.float().")
+    return x
+
+
+def finite(x: Tensor, who: str, do: str) -> Tensor:
+    """Return ``x`` if it holds neither NaN nor infinity; raises InputError with the count otherwise."""
+    bad = int((~torch.isfinite(x)).sum())
+    if bad:
+        raise InputError(who, expected="finite values", got=f"{bad} NaN or infinite of {x.numel()}", do=do)
+    return x
+
+
+def positive(value: float, name: str, who: str) -> float:
+    """Return ``value`` if it is a finite number above zero; raises InputError otherwise."""
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(who, expected=f"{name} > 0", got=f"{name} = {value}", do=f"Give a positive {name}.")
+    return value
+
+
+def at_least(value: int, least: int, name: str, who: str) -> int:
+    """Return ``value`` if it is at least ``least``; raises InputError otherwise."""
+    if value < least:
+        raise InputError(who, expected=f"{name} >= {least}", got=f"{name} = {value}", do=f"Give a larger {name}.")
+    return value

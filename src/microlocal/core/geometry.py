@@ -1,0 +1,213 @@
+"""Measurement geometries of planar tomography: which line each detector pixel sees.
+
+A line is (φ, s) = {x cos φ + y sin φ = s}, with x right and y up. At view angle t the detector axis is
+(cos t, sin t) and the central ray runs along (-sin t, cos t):
+
+    parallel:  φ = t,       s = u
+    fan:       φ = t - γ,   s = R sin γ,   tan γ = u / D
+
+with u the detector coordinate, R the distance source-axis and D the distance source-detector; the fan's source is at
+R (sin t, -cos t), and R → ∞ gives back the parallel beam. Both maps are inverted by ``locate``.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlocal.core.errors import GeometryError
+from microlocal.core.grid import Grid
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A row of ``count`` pixels of width ``pitch``; pixel d sits at u = ±(d - (count-1)/2) pitch + offset.
+
+    ``offset`` (in length units) moves the middle of the detector away from the central ray; ``reversed`` flips the
+    order of the pixels.
+    """
+
+    count: int
+    pitch: float
+    offset: float = 0.0
+    reversed: bool = False
+
+    def positions(self) -> Array:
+        """Return u of every pixel centre, shape (count,), in the geometry's unit."""
+        sign = -1.0 if self.reversed else 1.0
+        return sign * (np.arange(self.count) - (self.count - 1) / 2) * self.pitch + self.offset
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The outer edges (lowest, highest u) of the detector."""
+        half = self.count * self.pitch / 2
+        return self.offset - half, self.offset + half
+
+
+@dataclass(frozen=True)
+class Geometry(ABC):
+    """View angles in radians and a detector; subclasses say which lines they see."""
+
+    angles_rad: tuple[float, ...]
+    detector: Detector
+    unit: str = "mm"
+
+    def __post_init__(self) -> None:
+        who = type(self).__name__
+        if not self.angles_rad or not all(map(math.isfinite, self.angles_rad)):
+            raise GeometryError(
+                who, expected="finite view angles, at least one", got=f"{len(self.angles_rad)} angles", do="Give angles."
+            )
+        if self.detector.count < 1 or not self.detector.pitch > 0:
+            raise GeometryError(who, expected="count >= 1 and pitch > 0", got=str(self.detector), do="Mend the detector.")
+
+    @property
+    def angles(self) -> Array:
+        """The view angles as an array (angle,), in radians."""
+        return np.asarray(self.angles_rad)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (angle, detector) of the data."""
+        return len(self.angles_rad), self.detector.count
+
+    def lines(self) -> tuple[Array, Array]:
+        """Return φ (radians) and s (length) of the line of every datum, both (angle, detector)."""
+        return self.lines_at(self.angles[:, None], self.detector.positions()[None, :])
+
+    @abstractmethod
+    def lines_at(self, angle_rad: Array, u: Array) -> tuple[Array, Array]:
+        """Return (φ, s) of the lines at view angle and detector coordinate, broadcast together."""
+
+    @abstractmethod
+    def locate(self, phi: Array, s: Array) -> tuple[Array, Array]:
+        """Return the view angle and detector coordinate (t, u) that see the line (φ, s); u is nan where none can."""
+
+    @property
+    @abstractmethod
+    def magnification(self) -> float:
+        """The factor by which the detector sees an object at the axis of rotation enlarged."""
+
+    def arcs(self) -> tuple[tuple[float, float], ...]:
+        """Return the measured arcs (first, last) in radians: views joined where no gap exceeds 2.5 usual steps.
+
+        Each arc reaches half a step beyond its outer views, since a view stands for the angles nearest to it.
+        """
+        angles = np.unique(np.round(self.angles, 9))
+        steps = np.diff(angles)
+        step = float(np.median(steps)) if steps.size else math.radians(1.0)
+        cuts = np.flatnonzero(steps > 2.5 * step)
+        firsts, lasts = angles[np.r_[0, cuts + 1]], angles[np.r_[cuts, angles.size - 1]]
+        return tuple((float(a - step / 2), float(b + step / 2)) for a, b in zip(firsts, lasts, strict=True))
+
+    def default_grid(self) -> Grid:
+        """Return the square grid of the field of view: as many pixels as the detector, at the resolution it has."""
+        return Grid((self.detector.count,) * 2, self.detector.pitch / self.magnification, unit=self.unit)
+
+    def select(self, views: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the geometry of the chosen views only."""
+        return replace(self, angles_rad=tuple(self.angles_rad[int(i)] for i in views))
+
+    def with_offset(self, offset: float) -> Self:
+        """Return the geometry with the detector moved to ``offset`` (length units)."""
+        return replace(self, detector=replace(self.detector, offset=offset))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values, angles in degrees as in files."""
+        fields = asdict(self)
+        fields["angles_deg"] = [math.degrees(a) for a in fields.pop("angles_rad")]
+        return {"kind": KIND_OF[type(self)]} | fields
+
+
+@dataclass(frozen=True)
+class ParallelBeam(Geometry):
+    """Parallel rays: view t, detector coordinate u sees the line φ = t, s = u.
+
+    >>> ParallelBeam((0.0,), Detector(3, 1.0)).lines()[1].tolist()
+    [[-1.0, 0.0, 1.0]]
+    """
+
+    def lines_at(self, angle_rad: Array, u: Array) -> tuple[Array, Array]:
+        phi, s = np.broadcast_arrays(angle_rad, u)
+        return phi, s
+
+    def locate(self, phi: Array, s: Array) -> tuple[Array, Array]:
+        return phi, s
+
+    @property
+    def magnification(self) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class FanBeam(Geometry):
+    """Rays from a point source to a flat detector.
+
+    Parameters: ``source_axis`` R, the distance from the source to the axis of rotation; ``source_detector`` D, from
+    the source to the detector; both in ``unit``, 0 < R < D.
+
+    >>> fan = FanBeam((0.0,), Detector(1, 1.0, offset=5.0), source_axis=10.0, source_detector=20.0)
+    >>> [round(float(v), 6) for v in fan.locate(*fan.lines())]
+    [0.0, 5.0]
+    """
+
+    source_axis: float = 1.0
+    source_detector: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.source_axis < self.source_detector < math.inf:
+            raise GeometryError(
+                "FanBeam",
+                expected="0 < source_axis < source_detector",
+                got=f"source_axis = {self.source_axis}, source_detector = {self.source_detector}",
+                do="Give both distances from the source, in the same unit.",
+            )
+
+    def lines_at(self, angle_rad: Array, u: Array) -> tuple[Array, Array]:
+        gamma = np.arctan(u / self.source_detector)
+        phi, s = np.broadcast_arrays(angle_rad - gamma, self.source_axis * np.sin(gamma))
+        return phi, s
+
+    def locate(self, phi: Array, s: Array) -> tuple[Array, Array]:
+        ratio = s / self.source_axis
+        gamma = np.arcsin(np.where(np.abs(ratio) < 1, ratio, np.nan))
+        return phi + gamma, self.source_detector * np.tan(gamma)
+
+    @property
+    def magnification(self) -> float:
+        return self.source_detector / self.source_axis
+
+
+KIND_OF: dict[type[Geometry], str] = {ParallelBeam: "parallel", FanBeam: "fan"}
+
+
+def geometry_from_dict(fields: dict[str, Any]) -> Geometry:
+    """Rebuild a geometry from ``Geometry.to_dict`` (or a user's JSON of the same form; angles in degrees).
+
+    Raises GeometryError that names a missing, unknown or impossible field.
+    """
+    known = {kind: cls for cls, kind in KIND_OF.items()}
+    kind = fields.get("kind")
+    if kind not in known:
+        raise GeometryError("geometry", expected=f"kind: one of {sorted(known)}", got=repr(kind), do="Name the kind.")
+    try:
+        detector = Detector(**fields["detector"])
+        angles = tuple(math.radians(float(a)) for a in fields["angles_deg"])
+        rest = {k: v for k, v in fields.items() if k not in ("kind", "detector", "angles_deg")}
+        return known[kind](angles, detector, **rest)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, GeometryError):
+            raise
+        raise GeometryError(
+            "geometry",
+            expected="angles_deg, detector {count, pitch, offset, reversed}, unit; fan: source_axis, source_detector",
+            got=f"{type(error).__name__}: {error}",
+            do="Mend the JSON fields (docs/scan-files.md shows one of each kind).",
+        ) from error

@@ -1,0 +1,64 @@
+"""The image grid: square pixels, any rectangular shape, placed anywhere.
+
+Row ``r`` runs down and column ``c`` runs right; x points right and y points up, so that the centre of pixel (r, c) is
+
+    x = x0 + (c - (cols - 1)/2) p,    y = y0 - (r - (rows - 1)/2) p.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlocal.core.checks import at_least, positive
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangular grid of square pixels.
+
+    Parameters: ``shape`` (rows, columns); ``pixel``, the side of a pixel in ``unit``; ``center``, the point (x, y) of
+    the middle of the image relative to the axis of rotation, in ``unit``.
+
+    >>> Grid(shape=(2, 3), pixel=0.5).extent
+    (-0.75, 0.75, -0.5, 0.5)
+    """
+
+    shape: tuple[int, int]
+    pixel: float
+    center: tuple[float, float] = (0.0, 0.0)
+    unit: str = "mm"
+
+    def __post_init__(self) -> None:
+        at_least(min(self.shape), 1, "shape", "Grid")
+        positive(self.pixel, "pixel", "Grid")
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The outer edges (left, right, bottom, top) in ``unit``, as matplotlib's ``imshow`` takes them."""
+        rows, cols = self.shape
+        (x0, y0), p = self.center, self.pixel
+        return (x0 - cols * p / 2, x0 + cols * p / 2, y0 - rows * p / 2, y0 + rows * p / 2)
+
+    def coordinates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return x of every column (cols,) and y of every row (rows,), in ``unit``."""
+        rows, cols = self.shape
+        x = self.center[0] + (np.arange(cols) - (cols - 1) / 2) * self.pixel
+        y = self.center[1] - (np.arange(rows) - (rows - 1) / 2) * self.pixel
+        return x, y
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self) | {"shape": list(self.shape), "center": list(self.center)}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Grid":
+        """Rebuild a grid from :meth:`to_dict`."""
+        shape, center = fields["shape"], fields.get("center", (0.0, 0.0))
+        return cls(
+            shape=(int(shape[0]), int(shape[1])),
+            pixel=float(fields["pixel"]),
+            center=(float(center[0]), float(center[1])),
+            unit=str(fields.get("unit", "mm")),
+        )

@@ -1,0 +1,45 @@
+"""Functionals: a value, and the proximal map or the gradient that solvers use.
+
+    prox_{τF}(x) = argmin_z F(z) + |z - x|²/(2τ),        prox_{σF*}(y) = y - σ prox_{F/σ}(y/σ)   (Moreau)
+
+All act on the whole tensor, batch axes included: the value is summed over everything.
+"""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor
+
+Step = float | Tensor
+
+
+class Functional(ABC):
+    """Base: a convex function of a tensor."""
+
+    @abstractmethod
+    def __call__(self, x: Float[Tensor, "..."]) -> float:
+        """Return F(x), infinity outside of the domain."""
+
+
+class Proximable(Functional):
+    """A functional with a proximal map."""
+
+    @abstractmethod
+    def prox(self, x: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        """Return prox of ``step`` x F at x; ``step`` is positive, a number or a tensor that broadcasts to x."""
+
+    def conjugate_prox(self, y: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        """Return prox of ``step`` x F* at y, by Moreau's identity."""
+        return y - step * self.prox(y / step, 1 / step)
+
+
+class Smooth(Functional):
+    """A functional with a gradient."""
+
+    @abstractmethod
+    def grad(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return the gradient at x."""
+
+    @abstractmethod
+    def lipschitz_bound(self) -> float:
+        """Return an upper bound of the gradient's Lipschitz constant."""

@@ -1,0 +1,1 @@
+"""Pure array functions: the hot loops. No classes, no checks of user input."""

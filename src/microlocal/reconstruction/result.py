@@ -1,0 +1,59 @@
+"""A reconstruction: the image, what in it was measured, the certificates, and how it was made."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from microlocal.certificates.base import Certificate
+from microlocal.core.registry import registered
+from microlocal.core.scan import Scan
+
+
+class Provenance(IntEnum):
+    """Where a pixel or an edge comes from; NONE marks pixels without an edge in an edge map."""
+
+    NONE = 0
+    MEASURED = 1
+    LEARNED = 2
+    UNDETERMINED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """An image with its provenance.
+
+    Parameters: ``image`` (*batch, row, col) in 1/unit; ``scan`` it was made from (data as used); ``method``, its
+    registered name; ``provenance`` (*batch, row, col), codes of ``Provenance`` for every pixel; ``edges``
+    (*batch, row, col), the same codes on edge pixels and NONE elsewhere; ``measured_directions`` (row, col), the
+    fraction of edge directions that the scan measures at each point; ``residual`` (*batch, angle, detector), R f - g;
+    ``certificates``; ``history`` of the solver; ``metrics``, numbers by name; ``config``, everything that was chosen;
+    ``notes``, sentences that say what was chosen and why; ``references``, keys of the bibliography.
+    """
+
+    image: Float[Tensor, "*batch row col"]
+    scan: Scan
+    method: str
+    provenance: UInt8[Tensor, "*batch row col"]
+    edges: UInt8[Tensor, "*batch row col"]
+    measured_directions: Float[Tensor, "row col"]
+    residual: Float[Tensor, "*batch angle detector"]
+    certificates: tuple[Certificate, ...] = ()
+    history: dict[str, list[float]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write image.tif, result.npz, result.json and report.html into ``folder``; return the folder.
+
+        Every writer that is registered takes part. Raises OutputError when the folder cannot be written.
+        """
+        target = Path(folder)
+        for entry in registered("result-writer").values():
+            entry.member(self, target)
+        return target

@@ -1,0 +1,33 @@
+"""Checkpoints of an iteration: tensors in a safetensors file, written atomically."""
+
+import os
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from microlocal.core.errors import InputError
+
+
+def save_state(path: Path, state: dict[str, Tensor]) -> None:
+    """Write the state beside ``path`` and move it there, so that a crash leaves the old file whole."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
+    os.replace(partial, path)
+
+
+def load_state(path: Path, start: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the saved state, or ``start`` where there is no file.
+
+    Raises InputError when the saved tensors are not those of ``start``: another problem's checkpoint.
+    """
+    if not path.exists():
+        return start
+    state = load_file(path)
+    saved = {name: tuple(t.shape) for name, t in state.items() if name != "iteration"}
+    wanted = {name: tuple(t.shape) for name, t in start.items() if name != "iteration"}
+    if saved != wanted:
+        raise InputError(
+            f"checkpoint {path.name}", expected=str(wanted), got=str(saved), do="Remove the file, or resume its own run."
+        )
+    return state
