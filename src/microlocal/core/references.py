@@ -1,0 +1,317 @@
+"""The bibliography: one BibTeX entry per key, cited by members of the registry, certificates and reconstructions."""
+
+import re
+from collections.abc import Iterable
+
+from microlocal.core.errors import UnknownNameError
+
+
+def _entry(kind: str, key: str, **fields: str) -> tuple[str, str]:
+    lines = "".join(f"  {name:<9} = {{{value}}},\n" for name, value in fields.items())
+    return key, f"@{kind}{{{key},\n{lines}}}"
+
+
+REFERENCES: dict[str, str] = dict(
+    (
+        _entry(
+            "article",
+            "beck2009",
+            author="Beck, Amir and Teboulle, Marc",
+            title="A fast iterative shrinkage-thresholding algorithm for linear inverse problems",
+            journal="SIAM Journal on Imaging Sciences",
+            volume="2",
+            number="1",
+            pages="183--202",
+            year="2009",
+            doi="10.1137/080716542",
+        ),
+        _entry(
+            "article",
+            "boyd2011",
+            author="Boyd, Stephen and Parikh, Neal and Chu, Eric and Peleato, Borja and Eckstein, Jonathan",
+            title="Distributed optimization and statistical learning via the alternating direction method of "
+            "multipliers",
+            journal="Foundations and Trends in Machine Learning",
+            volume="3",
+            number="1",
+            pages="1--122",
+            year="2011",
+            doi="10.1561/2200000016",
+        ),
+        _entry(
+            "article",
+            "bubba2019",
+            author='Bubba, Tatiana A. and Kutyniok, Gitta and Lassas, Matti and M{\\"a}rz, Maximilian and Samek, '
+            "Wojciech and Siltanen, Samuli and Srinivasan, Vignesh",
+            title="Learning the invisible: a hybrid deep learning--shearlet framework for limited angle computed "
+            "tomography",
+            journal="Inverse Problems",
+            volume="35",
+            number="6",
+            pages="064002",
+            year="2019",
+            doi="10.1088/1361-6420/ab10ca",
+        ),
+        _entry(
+            "article",
+            "chambolle2004",
+            author="Chambolle, Antonin",
+            title="An algorithm for total variation minimization and applications",
+            journal="Journal of Mathematical Imaging and Vision",
+            volume="20",
+            pages="89--97",
+            year="2004",
+            doi="10.1023/B:JMIV.0000011325.36760.1e",
+        ),
+        _entry(
+            "article",
+            "chambolle2011",
+            author="Chambolle, Antonin and Pock, Thomas",
+            title="A first-order primal-dual algorithm for convex problems with applications to imaging",
+            journal="Journal of Mathematical Imaging and Vision",
+            volume="40",
+            number="1",
+            pages="120--145",
+            year="2011",
+            doi="10.1007/s10851-010-0251-1",
+        ),
+        _entry(
+            "article",
+            "frikel2013",
+            author='Frikel, J{\\"u}rgen and Quinto, Eric Todd',
+            title="Characterization and reduction of artifacts in limited angle tomography",
+            journal="Inverse Problems",
+            volume="29",
+            number="12",
+            pages="125007",
+            year="2013",
+            doi="10.1088/0266-5611/29/12/125007",
+        ),
+        _entry(
+            "article",
+            "guo2007",
+            author="Guo, Kanghui and Labate, Demetrio",
+            title="Optimally sparse multidimensional representation using shearlets",
+            journal="SIAM Journal on Mathematical Analysis",
+            volume="39",
+            number="1",
+            pages="298--318",
+            year="2007",
+            doi="10.1137/060649781",
+        ),
+        _entry(
+            "article",
+            "guo2013",
+            author="Guo, Kanghui and Labate, Demetrio",
+            title="The construction of smooth {Parseval} frames of shearlets",
+            journal="Mathematical Modelling of Natural Phenomena",
+            volume="8",
+            number="1",
+            pages="82--105",
+            year="2013",
+            doi="10.1051/mmnp/20138106",
+        ),
+        _entry(
+            "misc",
+            "hauser2012",
+            author='H{\\"a}user, S{\\"o}ren and Steidl, Gabriele',
+            title="Fast finite shearlet transform: a tutorial",
+            eprint="1202.1773",
+            archiveprefix="arXiv",
+            year="2012",
+        ),
+        _entry(
+            "article",
+            "hestenes1952",
+            author="Hestenes, Magnus R. and Stiefel, Eduard",
+            title="Methods of conjugate gradients for solving linear systems",
+            journal="Journal of Research of the National Bureau of Standards",
+            volume="49",
+            number="6",
+            pages="409--436",
+            year="1952",
+            doi="10.6028/jres.049.044",
+        ),
+        _entry(
+            "book",
+            "horn1985",
+            author="Horn, Roger A. and Johnson, Charles R.",
+            title="Matrix Analysis",
+            publisher="Cambridge University Press",
+            year="1985",
+        ),
+        _entry(
+            "article",
+            "joseph1982",
+            author="Joseph, Peter M.",
+            title="An improved algorithm for reprojecting rays through pixel images",
+            journal="IEEE Transactions on Medical Imaging",
+            volume="1",
+            number="3",
+            pages="192--196",
+            year="1982",
+            doi="10.1109/TMI.1982.4307572",
+        ),
+        _entry(
+            "book",
+            "kak1988",
+            author="Kak, Avinash C. and Slaney, Malcolm",
+            title="Principles of Computerized Tomographic Imaging",
+            publisher="IEEE Press",
+            year="1988",
+        ),
+        _entry(
+            "book",
+            "kutyniok2012",
+            editor="Kutyniok, Gitta and Labate, Demetrio",
+            title="{Shearlets}: Multiscale Analysis for Multivariate Data",
+            publisher='Birkh{\\"a}user',
+            year="2012",
+            doi="10.1007/978-0-8176-8316-0",
+        ),
+        _entry(
+            "incollection",
+            "kutyniok2023",
+            author="Kutyniok, Gitta",
+            title="An introduction to the mathematics of deep learning",
+            booktitle="European Congress of Mathematics",
+            publisher="EMS Press",
+            year="2023",
+            url="https://ems.press/books/standalone/262/5190",
+        ),
+        _entry(
+            "misc",
+            "meaney2022",
+            author="Meaney, Alexander and Silva de Moura, Fernando and Siltanen, Samuli",
+            title="{Helsinki Tomography Challenge} 2022 open tomographic dataset ({HTC} 2022)",
+            publisher="Zenodo",
+            year="2022",
+            doi="10.5281/zenodo.6984868",
+        ),
+        _entry(
+            "article",
+            "morozov1966",
+            author="Morozov, Vladimir A.",
+            title="On the solution of functional equations by the method of regularization",
+            journal="Soviet Mathematics Doklady",
+            volume="7",
+            pages="414--417",
+            year="1966",
+        ),
+        _entry(
+            "book",
+            "natterer1986",
+            author="Natterer, Frank",
+            title="The Mathematics of Computerized Tomography",
+            publisher="Teubner and Wiley",
+            year="1986",
+        ),
+        _entry(
+            "article",
+            "odonoghue2015",
+            author="O'Donoghue, Brendan and Cand{\\`e}s, Emmanuel",
+            title="Adaptive restart for accelerated gradient schemes",
+            journal="Foundations of Computational Mathematics",
+            volume="15",
+            number="3",
+            pages="715--732",
+            year="2015",
+            doi="10.1007/s10208-013-9150-3",
+        ),
+        _entry(
+            "article",
+            "otsu1979",
+            author="Otsu, Nobuyuki",
+            title="A threshold selection method from gray-level histograms",
+            journal="IEEE Transactions on Systems, Man, and Cybernetics",
+            volume="9",
+            number="1",
+            pages="62--66",
+            year="1979",
+            doi="10.1109/TSMC.1979.4310076",
+        ),
+        _entry(
+            "article",
+            "parker1982",
+            author="Parker, Dennis L.",
+            title="Optimal short scan convolution reconstruction for fan beam {CT}",
+            journal="Medical Physics",
+            volume="9",
+            number="2",
+            pages="254--257",
+            year="1982",
+            doi="10.1118/1.595078",
+        ),
+        _entry(
+            "inproceedings",
+            "pock2011",
+            author="Pock, Thomas and Chambolle, Antonin",
+            title="Diagonal preconditioning for first order primal-dual algorithms in convex optimization",
+            booktitle="IEEE International Conference on Computer Vision (ICCV)",
+            pages="1762--1769",
+            year="2011",
+            doi="10.1109/ICCV.2011.6126441",
+        ),
+        _entry(
+            "article",
+            "quinto1993",
+            author="Quinto, Eric Todd",
+            title="Singularities of the {X}-ray transform and limited data tomography in $R^2$ and $R^3$",
+            journal="SIAM Journal on Mathematical Analysis",
+            volume="24",
+            number="5",
+            pages="1215--1225",
+            year="1993",
+            doi="10.1137/0524069",
+        ),
+        _entry(
+            "article",
+            "rudin1992",
+            author="Rudin, Leonid I. and Osher, Stanley and Fatemi, Emad",
+            title="Nonlinear total variation based noise removal algorithms",
+            journal="Physica D: Nonlinear Phenomena",
+            volume="60",
+            number="1--4",
+            pages="259--268",
+            year="1992",
+            doi="10.1016/0167-2789(92)90242-F",
+        ),
+    )
+)
+
+_ACCENTS = {'\\"a': "ä", '\\"o': "ö", '\\"u': "ü", "\\`e": "è"}
+
+
+def citation(key: str) -> str:
+    """Return the short form of an entry: family names and year.
+
+    Raises UnknownNameError for a key that is not in ``REFERENCES``.
+
+    >>> citation("joseph1982"), citation("beck2009"), citation("rudin1992")
+    ('Joseph 1982', 'Beck & Teboulle 2009', 'Rudin et al. 1992')
+    """
+    entry = _lookup(key)
+    people = re.search(r"(?:author|editor)\s*= \{(.*)\},", entry)
+    year = re.search(r"year\s*= \{(\d+)\}", entry)
+    families = [person.split(",")[0] for person in people.group(1).split(" and ")] if people else [key]
+    short = " & ".join(families) if len(families) <= 2 else f"{families[0]} et al."
+    for code, letter in _ACCENTS.items():
+        short = short.replace("{" + code + "}", letter)
+    return f"{short} {year.group(1)}" if year else short
+
+
+def bibtex(keys: Iterable[str]) -> str:
+    """Return the entries of ``keys`` as one BibTeX text, each once, in alphabetical order.
+
+    Raises UnknownNameError for a key that is not in ``REFERENCES``.
+
+    >>> bibtex(["horn1985", "horn1985"]).count("@book")
+    1
+    """
+    return "\n\n".join(_lookup(key) for key in sorted(set(keys)))
+
+
+def _lookup(key: str) -> str:
+    if key not in REFERENCES:
+        raise UnknownNameError("references", key, REFERENCES)
+    return REFERENCES[key]
