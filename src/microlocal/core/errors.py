@@ -1,7 +1,7 @@
 """The errors a user can meet: each says who, what was expected, what came, and what to do."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class MicrolocalError(Exception):

@@ -41,7 +41,8 @@ class Detector:
     def positions(self) -> Array:
         """Return u of every pixel centre, shape (count,), in the geometry's unit."""
         sign = -1.0 if self.reversed else 1.0
-        return sign * (np.arange(self.count) - (self.count - 1) / 2) * self.pitch + self.offset
+        pixels = np.arange(self.count, dtype=np.float64)
+        return sign * (pixels - (self.count - 1) / 2) * self.pitch + self.offset
 
     @property
     def edges(self) -> tuple[float, float]:
@@ -61,11 +62,11 @@ class Geometry(ABC):
     def __post_init__(self) -> None:
         who = type(self).__name__
         if not self.angles_rad or not all(map(math.isfinite, self.angles_rad)):
-            raise GeometryError(
-                who, expected="finite view angles, at least one", got=f"{len(self.angles_rad)} angles", do="Give angles."
-            )
+            got = f"{len(self.angles_rad)} angles"
+            raise GeometryError(who, expected="finite view angles, at least one", got=got, do="Give the angles.")
         if self.detector.count < 1 or not self.detector.pitch > 0:
-            raise GeometryError(who, expected="count >= 1 and pitch > 0", got=str(self.detector), do="Mend the detector.")
+            got = str(self.detector)
+            raise GeometryError(who, expected="count >= 1 and pitch > 0", got=got, do="Mend the detector.")
 
     @property
     def angles(self) -> Array:

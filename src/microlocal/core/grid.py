@@ -44,8 +44,8 @@ class Grid:
     def coordinates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return x of every column (cols,) and y of every row (rows,), in ``unit``."""
         rows, cols = self.shape
-        x = self.center[0] + (np.arange(cols) - (cols - 1) / 2) * self.pixel
-        y = self.center[1] - (np.arange(rows) - (rows - 1) / 2) * self.pixel
+        x = self.center[0] + (np.arange(cols, dtype=np.float64) - (cols - 1) / 2) * self.pixel
+        y = self.center[1] - (np.arange(rows, dtype=np.float64) - (rows - 1) / 2) * self.pixel
         return x, y
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from microlocal.core.checks import floating, trailing_shape
 
+Map = Callable[[Tensor], Tensor]
+
 
 class LinearOperator(nn.Module, ABC):
     """Base of the linear maps. Holds shapes only: no solver options, no noise, no data.
@@ -45,12 +47,14 @@ class LinearOperator(nn.Module, ABC):
     def forward(self, x: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
         """Apply the operator: (*batch, *domain) -> (*batch, *codomain). Raises ShapeError for other shapes."""
         who = f"{type(self).__name__}.forward"
-        return self._forward(floating(trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice), who))
+        floating(trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice), who)
+        return self._forward(x)
 
     def adjoint(self, y: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
         """Apply the Euclidean transpose: (*batch, *codomain) -> (*batch, *domain). Raises ShapeError likewise."""
         who = f"{type(self).__name__}.adjoint"
-        return self._adjoint(floating(trailing_shape(y, self.codomain_shape, self.codomain_axes, who, self.advice), who))
+        floating(trailing_shape(y, self.codomain_shape, self.codomain_axes, who, self.advice), who)
+        return self._adjoint(y)
 
     def norm_bound(self) -> float:
         """Return a proved upper bound of the operator norm; infinity where none is known."""
@@ -65,7 +69,7 @@ class LinearOperator(nn.Module, ABC):
         return 1 / bound, 1 / bound
 
     @property
-    def H(self) -> "LinearOperator":  # noqa: N802 - the field's name for the adjoint
+    def H(self) -> "LinearOperator":
         """The adjoint as an operator."""
         return Adjoint(self)
 
@@ -120,7 +124,7 @@ class _LinearPair(torch.autograd.Function):
     """A linear map whose backward pass is one application of its transpose (and so on, at every order)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, apply: Callable[[Tensor], Tensor], transpose: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, apply: Map, transpose: Map) -> Tensor:
         ctx.maps = (apply, transpose)
         return apply(x)
 
@@ -130,6 +134,6 @@ class _LinearPair(torch.autograd.Function):
         return linear_pair(grads[0], transpose, apply), None, None
 
 
-def linear_pair(x: Tensor, apply: Callable[[Tensor], Tensor], transpose: Callable[[Tensor], Tensor]) -> Tensor:
+def linear_pair(x: Tensor, apply: Map, transpose: Map) -> Tensor:
     """Return ``apply(x)`` with ``transpose`` as its derivative: no intermediate is kept for the backward pass."""
-    return _LinearPair.apply(x, apply, transpose)
+    return _LinearPair.apply(x, apply, transpose)  # type: ignore[no-untyped-call]

@@ -149,9 +149,8 @@ class RayTransform(LinearOperator):
 
         Pock and Chambolle, ICCV 2011, Lemma 2 (α = 1), whose hypothesis is that R has finitely many entries.
         """
-        ones = {"dtype": torch.float64, "device": self.lengths.device}
-        row_sums = self._forward(torch.ones(self.domain_shape, **ones))
-        column_sums = self._adjoint(torch.ones(self.codomain_shape, **ones))
+        row_sums = self._forward(torch.ones(self.domain_shape, dtype=torch.float64))
+        column_sums = self._adjoint(torch.ones(self.codomain_shape, dtype=torch.float64))
         return _reciprocal(row_sums), _reciprocal(column_sums)
 
 
