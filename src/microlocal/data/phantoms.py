@@ -64,7 +64,7 @@ def sinogram(shapes: Sequence[Ellipse], geometry: Geometry) -> Float[np.ndarray,
     """Return the exact line integrals of the sum of ``shapes`` along the rays of ``geometry`` (float64).
 
     >>> from microlocal.core.geometry import Detector, ParallelBeam
-    >>> sinogram([Ellipse(2.0, (3.0, 3.0))], ParallelBeam((0.0,), Detector(1, 1.0))).tolist()
+    >>> sinogram([Ellipse(2.0, (3.0, 3.0))], ParallelBeam((0.0,), Detector(1, 1.0))).round(9).tolist()
     [[12.0]]
     """
     phi, s = geometry.lines()
