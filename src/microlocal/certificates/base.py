@@ -76,7 +76,9 @@ class Certificate:
             "value": self.value,
             "bound": self.bound,
             "holds": self.holds,
-            "hypotheses": [{"statement": h.statement, "measured": h.measured, "holds": h.holds} for h in self.hypotheses],
+            "hypotheses": [
+                {"statement": h.statement, "measured": h.measured, "holds": h.holds} for h in self.hypotheses
+            ],
             "reference": self.reference,
         }
 

@@ -1,0 +1,5 @@
+"""Frames of images: shearlets, and what comes after them."""
+
+from microlocal.frames.base import FilterIndex as FilterIndex
+from microlocal.frames.base import Frame as Frame
+from microlocal.frames.shearlet import ShearletFrame as ShearletFrame

@@ -1,6 +1,6 @@
 """A frame of images: filters as data, one record a filter, and the transform they define.
 
-    analysis:   (*batch, row, col) -> (*batch, filter, row, col),     A |x|² <= |W x|² <= B |x|²
+analysis:   (*batch, row, col) -> (*batch, filter, row, col),     A |x|² <= |W x|² <= B |x|²
 """
 
 import math

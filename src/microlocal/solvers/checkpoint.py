@@ -28,6 +28,9 @@ def load_state(path: Path, start: dict[str, Tensor]) -> dict[str, Tensor]:
     wanted = {name: tuple(t.shape) for name, t in start.items() if name != "iteration"}
     if saved != wanted:
         raise InputError(
-            f"checkpoint {path.name}", expected=str(wanted), got=str(saved), do="Remove the file, or resume its own run."
+            f"checkpoint {path.name}",
+            expected=str(wanted),
+            got=str(saved),
+            do="Remove the file, or resume its own run.",
         )
     return state

@@ -103,7 +103,9 @@ class Driver:
 def _checked(measured: dict[str, float], iteration: int) -> dict[str, float]:
     for name, value in measured.items():
         if not math.isfinite(value):
-            raise DivergenceError(f"{name} became {value} at iteration {iteration}: the data or the step sizes are off.")
+            raise DivergenceError(
+                f"{name} became {value} at iteration {iteration}: the data or the step sizes are off."
+            )
     return measured
 
 

@@ -1,0 +1,60 @@
+"""Conjugate gradients on the normal equations: the least-squares solution, or its damped (Tikhonov) form.
+
+    argmin_x |A x - b|² + δ |x|²
+
+Reference: Hestenes and Stiefel (1952), in the form that never builds AᵀA (Björck, 1996, section 7.4).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.core.registry import register
+from microlocal.operators.base import LinearOperator
+from microlocal.solvers.driver import Driver, Solution, State
+
+
+@register("solver", "cgls", reference="hestenes1952")
+def cgls(operator: LinearOperator, data: Float[Tensor, "..."], driver: Driver, *, damping: float = 0.0) -> Solution:
+    """Minimise |A x - b|² + ``damping`` |x|² from zero.
+
+    ``data`` is (*batch, *codomain); batches are independent problems. Records "residual", the recomputed |A x - b|
+    over |b|, and "gradient", the recomputed |Aᵀ(b - A x) - δ x| over |Aᵀ b|; stops when "gradient" falls below the
+    driver's tolerance.
+    """
+    axes = tuple(range(-len(operator.domain_shape), 0))
+    data_axes = tuple(range(-len(operator.codomain_shape), 0))
+    gradient = operator.adjoint(data)
+    start = {"x": torch.zeros_like(gradient), "residual": data, "gradient": gradient, "direction": gradient}
+    gradient_norm, data_norm = float(gradient.norm()) or 1.0, float(data.norm()) or 1.0
+
+    def step(state: State) -> State:
+        direction, gradient = state["direction"], state["gradient"]
+        image = operator(direction)
+        curvature = _energy(image, data_axes) + damping * _energy(direction, axes)
+        energy = _energy(gradient, axes)
+        length = _ratio(energy, curvature)
+        x = state["x"] + _spread(length, axes) * direction
+        residual = state["residual"] - _spread(length, data_axes) * image
+        new = operator.adjoint(residual) - damping * x
+        conjugate = _spread(_ratio(_energy(new, axes), energy), axes)
+        return {"x": x, "residual": residual, "gradient": new, "direction": new + conjugate * direction}
+
+    def measure(state: State) -> dict[str, float]:
+        residual = data - operator(state["x"])
+        gradient = operator.adjoint(residual) - damping * state["x"]
+        return {"residual": float(residual.norm()) / data_norm, "gradient": float(gradient.norm()) / gradient_norm}
+
+    return driver.run(start, step, lambda state: state["x"], measure, criterion="gradient")
+
+
+def _energy(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.square().sum(dim=axes)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    return torch.where(denominator > 0, numerator / denominator, 0.0)
+
+
+def _spread(values: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return values.reshape(*values.shape, *(1 for _ in axes))

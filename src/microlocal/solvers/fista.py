@@ -1,0 +1,57 @@
+"""FISTA with adaptive restart: accelerated proximal gradients for a smooth term plus a proximable one.
+
+    argmin_x F(A x) + G(x),    step 1/(L |A|²)
+
+References: Beck and Teboulle (2009); the momentum is dropped whenever it points uphill (O'Donoghue and Candès 2015).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.core.errors import InputError
+from microlocal.core.registry import register
+from microlocal.functionals.base import Proximable, Smooth
+from microlocal.operators.base import LinearOperator
+from microlocal.solvers.driver import Driver, Solution, State
+
+
+@register("solver", "fista", reference="beck2009")
+def fista(
+    operator: LinearOperator,
+    smooth: Smooth,
+    proximable: Proximable,
+    start: Float[Tensor, "..."],
+    driver: Driver,
+) -> Solution:
+    """Minimise ``smooth``(A x) + ``proximable``(x) from ``start`` (*batch, *domain).
+
+    Records "objective" and "change", the relative change of one recomputed proximal gradient step, which vanishes
+    only at a minimiser; stops when "change" falls below the driver's tolerance. Raises InputError when no bound of
+    |A| is known.
+    """
+    lipschitz = smooth.lipschitz_bound() * operator.norm_bound() ** 2
+    if not 0 < lipschitz < math.inf:
+        raise InputError("fista", expected="a finite norm bound", got=f"{lipschitz}", do="Give A a norm_bound().")
+    size = 1 / lipschitz
+
+    def descend(x: Tensor) -> Tensor:
+        return proximable.prox(x - size * operator.adjoint(smooth.grad(operator(x))), size)
+
+    def step(state: State) -> State:
+        x, ahead, momentum = state["x"], state["ahead"], state["momentum"]
+        new = descend(ahead)
+        uphill = float(((ahead - new) * (new - x)).sum()) > 0
+        grown = torch.ones_like(momentum) if uphill else (1 + (1 + 4 * momentum**2).sqrt()) / 2
+        weight = torch.zeros_like(momentum) if uphill else (momentum - 1) / grown
+        return {"x": new, "ahead": new + weight.to(new.dtype) * (new - x), "momentum": grown}
+
+    def measure(state: State) -> dict[str, float]:
+        x = state["x"]
+        change = float((descend(x) - x).norm()) / max(float(x.norm()), torch.finfo(x.dtype).tiny)
+        return {"objective": smooth(operator(x)) + proximable(x), "change": change}
+
+    first = {"x": start, "ahead": start, "momentum": torch.ones((), dtype=torch.float64)}
+    return driver.run(first, step, lambda state: state["x"], measure)

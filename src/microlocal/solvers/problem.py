@@ -1,0 +1,34 @@
+"""A composite problem: the sum of functionals of linear maps, and one constraint.
+
+argmin_x Σ_i F_i(K_i x) + G(x)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.functionals.base import Proximable
+from microlocal.operators.base import LinearOperator
+
+
+@dataclass(frozen=True)
+class Term:
+    """F(K x). ``balance`` shifts its steps: σ x balance, τ / balance, which changes speed but not the solution."""
+
+    operator: LinearOperator
+    functional: Proximable
+    balance: float = 1.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Minimise the sum of ``terms`` under ``constraint``, a proximable functional of the image itself."""
+
+    terms: Sequence[Term]
+    constraint: Proximable
+
+    def objective(self, x: Float[Tensor, "..."]) -> float:
+        """Return Σ F_i(K_i x) + G(x)."""
+        return sum(term.functional(term.operator(x)) for term in self.terms) + self.constraint(x)
