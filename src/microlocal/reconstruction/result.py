@@ -1,7 +1,6 @@
 """A reconstruction: the image, what in it was measured, the certificates, and how it was made."""
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,12 @@ from microlocal.core.registry import registered
 from microlocal.core.scan import Scan
 
 
-class Provenance(IntEnum):
-    """Where a pixel or an edge comes from; NONE marks pixels without an edge in an edge map."""
-
-    NONE = 0
-    MEASURED = 1
-    LEARNED = 2
-    UNDETERMINED = 3
-
-
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
     """An image with its provenance.
 
     Parameters: ``image`` (*batch, row, col) in 1/unit; ``scan`` it was made from (data as used); ``method``, its
-    registered name; ``provenance`` (*batch, row, col), codes of ``Provenance`` for every pixel; ``edges``
+    registered name; ``provenance`` (*batch, row, col), codes of ``core.provenance`` for every pixel; ``edges``
     (*batch, row, col), the same codes on edge pixels and NONE elsewhere; ``measured_directions`` (row, col), the
     fraction of edge directions that the scan measures at each point; ``residual`` (*batch, angle, detector), R f - g;
     ``certificates``; ``history`` of the solver; ``metrics``, numbers by name; ``config``, everything that was chosen;

@@ -1,0 +1,83 @@
+"""Where the pixels of a reconstruction come from, told by the frame coefficients around them.
+
+    measured(x) = Σ_i mean over a window of share_i |c_i|²,    undetermined(x) the same with 1 - share_i
+
+The local mean of the low-pass coefficients is grey level, not structure, and is left out: only their variation
+inside the window counts, with the fraction of measured directions as its share.
+"""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from microlocal.core.checks import at_least
+from microlocal.core.errors import InputError
+from microlocal.core.provenance import Provenance
+from microlocal.frames.base import FilterIndex
+from microlocal.wavefront.coefficients import check_share
+
+# Local energy below this part of the image's largest is an empty, flat neighbourhood.
+FLAT = 1e-10
+
+
+def _local_mean(values: Float[Tensor, "*batch row col"], window: int) -> Float[Tensor, "*batch row col"]:
+    planes = values.reshape(-1, 1, *values.shape[-2:])
+    mean = functional.avg_pool2d(planes, window, stride=1, padding=window // 2, count_include_pad=False)
+    return mean.reshape(values.shape)
+
+
+def local_energies(
+    coefficients: Float[Tensor, "*batch filter row col"],
+    share: Float[Tensor, "filter #row #col"],
+    filters: tuple[FilterIndex, ...],
+    window: int,
+) -> tuple[Float[Tensor, "*batch row col"], Float[Tensor, "*batch row col"]]:
+    """Return the (measured, undetermined) energy around each pixel, averaged over window x window pixels."""
+    weight = share.to(coefficients)
+    measured = torch.zeros_like(coefficients[..., 0, :, :])
+    undetermined = torch.zeros_like(measured)
+    for k, index in enumerate(filters):
+        energy = coefficients[..., k, :, :]
+        if index.scale < 0:
+            energy = energy - _local_mean(energy, window)
+        energy = _local_mean(energy.abs().square(), window)
+        measured += energy * weight[k]
+        undetermined += energy * (1 - weight[k])
+    return measured, undetermined
+
+
+def pixel_provenance(
+    coefficients: Float[Tensor, "*batch filter row col"],
+    share: Float[Tensor, "filter #row #col"],
+    filters: tuple[FilterIndex, ...],
+    *,
+    window: int = 7,
+) -> UInt8[Tensor, "*batch row col"]:
+    """Return MEASURED or UNDETERMINED (codes of ``core.provenance``) for every pixel of a reconstruction.
+
+    ``coefficients`` are the reconstruction's in a frame with these ``filters``; ``share`` is ``visible_share`` of
+    them; ``window`` is odd, in pixels. A pixel is MEASURED when at least half of the energy of the structure in the
+    window around it lies in measured directions, UNDETERMINED otherwise and wherever no line at all is measured. In
+    a flat window, without structure, it is MEASURED when at least half of all directions are.
+
+    It answers "is the structure that I see here supported by the data?". It does not say that nothing is missing
+    here (``measured_fraction`` does), nor that the grey value is right.
+
+    Raises ShapeError where coefficients, share and filters do not fit, InputError for an even window.
+    """
+    check_share(coefficients, share, "pixel_provenance")
+    if at_least(window, 1, "window", "pixel_provenance") % 2 == 0 or len(filters) != share.shape[0]:
+        raise InputError(
+            "pixel_provenance",
+            expected=f"an odd window and {share.shape[0]} filters",
+            got=f"window = {window}, {len(filters)} filters",
+            do="Pass frame.filters and an odd window.",
+        )
+    measured, undetermined = local_energies(coefficients, share, filters, window)
+    total = measured + undetermined
+    flat = total <= FLAT * total.amax(dim=(-2, -1), keepdim=True)
+    open_to = share.to(coefficients)
+    supported = torch.where(flat, open_to.mean(dim=0) >= 0.5, measured >= undetermined) & (open_to > 0).any(dim=0)
+    codes = torch.full_like(total, int(Provenance.UNDETERMINED), dtype=torch.uint8)
+    return codes.masked_fill(supported, int(Provenance.MEASURED))
