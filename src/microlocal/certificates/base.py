@@ -6,7 +6,7 @@ estimate. ``falsify`` searches for a counterexample; a sound certificate survive
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -76,9 +76,7 @@ class Certificate:
             "value": self.value,
             "bound": self.bound,
             "holds": self.holds,
-            "hypotheses": [
-                {"statement": h.statement, "measured": h.measured, "holds": h.holds} for h in self.hypotheses
-            ],
+            "hypotheses": [asdict(h) for h in self.hypotheses],
             "reference": self.reference,
         }
 

@@ -92,7 +92,8 @@ def _squared_response(record: FilterIndex, shears: Sequence[int], fx: Array, fy:
 def shearlet_filters(shape: tuple[int, int], shears: tuple[int, ...]) -> Tensor:
     """Return ψ̂ of every filter on the half spectrum, float64 (filter, rows, cols // 2 + 1): real and even."""
     rows, cols = shape
-    fy, fx = -np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(cols)[None, :]
+    fy = -np.asarray(np.fft.fftfreq(rows), dtype=np.float64)[:, None]
+    fx = np.asarray(np.fft.fftfreq(cols), dtype=np.float64)[None, :]
     half = slice(0, cols // 2 + 1)
     squares = []
     for record in shearlet_index(shears):

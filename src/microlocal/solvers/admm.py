@@ -4,7 +4,8 @@
     z_i <- prox_{F_i/ρ_i}(K_i x + u_i),    u_i <- u_i + K_i x - z_i
 
 The constraint G enters as a term with K = identity, so that the reported image is its z: always feasible.
-Reference: Boyd, Parikh, Chu, Peleato and Eckstein (2011), section 3; inexact x-steps as in Eckstein and Bertsekas (1992).
+Reference: Boyd, Parikh, Chu, Peleato and Eckstein (2011), section 3; inexact x-steps as in
+Eckstein and Bertsekas (1992).
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ def admm(
     relative primal |K x - z| and dual |ρ Kᵀ(z - z_before)| residuals of Boyd et al., section 3.3; stops when it falls
     below the driver's tolerance.
     """
-    terms = [*problem.terms, Term(Identity(tuple(start.shape[start.ndim - 2 :])), problem.constraint)]
+    terms = [*problem.terms, Term(Identity((start.shape[-2], start.shape[-1])), problem.constraint)]
     images = [term.operator(start) for term in terms]
     names = [(f"split{i}", f"scaled{i}") for i in range(len(terms))]
 
@@ -58,9 +59,12 @@ def admm(
         gaps = [image - state[z] for image, (z, _) in zip(images, names, strict=True)]
         moves = [state[z] - state["before_" + z] for z, _ in names]
         dual = _weighted_adjoint(terms, penalties, moves)
-        pull = _weighted_adjoint(terms, penalties, [state[u] for _, u in names])
+        pulls = sum(
+            rho * float(term.operator.adjoint(state[u]).norm())
+            for term, rho, (_, u) in zip(terms, penalties, names, strict=True)
+        )
         scale = max(_size(images), _size([state[z] for z, _ in names]), torch.finfo(start.dtype).tiny)
-        dual_scale = max(float(pull.norm()), torch.finfo(start.dtype).tiny)
+        dual_scale = max(pulls, torch.finfo(start.dtype).tiny)
         feasible = state[names[-1][0]]
         residual = max(_size(gaps) / scale, float(dual.norm()) / dual_scale)
         return {"objective": problem.objective(feasible), "residual": residual}

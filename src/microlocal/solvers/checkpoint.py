@@ -1,6 +1,5 @@
 """Checkpoints of an iteration: tensors in a safetensors file, written atomically."""
 
-import os
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -13,7 +12,7 @@ def save_state(path: Path, state: dict[str, Tensor]) -> None:
     """Write the state beside ``path`` and move it there, so that a crash leaves the old file whole."""
     partial = path.with_suffix(path.suffix + ".partial")
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_state(path: Path, start: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -27,10 +26,6 @@ def load_state(path: Path, start: dict[str, Tensor]) -> dict[str, Tensor]:
     saved = {name: tuple(t.shape) for name, t in state.items() if name != "iteration"}
     wanted = {name: tuple(t.shape) for name, t in start.items() if name != "iteration"}
     if saved != wanted:
-        raise InputError(
-            f"checkpoint {path.name}",
-            expected=str(wanted),
-            got=str(saved),
-            do="Remove the file, or resume its own run.",
-        )
+        who, do = f"checkpoint {path.name}", "Remove the file, or resume the run that wrote it."
+        raise InputError(who, expected=str(wanted), got=str(saved), do=do)
     return state

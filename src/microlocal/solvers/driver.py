@@ -103,9 +103,8 @@ class Driver:
 def _checked(measured: dict[str, float], iteration: int) -> dict[str, float]:
     for name, value in measured.items():
         if not math.isfinite(value):
-            raise DivergenceError(
-                f"{name} became {value} at iteration {iteration}: the data or the step sizes are off."
-            )
+            cause = "the data or the step sizes are off"
+            raise DivergenceError(f"{name} became {value} at iteration {iteration}: {cause}.")
     return measured
 
 

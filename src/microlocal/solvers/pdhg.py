@@ -62,9 +62,9 @@ def pdhg(
         ]
 
     def primal_step(x: Tensor, y: Sequence[Tensor]) -> Tensor:
-        pull = sum(
-            (term.operator.adjoint(y_i) for term, y_i in zip(problem.terms, y, strict=True)), torch.zeros_like(x)
-        )
+        pull = torch.zeros_like(x)
+        for term, y_i in zip(problem.terms, y, strict=True):
+            pull += term.operator.adjoint(y_i)
         return problem.constraint.prox(x - tau * pull, 1.0)
 
     def step(state: State) -> State:
