@@ -75,7 +75,8 @@ def data_singularity(geometry: Geometry, point: tuple[float, float], normal_rad:
 
     >>> from microlocal.core import Detector, ParallelBeam
     >>> beam = ParallelBeam((0.0, 0.1), Detector(9, 1.0))
-    >>> [(round(e.angle_rad, 3), round(e.u, 9), round(e.slope, 9), e.measured) for e in data_singularity(beam, (2.0, 3.0), 0.0)]
+    >>> edges = data_singularity(beam, (2.0, 3.0), 0.0)
+    >>> [(round(e.angle_rad, 3), round(e.u, 9), round(e.slope, 9), e.measured) for e in edges]
     [(0.0, 2.0, 3.0, True), (3.142, -2.0, -3.0, False)]
     """
     x, y = point
@@ -118,4 +119,5 @@ def image_singularity(geometry: Geometry, angle_rad: float, u: float, slope: flo
     along = c * sigma / (1 - kappa * sigma)
     x = s * math.cos(phi) - along * math.sin(phi)
     y = s * math.sin(phi) + along * math.cos(phi)
-    return ImageSingularity(x, y, phi % math.pi)
+    # A tiny negative angle is π modulo π in floating point: reduce twice.
+    return ImageSingularity(x, y, phi % math.pi % math.pi)

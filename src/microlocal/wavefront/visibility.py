@@ -96,6 +96,8 @@ def measured_range(geometry: Geometry, x: float, y: float) -> list[tuple[float, 
     [[150.0, 210.0]]
     """
     breaks, measured = direction_segments(geometry, np.asarray(x), np.asarray(y))
+    # Arcs that close on each other meet at 0 ≡ π up to rounding.
+    breaks = np.where(breaks < SLIVER, 0.0, np.where(breaks > np.pi - SLIVER, np.pi, breaks))
     ranges: list[tuple[float, float]] = []
     for low, high, seen in zip(breaks[:-1], breaks[1:], measured, strict=True):
         if not seen or high - low < SLIVER:
