@@ -1,0 +1,130 @@
+"""MRC and ALI tilt series with the tilt angles in a text file beside them (.rawtlt, .tlt).
+
+MRC stores (section, y, x); sections are tilts. IMOD's convention is a vertical tilt axis (y), so that row y of all
+tilts is one sinogram; a JSON sidecar with "tilt_axis": "x" says otherwise. Files of FEI microscopes keep angles and
+pixel size (in metres) in the extended header.
+"""
+
+import struct
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+from jaxtyping import Float
+
+from microlocal.core.errors import ScanFileError
+from microlocal.core.registry import register
+from microlocal.core.scan import Scan, Source
+from microlocal.io.assemble import Views, finished, floats, parallel_scan
+from microlocal.io.electrons import sinograms, without_background
+from microlocal.io.reader import guarded, head, sha256, sized
+from microlocal.io.sidecar import Sidecar
+
+FORM = "MRC file"
+MODES = (0, 1, 2, 6, 12)
+TILT_SUFFIXES = (".rawtlt", ".tlt")
+FEI_RECORD, FEI_TILT, FEI_PIXEL = 32, 0, 11  # 1024 records of 32 floats; a_tilt in degrees, pixel_size in metres
+
+
+@register("reader", "mrc")
+class Mrc:
+    """MRC or ALI tilt series with .rawtlt or .tlt beside it: parallel beam, electron microscopy."""
+
+    @staticmethod
+    def sniff(path: Path) -> bool:
+        """The magic word, or for FEI's older files a header that makes sense: sizes, mode, axes 1, 2, 3."""
+        start = head(path, 1024)
+        if len(start) < 1024:
+            return False
+        words = [struct.unpack(f"{order}19i", start[:76]) for order in "<>"]
+        sensible = any(min(w[:3]) > 0 and w[3] in MODES and sorted(w[16:19]) == [1, 2, 3] for w in words)
+        return sensible or start[208:212] in (b"MAP ", b"MAP\0")
+
+    @staticmethod
+    def read(path: Path, sidecar: Sidecar) -> Scan:
+        """Return a stack (slice, angle, detector) in the unit of the header (nm)."""
+        who = str(path)
+        with guarded(path, FORM):
+            nx, ny, nz = _shape(path)
+            sized(path, nx * ny * nz, 1, FORM)
+            with mrcfile.open(path, permissive=True) as file:
+                if file.data is None or file.data.ndim != 3:
+                    got = "no data" if file.data is None else f"an array of shape {file.data.shape}"
+                    raise ScanFileError(who, expected="a stack of tilts", got=got, do="Give the tilt series.")
+                stack = floats(np.array(file.data), who)
+                pixel_nm = float(file.voxel_size.x) / 10
+                labels = [str(label) for label in file.get_labels()]
+                records = _fei_records(bytes(file.extended_header.tobytes()), labels, len(stack))
+            source = Source(who, "mrc", sha256([path]), {"labels": labels})
+            return _scan(stack, pixel_nm, records, source, sidecar)
+
+
+def _scan(
+    stack: Float[np.ndarray, "angle row col"],
+    pixel_nm: float,
+    records: Float[np.ndarray, "angle field"] | None,
+    source: Source,
+    sidecar: Sidecar,
+) -> Scan:
+    axis = sidecar.tilt_axis or "y"
+    angles, said = _angles(Path(source.path), records, sidecar)
+    views = Views(sinograms(stack, axis), angles, said)
+    if sidecar.tilt_axis is None:
+        views = views.said(
+            'The tilt axis is taken to be vertical (IMOD); if it runs along x, write {"tilt_axis": "x"} in a JSON file.'
+        )
+    views = without_background(views)
+    if sidecar.geometry is not None:
+        return finished(views, sidecar.geometry, sidecar.grid, source)
+    if records is not None and records[0, FEI_PIXEL] > 0:
+        pixel_nm = float(records[0, FEI_PIXEL]) * 1e9
+    if pixel_nm > 0:
+        return parallel_scan(views, float(f"{pixel_nm:.7g}"), "nm", source)
+    return parallel_scan(views.said("The header has no pixel size: lengths are in pixels."), 1.0, "pixel", source)
+
+
+def _shape(path: Path) -> tuple[int, int, int]:
+    """Return nx, ny, nz in the byte order in which they are smaller."""
+    start = head(path, 12)
+    low, high = struct.unpack("<3i", start), struct.unpack(">3i", start)
+    nx, ny, nz = min(low, high, key=lambda words: max(map(abs, words)))
+    return abs(nx), abs(ny), abs(nz)
+
+
+def _fei_records(extended: bytes, labels: list[str], tilts: int) -> Float[np.ndarray, "angle field"] | None:
+    """Return FEI's per-image records (tilt, 32 fields), if the file has them and they make sense."""
+    if not any("fei company" in label.lower() for label in labels) or len(extended) < 4 * FEI_RECORD * tilts:
+        return None
+    records = np.frombuffer(extended, "<f4")[: FEI_RECORD * tilts].reshape(tilts, FEI_RECORD).astype(np.float64)
+    fields = records[:, [FEI_TILT, FEI_PIXEL]]
+    sensible = np.isfinite(fields).all() and np.abs(fields[:, 0]).max() <= 360 and (fields[:, 1] >= 0).all()
+    return records if sensible else None
+
+
+def _angles(
+    path: Path, records: Float[np.ndarray, "angle field"] | None, sidecar: Sidecar
+) -> tuple[Float[np.ndarray, " angle"], tuple[str, ...]]:
+    """Return the tilt angles in degrees: from the sidecar, a text file of the same stem, the only one, or FEI's."""
+    if sidecar.geometry is not None:
+        return np.degrees(sidecar.geometry.angles), ()
+    beside = [path.with_suffix(suffix) for suffix in TILT_SUFFIXES]
+    named = [p for p in beside if p.is_file()]
+    others = sorted(p for p in path.parent.iterdir() if p.suffix in TILT_SUFFIXES and p.is_file())
+    if named:
+        return tilt_angles(named[0]), ()
+    if len(others) == 1:
+        return tilt_angles(others[0]), (f"The tilt angles come from {others[0].name}, the only such file here.",)
+    if records is not None:
+        return records[:, FEI_TILT], ("The tilt angles come from the extended header.",)
+    got = "none" if not others else f"{len(others)} of other names"
+    do = f"Put {beside[0].name} beside it, one angle in degrees per line, or a JSON geometry."
+    raise ScanFileError(str(path), expected="a file of tilt angles (.rawtlt or .tlt)", got=got, do=do)
+
+
+def tilt_angles(path: Path) -> Float[np.ndarray, " angle"]:
+    """Return the numbers of a .rawtlt or .tlt file, one angle in degrees per line; raises ScanFileError."""
+    try:
+        return np.array([float(word) for word in path.read_text(encoding="utf-8").split()], dtype=np.float64)
+    except (OSError, ValueError) as error:
+        do = "Write one angle in degrees per line."
+        raise ScanFileError(str(path), expected="numbers only", got=str(error)[:120], do=do) from error
