@@ -1,1 +1,62 @@
-"""x"""
+"""Reconstruct images from incomplete measurements, and say what was measured and what was not.
+
+    >>> import microlocal as ml
+    >>> scan = ml.read_scan("scan.mat")                      # doctest: +SKIP
+    >>> result = ml.reconstruct(scan, method="shearlet")     # doctest: +SKIP
+    >>> result.save("out/")                                  # doctest: +SKIP
+
+Names are loaded on first use (PEP 562), so that ``import microlocal`` costs next to nothing: the table below says
+which room each public name lives in.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microlocal.core import Detector as Detector
+    from microlocal.core import FanBeam as FanBeam
+    from microlocal.core import Geometry as Geometry
+    from microlocal.core import Grid as Grid
+    from microlocal.core import MicrolocalError as MicrolocalError
+    from microlocal.core import ParallelBeam as ParallelBeam
+    from microlocal.core import Scan as Scan
+    from microlocal.frames import ShearletFrame as ShearletFrame
+    from microlocal.io import read_scan as read_scan
+    from microlocal.io import write_scan as write_scan
+    from microlocal.operators import Gradient as Gradient
+    from microlocal.operators import RayTransform as RayTransform
+    from microlocal.reconstruction import Reconstruction as Reconstruction
+    from microlocal.reconstruction import methods as methods
+    from microlocal.reconstruction import reconstruct as reconstruct
+    from microlocal.report import write_report as write_report
+    from microlocal.wavefront import measured_fraction as measured_fraction
+    from microlocal.wavefront import measured_range as measured_range
+    from microlocal.wavefront import missing_wedge as missing_wedge
+
+    __version__: str
+
+_NAMES = {
+    "core": ("Detector", "FanBeam", "Geometry", "Grid", "MicrolocalError", "ParallelBeam", "Scan"),
+    "frames": ("ShearletFrame",),
+    "io": ("read_scan", "write_scan"),
+    "operators": ("Gradient", "RayTransform"),
+    "reconstruction": ("Reconstruction", "methods", "reconstruct"),
+    "report": ("write_report",),
+    "wavefront": ("measured_fraction", "measured_range", "missing_wedge"),
+}
+_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = import_module("importlib.metadata").version("microlocal")
+    elif name in _ROOM_OF:
+        value = getattr(import_module(f"microlocal.{_ROOM_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'microlocal' has no attribute {name!r}; it has {', '.join(sorted(_ROOM_OF))}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*_ROOM_OF, "__version__", *(name for name in globals() if name.startswith("__"))})

@@ -1,0 +1,72 @@
+# Every task in one word. The first use makes .venv; later ones only when pyproject.toml or constraints.txt changed.
+
+VENV    ?= .venv
+WORKERS ?= 4
+BIN      = $(VENV)/bin
+STAMP    = $(VENV)/.installed
+# The first interpreter that runs and is new enough; override with make PYTHON=/path/to/python.
+PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11; do \
+             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# Parallel workers share the cores: one thread each for the libraries that would take them all.
+TESTENV  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench docs wheel wheel-check check clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found: install one, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group test --group lint --group build
+	@touch $@
+
+env: $(STAMP) ## make or refresh the environment in .venv
+
+demo: $(STAMP) ## reconstruct the scan that ships with the package; writes microlocal-demo/
+	$(BIN)/microlocal demo
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check .
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## imports point only down the list of rooms
+	$(BIN)/lint-imports --no-cache
+
+habits: $(STAMP) ## sizes, imports, signatures, errors, import time: against aims, stops and the last accepted state
+	$(BIN)/python tools/habits.py
+
+habits-accept: $(STAMP) ## record the present numbers as the state that may not get worse
+	$(BIN)/python tools/habits.py --accept
+
+test: $(STAMP) ## all tests
+	$(TESTENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=$$(nproc 2>/dev/null || echo 2) --dist worksteal
+
+test-fast: $(STAMP) ## the tests that need neither a browser nor much time
+	$(TESTENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=$$(nproc 2>/dev/null || echo 2) --dist worksteal -m "not slow and not browser"
+
+bench: $(STAMP) ## measurements, side by side; writes benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## run every example in the docs and docstrings
+	$(TESTENV) $(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' src/microlocal docs README.md
+
+wheel: $(STAMP) ## build dist/*.whl
+	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist .
+
+wheel-check: wheel ## install the wheel into an empty environment outside the tree and run its demo
+	sh tools/wheel_check.sh "$(PYTHON)" constraints.txt
+
+check: lint types contracts habits test ## everything that must pass before a change goes in
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache microlocal-demo microlocal-out
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""What can be chosen on the command line: the text forms (5, 3:7, -30:30, auto, 256x300) and the shared options."""
+
+import math
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+
+class Slices(NamedTuple):
+    """One slice (``last`` is None), or slices first..last-1."""
+
+    first: int
+    last: int | None
+
+
+class Arc(NamedTuple):
+    """View angles from ``first_deg`` to ``last_deg``."""
+
+    first_deg: float
+    last_deg: float
+
+
+class Shape(NamedTuple):
+    """Rows and columns of an image."""
+
+    rows: int
+    cols: int
+
+
+def _number(text: str, form: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    return value
+
+
+def _whole(text: str, form: str) -> int:
+    value = _number(text, form)
+    if value != int(value):
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    return int(value)
+
+
+def parse_slices(text: str) -> Slices:
+    """Read "K" or "A:B" (A included, B not).
+
+    >>> parse_slices("3:7")
+    Slices(first=3, last=7)
+    """
+    form = "K or A:B with whole numbers, such as 60 or 3:7"
+    first, colon, last = text.partition(":")
+    return Slices(_whole(first, form), _whole(last, form) if colon else None)
+
+
+def parse_arc(text: str) -> Arc:
+    """Read "A:B" in degrees, both included.
+
+    >>> parse_arc("-30:30")
+    Arc(first_deg=-30.0, last_deg=30.0)
+    """
+    form = "A:B in degrees, such as 0:90 or -30:30"
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    arc = Arc(_number(first, form), _number(last, form))
+    if arc.first_deg > arc.last_deg:
+        raise typer.BadParameter(f"expected A <= B, got {text!r}. Write {last}:{first}.")
+    return arc
+
+
+def parse_center(text: str) -> str | float:
+    """Read "auto", "file" or a detector pixel, counted from 0.
+
+    >>> parse_center("296.5")
+    296.5
+    """
+    return text if text in ("auto", "file") else _number(text, "auto, file, or a detector pixel such as 296.5")
+
+
+def parse_weight(text: str) -> str | float:
+    """Read "auto" or a positive number.
+
+    >>> parse_weight("0.05")
+    0.05
+    """
+    if text == "auto":
+        return text
+    value = _number(text, "auto or a positive number")
+    if value <= 0:
+        raise typer.BadParameter(f"expected auto or a positive number, got {text!r}.")
+    return value
+
+
+def parse_grid(text: str) -> Shape:
+    """Read "N" for a square grid or "ROWSxCOLS".
+
+    >>> parse_grid("512"), parse_grid("300x200")
+    (Shape(rows=512, cols=512), Shape(rows=300, cols=200))
+    """
+    form = "N or ROWSxCOLS with whole numbers above 0, such as 512 or 300x200"
+    rows, cross, cols = text.lower().partition("x")
+    shape = Shape(_whole(rows, form), _whole(cols if cross else rows, form))
+    if min(shape) < 1:
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    return shape
+
+
+ScanFile = Annotated[
+    Path, typer.Argument(metavar="SCAN", show_default=False, help="The file of the scan; its content says what it is.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results; made if missing.")]
+SliceChoice = Annotated[
+    Slices | None,
+    typer.Option("--slice", metavar="K|A:B", parser=parse_slices, help="One slice of a stack, or A to B-1."),
+]
+ArcChoice = Annotated[
+    Arc | None,
+    typer.Option("--angles", metavar="A:B", parser=parse_arc, help="Use only views from A to B degrees."),
+]
+CenterChoice = Annotated[
+    str,
+    typer.Option(
+        "--center",
+        metavar="auto|file|PIXELS",
+        parser=parse_center,
+        help="Axis of rotation: found from the data, as the file has it, or this detector pixel (from 0).",
+    ),
+]
+GridChoice = Annotated[
+    Shape | None,
+    typer.Option("--grid", metavar="N|RxC", parser=parse_grid, help="Pixels of the image; default: the file's."),
+]
+PixelChoice = Annotated[
+    float | None,
+    typer.Option("--pixel", metavar="LENGTH", min=0.0, help="Side of a pixel, in the scan's unit (mm unless it says)."),
+]

@@ -1,0 +1,112 @@
+"""``microlocal info``: what is in a file."""
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from microlocal.cli import lazy
+from microlocal.cli.choices import ScanFile
+from microlocal.cli.screen import plain, screen_of
+from microlocal.cli.teaching import examples
+from microlocal.cli.words import angles_in_words, bullets, degrees, facts, heading, number
+
+if TYPE_CHECKING:
+    from microlocal.core import Geometry, Scan
+
+EXAMPLES = examples(
+    ("geometry, units, values, warnings", "microlocal info scan.mat"),
+    ("for a program", "microlocal info tilts.mrc --json | jq .geometry"),
+    after="Readable: MATLAB files of the Helsinki challenge (v5, v7.3), MRC/ALI with .rawtlt\nor .tlt, HyperSpy .hspy,"
+    " Data Exchange HDF5, TIFF stacks and NPZ with a JSON\ngeometry beside them. The content decides, not the name.",
+)
+
+
+def info(context: typer.Context, scan: ScanFile) -> None:
+    """Tell what is in a scan file: geometry, units, values, warnings."""
+    loaded = lazy.io.read_scan(scan)
+    screen_of(context).answer(fields_of(loaded), *lines_of(loaded))
+
+
+def fields_of(scan: "Scan") -> dict[str, Any]:
+    """Return the answer for programs."""
+    data = scan.data
+    return {
+        "source": {"path": scan.source.path, "format": scan.source.format, "sha256": scan.source.sha256},
+        "data": {
+            "shape": list(data.shape),
+            "axes": [*(["slice"] if data.ndim == 3 else []), "angle", "detector"],
+            "dtype": str(data.dtype).removeprefix("torch."),
+            "least": float(data.min()),
+            "greatest": float(data.max()),
+            "mean": float(data.mean()),
+        },
+        "geometry": scan.geometry.to_dict(),
+        "measured_arcs_deg": [[math.degrees(end) for end in arc] for arc in scan.geometry.arcs()],
+        "missing_wedge_deg": lazy.wavefront.missing_wedge(scan.geometry),
+        "grid": scan.grid.to_dict(),
+        "metadata": plain(scan.source.metadata),
+        "warnings": list(scan.warnings),
+    }
+
+
+def lines_of(scan: "Scan") -> list[RenderableType]:
+    """Return the answer for people."""
+    data, grid = scan.data, scan.grid
+    stack = f"{data.shape[0]} slices of " if data.ndim == 3 else ""
+    values = f"{number(float(data.min()))} to {number(float(data.max()))}, mean {number(float(data.mean()))}"
+    rows, cols = grid.shape
+    parts: list[RenderableType] = [
+        Text(scan.source.path, style="what"),
+        facts(
+            [
+                ("format", scan.source.format),
+                ("data", f"{stack}{data.shape[-2]} views x {data.shape[-1]} detector pixels, line integrals"),
+                ("values", values),
+                ("sha256", scan.source.sha256 or "–"),
+            ]
+        ),
+        heading("Geometry"),
+        facts(geometry_rows(scan.geometry)),
+        heading("Image grid, unless you choose another"),
+        facts([("pixels", f"{rows} x {cols} of {number(grid.pixel)} {grid.unit}")]),
+    ]
+    if scan.source.metadata:
+        parts += [heading("Metadata of the file"), facts([(k, _short(v)) for k, v in scan.source.metadata.items()])]
+    if scan.warnings:
+        parts += [heading("Said by the reader"), bullets(scan.warnings, "caution")]
+    return parts
+
+
+def geometry_rows(geometry: "Geometry") -> list[tuple[str, str]]:
+    """Return the geometry as rows of (name, text)."""
+    detector, unit = geometry.detector, geometry.unit
+    fields = geometry.to_dict()
+    steps = sorted(b - a for a, b in pairwise(sorted(fields["angles_deg"])))
+    step = f", usual step {degrees(steps[len(steps) // 2])}" if steps else ""
+    flipped = ", reversed" if detector.reversed else ""
+    rows = [
+        ("beam", str(fields["kind"])),
+        ("views", angles_in_words(geometry) + step),
+        ("detector", f"{detector.count} pixels of {number(detector.pitch)} {unit}{flipped}"),
+        ("axis", f"detector pixel {number(axis_pixel(geometry))} (offset {number(detector.offset)} {unit})"),
+    ]
+    if "source_axis" in fields:
+        rows.append(("source–axis", f"{number(fields['source_axis'])} {unit}"))
+        rows.append(("source–detector", f"{number(fields['source_detector'])} {unit}"))
+    return [*rows, ("missing wedge", f"{degrees(lazy.wavefront.missing_wedge(geometry))} of 180°")]
+
+
+def axis_pixel(geometry: "Geometry") -> float:
+    """Return the detector pixel (from 0) that the central ray hits, where u = 0."""
+    detector = geometry.detector
+    sign = -1.0 if detector.reversed else 1.0
+    return (detector.count - 1) / 2 - sign * detector.offset / detector.pitch
+
+
+def _short(value: object) -> str:
+    text = str(plain(value))
+    return text if len(text) <= 200 else text[:197] + "..."

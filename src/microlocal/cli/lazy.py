@@ -1,0 +1,42 @@
+"""The rooms of the library, imported when a verb first touches them: ``microlocal --help`` never waits for torch.
+
+    from microlocal.cli import lazy
+    scan = lazy.io.read_scan(path)
+
+This is the one place where the command line defers imports; type checkers see ordinary modules.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microlocal import core as core
+    from microlocal import data as data
+    from microlocal import io as io
+    from microlocal import members as members
+    from microlocal import reconstruction as reconstruction
+    from microlocal import report as report
+    from microlocal import wavefront as wavefront
+    from microlocal.cli import health as health
+    from microlocal.cli import picture as picture
+    from microlocal.core import provenance as provenance
+    from microlocal.core import registry as registry
+    from microlocal.reconstruction import center as center
+    from microlocal.report import rose as rose
+    from microlocal.solvers import driver as driver
+
+_MODULES = {
+    "center": "microlocal.reconstruction.center",
+    "provenance": "microlocal.core.provenance",
+    "driver": "microlocal.solvers.driver",
+    "health": "microlocal.cli.health",
+    "picture": "microlocal.cli.picture",
+    "registry": "microlocal.core.registry",
+    "rose": "microlocal.report.rose",
+} | {room: f"microlocal.{room}" for room in ("core", "data", "io", "members", "reconstruction", "report", "wavefront")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"microlocal.cli.lazy has no module {name!r}; it has {', '.join(sorted(_MODULES))}")
+    return import_module(_MODULES[name])

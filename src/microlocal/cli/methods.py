@@ -1,0 +1,28 @@
+"""``microlocal methods``: what can be chosen with --method."""
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from microlocal.cli import lazy
+from microlocal.cli.screen import screen_of
+from microlocal.cli.teaching import examples
+
+EXAMPLES = examples(
+    ("what --method may name", "microlocal methods"),
+    ("for a program", "microlocal methods --json | jq -r '.methods|.[]|.name'"),
+)
+
+
+def methods(context: typer.Context) -> None:
+    """List the reconstruction methods."""
+    lazy.members.load_all()
+    entries = lazy.reconstruction.methods().values()
+    table = Table(box=None, padding=(0, 2), header_style="quiet")
+    table.add_column("name", style="what", no_wrap=True)
+    table.add_column("what it does", ratio=1)
+    table.add_column("reference", no_wrap=True, style="quiet")
+    for entry in entries:
+        table.add_row(entry.name, Text(entry.summary), entry.reference)
+    listed = [{"name": e.name, "summary": e.summary, "reference": e.reference} for e in entries]
+    screen_of(context).answer({"methods": listed}, table)

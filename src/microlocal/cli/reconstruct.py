@@ -1,0 +1,90 @@
+"""``microlocal reconstruct``: a scan in; image, numbers, certificates and a report out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from microlocal.cli import lazy
+from microlocal.cli.choices import (
+    ArcChoice,
+    CenterChoice,
+    GridChoice,
+    OutFolder,
+    PixelChoice,
+    ScanFile,
+    SliceChoice,
+    parse_weight,
+)
+from microlocal.cli.failures import INTERRUPTED
+from microlocal.cli.folders import output_folder, stamps, written
+from microlocal.cli.prepare import chosen_grid, load_scan
+from microlocal.cli.recipe import Recipe
+from microlocal.cli.screen import screen_of
+from microlocal.cli.summary import fields_of, lines_of, was_interrupted
+from microlocal.cli.teaching import examples
+
+if TYPE_CHECKING:
+    from microlocal.reconstruction import Reconstruction
+
+EXAMPLES = examples(
+    ("sparse shearlets, everything chosen from the data", "microlocal reconstruct scan.mat"),
+    ("one slice of a stack by total variation", "microlocal reconstruct tilts.mrc --slice 128 --method tv"),
+    ("only 90 degrees, axis of rotation found", "microlocal reconstruct scan.h5 --center auto --angles 0:90"),
+    ("an honest score, side by side with FBP", "microlocal reconstruct scan.mat --hold-out 7 --compare fbp"),
+    ("numbers for a program", "microlocal reconstruct scan.mat --json | jq .metrics"),
+    after="Ctrl-C keeps the best image so far (exit code 3);\nthe same command with --resume goes on from there.",
+)
+
+
+def reconstruct(
+    context: typer.Context,
+    scan: ScanFile,
+    method: Annotated[str, typer.Option("--method", "-m", metavar="NAME", help="See microlocal methods.")] = "shearlet",
+    out: OutFolder = Path("microlocal-out"),
+    slices: SliceChoice = None,
+    angles: ArcChoice = None,
+    center: CenterChoice = "file",
+    grid: GridChoice = None,
+    pixel: PixelChoice = None,
+    weight: Annotated[
+        str,
+        typer.Option("--weight", metavar="auto|X", parser=parse_weight, help="Regularisation; auto: by the noise."),
+    ] = "auto",
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="N", min=1, help="Budget. Default: the method's own.")
+    ] = None,
+    hold_out: Annotated[
+        int, typer.Option("--hold-out", metavar="N", min=0, help="Keep N views out, predict them, report the error.")
+    ] = 0,
+    compare: Annotated[
+        list[str], typer.Option("--compare", metavar="NAME", help="Another method for the report; may be repeated.")
+    ] = [],  # noqa: B006 - Typer wants the list
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Start of every random draw.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
+) -> None:
+    """Reconstruct a scan into image.tif, result.npz, result.json, report.html.
+
+    Each edge of the result is marked measured or undetermined. What you do not
+    give is chosen from the data, and the report says what was chosen and why.
+    """
+    screen = screen_of(context)
+    with output_folder(out) as folder, screen.bars() as bars:
+        loaded = load_scan(scan, slices, angles, center)
+        recipe = Recipe(loaded, chosen_grid(loaded, grid, pixel), weight, iterations, hold_out, seed, bars)
+        before = stamps(folder)
+        result = recipe.run(method, recipe.checkpoint(folder, method, resume))
+        others = [] if was_interrupted(result) else [recipe.run(name) for name in compare]
+        save(result, others, folder)
+        files = written(folder, before)
+    screen.answer(fields_of(result, others, files), *lines_of(result, others, files))
+    if was_interrupted(result):
+        raise typer.Exit(INTERRUPTED)
+
+
+def save(result: "Reconstruction", others: list["Reconstruction"], folder: Path) -> None:
+    """Write the result, and the report again with the others beside it."""
+    lazy.members.load_all()
+    result.save(folder)
+    if others:
+        lazy.report.write_report(result, folder / "report.html", compare=others)

@@ -1,0 +1,120 @@
+"""A reconstruction told in the terminal and as JSON: what was found, how sure it is, which files hold it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from microlocal.cli import lazy
+from microlocal.cli.words import angles_in_words, bullets, degrees, heading, joined, number
+
+if TYPE_CHECKING:
+    from microlocal.certificates.base import Certificate
+    from microlocal.reconstruction import Reconstruction
+
+
+def was_interrupted(result: "Reconstruction") -> bool:
+    """Return whether Ctrl-C ended the iteration, as the notes of a reconstruction say."""
+    sentence = lazy.driver.Status.INTERRUPTED.value
+    return any(sentence in note for note in result.notes)
+
+
+def fields_of(result: "Reconstruction", others: list["Reconstruction"], files: list[Path]) -> dict[str, Any]:
+    """Return the answer for programs."""
+    scan = result.scan
+    return {
+        "method": result.method,
+        "interrupted": was_interrupted(result),
+        "image_shape": list(result.image.shape),
+        "unit": scan.grid.unit,
+        "pixel": scan.grid.pixel,
+        "measured_share": float(result.measured_directions.mean()),
+        "missing_wedge_deg": lazy.wavefront.missing_wedge(scan.geometry),
+        "edges": edge_shares(result),
+        "metrics": result.metrics,
+        "compared": {other.method: other.metrics for other in others},
+        "certificates": [certificate.to_dict() for certificate in result.certificates],
+        "notes": list(result.notes),
+        "warnings": list(scan.warnings),
+        "config": result.config,
+        "files": files,
+    }
+
+
+def edge_shares(result: "Reconstruction") -> dict[str, float]:
+    """Return which share of the edge pixels has which provenance; empty where there are no edges."""
+    kinds = lazy.provenance.Provenance
+    total = int((result.edges != kinds.NONE).sum())
+    found = [kind for kind in kinds if kind is not kinds.NONE]
+    return {kind.name.lower(): int((result.edges == kind).sum()) / total for kind in found} if total else {}
+
+
+def lines_of(result: "Reconstruction", others: list["Reconstruction"], files: list[Path]) -> list[RenderableType]:
+    """Return the answer for people."""
+    parts: list[RenderableType] = [opening(result), seen(result)]
+    if result.metrics:
+        parts += [heading("Numbers"), metric_table([result, *others])]
+    if result.certificates:
+        parts += [heading("Certificates"), certificate_table(result.certificates)]
+    if result.notes:
+        parts += [heading("What was chosen, and why"), bullets(result.notes)]
+    if result.scan.warnings:
+        parts += [heading("Said by the reader"), bullets(result.scan.warnings, "caution")]
+    return [*parts, heading("Files"), file_lines(files)]
+
+
+def opening(result: "Reconstruction") -> Text:
+    """Return the first line: image, method, views."""
+    grid, geometry = result.scan.grid, result.scan.geometry
+    size = " x ".join(map(str, result.image.shape))
+    ended = "interrupted: the best image so far" if was_interrupted(result) else "done"
+    return Text.assemble(
+        (result.method, "what"),
+        f" {ended}. {size} pixels of {number(grid.pixel)} {grid.unit} from {angles_in_words(geometry)}.",
+    )
+
+
+def seen(result: "Reconstruction") -> Text:
+    """Return the sentence on what the scan measured of the edges."""
+    missing = lazy.wavefront.missing_wedge(result.scan.geometry)
+    shares = edge_shares(result)
+    parts = [f"The scan measures {result.measured_directions.mean():.0%} of all edge directions"]
+    parts.append(f" ({degrees(missing)} of 180° missing at the axis)")
+    if shares:
+        parts.append("; of the edges found, " + joined([f"{v:.0%} are {k}" for k, v in shares.items() if v > 0]))
+    return Text("".join(parts) + ".")
+
+
+def metric_table(results: list["Reconstruction"]) -> Padding:
+    """Return the numbers, one column a method."""
+    table = Table(box=None, padding=(0, 2), header_style="quiet", show_header=len(results) > 1)
+    table.add_column("")
+    for result in results:
+        table.add_column(result.method, justify="right")
+    for name in dict.fromkeys(name for result in results for name in result.metrics):
+        values = (number(r.metrics[name]) if name in r.metrics else "–" for r in results)
+        table.add_row(name.replace("_", " "), *values)
+    return Padding(table, (0, 0, 0, 2))
+
+
+def certificate_table(certificates: tuple["Certificate", ...]) -> Padding:
+    """Return the certificates: whether each holds, its kind, value, bound and claim."""
+    table = Table(box=None, padding=(0, 2), header_style="quiet")
+    for name in ("", "kind"):
+        table.add_column(name)
+    for name in ("value", "bound"):
+        table.add_column(name, justify="right")
+    table.add_column("claim", overflow="fold", ratio=1)
+    for c in certificates:
+        mark = Text("✓", style="good") if c.holds else Text("✗", style="bad")
+        table.add_row(mark, str(c.kind), number(c.value), number(c.bound), Text(c.claim))
+    return Padding(table, (0, 0, 0, 2))
+
+
+def file_lines(files: list[Path]) -> Group:
+    """Return the files that were written; the report is the one to open."""
+    rows = [Text(f"  {path}", style="what" if path.suffix == ".html" else "") for path in files]
+    return Group(*rows) if rows else Group(Text("  none", style="quiet"))

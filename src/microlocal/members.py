@@ -1,0 +1,11 @@
+"""Every room whose files register members, loaded: whatever reads the registry calls this first."""
+
+from importlib import import_module
+
+ROOMS = ("operators", "frames", "functionals", "solvers", "io", "reconstruction", "report")
+
+
+def load_all() -> None:
+    """Import the rooms, so that ``core.registry`` knows all members that ship with the package."""
+    for room in ROOMS:
+        import_module(f"microlocal.{room}")
