@@ -1,0 +1,170 @@
+"""One self-contained page for a reconstruction: no network, no fonts, no trackers; it opens from any disk.
+
+Everything from files passes through jinja2's escaping or ``script_json``, and a content security policy with the hash
+of the page's own script forbids everything else.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from microlocal.core.provenance import Provenance
+from microlocal.core.registry import register
+from microlocal.io.atomic import replacing
+from microlocal.reconstruction.result import Reconstruction
+from microlocal.report import facts, plots, rose, sinogram
+from microlocal.report.encode import script_json
+from microlocal.report.payload import Stack, build_payload, chosen_slices, stacks
+from microlocal.report.svg import number
+from microlocal.wavefront import measured_range
+
+_STATIC = Path(__file__).parent / "static"
+_SCRIPTS = ("data.js", "viewer.js", "compare.js", "overlay.js", "page.js")
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_report(reconstruction: Reconstruction, path: str | Path, *, compare: Sequence[Reconstruction] = ()) -> Path:
+    """Write the page of ``reconstruction``, beside others of the same scan in ``compare``; return its path.
+
+    The file appears whole or not at all. Raises OutputError when it cannot be written, ShapeError when an image does
+    not fit its grid or the reconstructions hold different numbers of slices.
+    """
+    target = Path(path)
+    page = render_report(reconstruction, compare=compare)
+    with replacing(target) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return target
+
+
+@register("result-writer", "report.html")
+def write_report_into(reconstruction: Reconstruction, folder: Path) -> Path:
+    """Write report.html into ``folder``; raises OutputError when it cannot be written."""
+    return write_report(reconstruction, folder / "report.html")
+
+
+def render_report(reconstruction: Reconstruction, *, compare: Sequence[Reconstruction] = ()) -> str:
+    """Return the page as text; see ``write_report``."""
+    found = stacks([reconstruction, *compare])
+    slices = chosen_slices(found)
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _ENVIRONMENT.get_template("report.html.j2").render(
+        script=Markup(script),
+        script_hash=digest,
+        light=_own("light.css"),
+        dark=_own("dark.css"),
+        style=_own("report.css"),
+        payload=Markup(script_json(build_payload(found, slices))),  # script_json has escaped it
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        number=number,
+        short_citation=facts.short_citation,
+        kinds=[(kind.name.lower(), int(kind)) for kind in Provenance if kind is not Provenance.NONE],
+        **_head(found, slices),
+        **_seeing(found[0]),
+        **_data(found, slices),
+        **_words(found),
+    )
+
+
+def _own(name: str) -> Markup:
+    """One of our own files, which needs no escaping."""
+    return Markup((_STATIC / name).read_text(encoding="utf-8"))
+
+
+def _script() -> str:
+    parts = "\n".join(_own(name) for name in _SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();'
+
+
+def _head(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
+    scan = found[0].result.scan
+    axis = sinogram.view_axis(scan.geometry)
+    x, y = scan.grid.center
+    central = rose.share(measured_range(scan.geometry, x, y))
+    learned = any((stack.edges == Provenance.LEARNED).any() for stack in found)
+    return {
+        "title": facts.file_name(scan),
+        "method": found[0].label,
+        "summary": facts.summary(found[0], central),
+        "tiles": facts.tiles(found[0], axis.period - axis.missing, axis.period),
+        "labels": [stack.label for stack in found],
+        "slices": list(slices),
+        "slice_count": found[0].image.shape[0],
+        "unit": scan.grid.unit,
+        "learned": learned,
+    }
+
+
+def _seeing(stack: Stack) -> dict[str, Any]:
+    scan = stack.result.scan
+    measured = measured_range(scan.geometry, *scan.grid.center)
+    fraction = stack.result.measured_directions.double().cpu().numpy()
+    return {
+        "rose": rose.visibility_rose(scan.geometry, *scan.grid.center),
+        "map": rose.visibility_map(scan.geometry, scan.grid, fraction),
+        "fraction_bar": rose.fraction_bar(),
+        "measured_words": rose.in_words(measured),
+        "missing_words": rose.in_words(rose.missing_range(measured)),
+        "missing_share": 1 - rose.share(measured),
+        "fraction_range": (float(fraction.min()), float(fraction.max()), float(fraction.mean())),
+        "beam": facts.beam(scan.geometry),
+    }
+
+
+def _flat(values: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
+    return values.detach().double().cpu().reshape(-1, *shape).numpy()
+
+
+def _data(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
+    """The sinograms and residuals of the shown slices, and the charts."""
+    scan = found[0].result.scan
+    axis = sinogram.view_axis(scan.geometry)
+    data = _flat(scan.data, scan.geometry.shape)
+    residuals = [_flat(s.result.residual, s.result.scan.geometry.shape) for s in found]
+    limit = max(float(np.quantile(np.abs(r), 0.99)) for r in residuals) or 1.0
+    pictures = [
+        [sinogram.residual_svg(r[k], limit, s.result.scan.geometry, s.label) for k in slices]
+        for s, r in zip(found, residuals, strict=True)
+    ]
+    return {
+        "sinograms": [sinogram.sinogram_svg(data[k], scan.geometry, axis) for k in slices],
+        "views_missing": axis.missing,
+        "views_period": axis.period,
+        "folded": bool(axis.folded.any()),
+        "residuals": list(zip([s.label for s in found], pictures, strict=True)),
+        "residual_limit": limit,
+        "relative_residuals": [facts.relative_residual(s) for s in found],
+        "histogram": plots.residual_histogram(residuals, found),
+        "convergence": plots.convergence(found),
+    }
+
+
+def _words(found: Sequence[Stack]) -> dict[str, Any]:
+    results = [stack.result for stack in found]
+    works = facts.cited(results)
+    return {
+        "certificates": [(s.label, c) for s in found for c in s.result.certificates],
+        "notes": [(s.label, note) for s in found for note in s.result.notes],
+        "warnings": results[0].scan.warnings,
+        "scan_rows": facts.scan_table(results[0].scan),
+        "configs": [(s.label, facts.nodes(s.result.config)) for s in found],
+        "versions": facts.versions(),
+        "held_out": facts.metric_rows(found, held_out=True),
+        "metrics": facts.metric_rows(found, held_out=False),
+        "works": works,
+        "bibtex": facts.cited_bibtex(works),
+    }

@@ -1,0 +1,93 @@
+"""A reconstruction at a glance for notebooks and papers: image, edges by provenance, visibility rose, residual."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Wedge
+
+from microlocal.core.errors import InputError
+from microlocal.core.grid import Grid
+from microlocal.core.provenance import Provenance
+from microlocal.reconstruction.result import Reconstruction
+from microlocal.report.facts import edge_counts, file_name, relative_residual
+from microlocal.report.payload import stacks
+from microlocal.report.rose import Intervals, in_words, missing_range
+from microlocal.wavefront import measured_range
+
+# The report's teal, purple and orange.
+COLOURS = {Provenance.MEASURED: "#12b5c1", Provenance.LEARNED: "#b06cf0", Provenance.UNDETERMINED: "#ff8a14"}
+
+
+def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
+    """Return a figure of four panels for one slice: image, edges by provenance, visibility rose and residual.
+
+    The figure is not registered with pyplot, so that nothing needs closing. Raises InputError for a slice that the
+    reconstruction does not have.
+    """
+    stack, scan = stacks([reconstruction])[0], reconstruction.scan
+    count = stack.image.shape[0]
+    if not 0 <= slice_index < count:
+        raise InputError("figure", expected=f"slice 0..{count - 1}", got=str(slice_index), do="Choose another slice.")
+    drawn = Figure(figsize=(10.5, 9.6), layout="constrained", facecolor="white")
+    which = f", slice {slice_index}" if count > 1 else ""
+    drawn.suptitle(f"{file_name(scan)}{which}: {stack.label}", fontsize=14)
+    (top_left, top_right), (low_left, low_right) = drawn.subplots(2, 2)
+    _image(top_left, stack.image[slice_index], scan.grid)
+    _edges(top_right, stack.image[slice_index], stack.edges[slice_index], scan.grid)
+    draw_rose(low_left, measured_range(scan.geometry, *scan.grid.center))
+    residual = reconstruction.residual.detach().double().cpu().reshape(-1, *scan.geometry.shape).numpy()[slice_index]
+    _residual(low_right, residual, scan.geometry.detector.edges, scan.geometry.unit)
+    low_right.set_title(f"Residual R f − g: {100 * relative_residual(stack):.2g} % of the data")
+    return drawn
+
+
+def _image(axes: Axes, image: Float[np.ndarray, "row col"], grid: Grid) -> None:
+    low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
+    shown = axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=grid.extent, interpolation="nearest")
+    axes.set(title="Reconstruction", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
+    axes.figure.colorbar(shown, ax=axes, shrink=0.8, label=f"1/{grid.unit}")
+
+
+def _edges(axes: Axes, image: Float[np.ndarray, "row col"], edges: UInt8[np.ndarray, "row col"], grid: Grid) -> None:
+    low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
+    axes.imshow(image, cmap="gray", vmin=low, vmax=2 * high - low, extent=grid.extent, interpolation="nearest")
+    palette = ListedColormap(["none", *COLOURS.values()])
+    coded = np.ma.masked_equal(edges, 0)
+    axes.imshow(coded, cmap=palette, vmin=0, vmax=3, extent=grid.extent, interpolation="nearest")
+    counts = {kind: count for kind, count in edge_counts(edges).items() if count}
+    handles = [Patch(color=COLOURS[kind], label=f"{kind.name.lower()}: {count}") for kind, count in counts.items()]
+    axes.set(title="Edge pixels by provenance", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
+    if handles:
+        axes.legend(handles=handles, loc="lower right", framealpha=0.9, fontsize=9)
+
+
+def draw_rose(axes: Axes, measured: Intervals) -> None:
+    """Draw the rose of edge normals: measured directions solid, the others hatched, on both sides of the disc."""
+    missing = missing_range(measured)
+    teal, orange = COLOURS[Provenance.MEASURED], COLOURS[Provenance.UNDETERMINED]
+    for intervals, colour, hatch in ((measured, teal, ""), (missing, orange, "///")):
+        for low, high in ((math.degrees(a) + turn, math.degrees(b) + turn) for a, b in intervals for turn in (0, 180)):
+            soft = Wedge((0, 0), 0.8, low, high, facecolor=(colour, 0.2), edgecolor=(colour, 0.6), lw=0)
+            soft.set_hatch(hatch)
+            axes.add_patch(soft)
+            axes.add_patch(Wedge((0, 0), 1.0, low, high, width=0.14, facecolor=colour, edgecolor="none"))
+    for degrees in range(0, 360, 30):
+        place = 1.13 * math.cos(math.radians(degrees)), 1.13 * math.sin(math.radians(degrees))
+        axes.text(*place, f"{degrees}°", ha="center", va="center", fontsize=9)
+    axes.set(xlim=(-1.3, 1.3), ylim=(-1.25, 1.25), aspect="equal")
+    axes.set_axis_off()
+    axes.set_title(f"Edge normals in the middle of the image\nmeasured {in_words(measured)}; not {in_words(missing)}")
+
+
+def _residual(axes: Axes, residual: Float[np.ndarray, "angle detector"], edges: tuple[float, float], unit: str) -> None:
+    limit = float(np.quantile(np.abs(residual), 0.99)) or 1.0
+    extent = (0, residual.shape[0], *edges)
+    shown = axes.imshow(
+        residual.T, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=extent, origin="lower", aspect="auto"
+    )
+    axes.set(xlabel="view", ylabel=f"detector u [{unit}]")
+    axes.figure.colorbar(shown, ax=axes, shrink=0.8)
