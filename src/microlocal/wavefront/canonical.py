@@ -9,7 +9,7 @@ the magnification M = D/R,
 An edge at (x, y) with normal (cos φ, sin φ) is seen by the line (φ, s = x cos φ + y sin φ) that is tangent to it, and
 appears in the data as an edge at that line's (t, u), tangent to the curve: its conormal is (-du/dt, 1). The relation
 is one to one between (x, y, φ modulo π) and (t, u, du/dt), up to the two names (φ, s), (φ + π, -s) of a line, which
-a fan beam sees from opposite sides (Quinto, SIAM J. Math. Anal. 24, 1993, Theorem 3.1).
+a fan beam sees from opposite sides (Quinto, SIAM J. Math. Anal. 24, 1993).
 """
 
 import math

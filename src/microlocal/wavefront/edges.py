@@ -29,6 +29,7 @@ HYSTERESIS = 0.4
 # Discs of radius 10 to 40 pixels, rasterised with hard edges: the normal is off by 1° rms (three standard errors are
 # 3°), and by half of noise / |gradient| more when noise is added.
 RASTER_ERROR_RAD = np.radians(3.0)
+FAINTEST = 0.01
 TINY = np.finfo(np.float64).tiny
 
 
@@ -69,11 +70,25 @@ def _normals(down: Array, right: Array, width: float) -> Array:
     return direction
 
 
-def _hysteresis(ridges: NDArray[np.bool_], magnitude: Array, low: float, high: float) -> NDArray[np.bool_]:
-    """Return the 8-connected ridges above ``low`` that reach above ``high`` somewhere."""
-    pieces, _ = ndimage.label(ridges & (magnitude > low), structure=np.ones((3, 3)))
-    kept = np.unique(pieces[ridges & (magnitude > high)])
-    return np.isin(pieces, kept[kept > 0])
+def _parting(ridges: Array, floor: float) -> float:
+    """Return Otsu's threshold between faint and strong ridges on a logarithmic scale, all below a floor being alike.
+
+    The floor is the noise, and at least a hundredth of the strongest ridge: what is fainter is no structure.
+    """
+    if ridges.size == 0:
+        return 0.0
+    return math.exp(otsu(np.log(np.maximum(ridges, max(floor, FAINTEST * float(ridges.max()), TINY)))))
+
+
+def _hysteresis(weak: NDArray[np.bool_], strong: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
+    """Return the 8-connected pieces of ``weak`` that are strong somewhere and have ``shortest`` pixels or more."""
+    pieces, _ = ndimage.label(weak, structure=np.ones((3, 3)))
+    lengths = np.bincount(pieces.ravel())
+    kept = np.zeros(lengths.shape, dtype=bool)
+    kept[np.unique(pieces[weak & strong])] = True
+    kept[0] = False
+    mask: NDArray[np.bool_] = (kept & (lengths >= shortest))[pieces]
+    return mask
 
 
 def find_edges(image: Float[Tensor, "row col"], sigma: float = 1.5) -> EdgeMap:
@@ -81,7 +96,8 @@ def find_edges(image: Float[Tensor, "row col"], sigma: float = 1.5) -> EdgeMap:
 
     High threshold: Otsu's between the faint and the strong ridges of the gradient, on a logarithmic scale so that a
     weak crack beside a strong outline counts, and at least 4.5 times the noise of a gradient component; low: 0.4 of
-    it, at least 3 times the noise. Normals come from the structure tensor over 2 sigma.
+    it, at least 3 times the noise; pieces shorter than 2 sigma are specks. Normals are those of the structure tensor
+    over 2 sigma.
 
     Raises InputError for an image that is not finite or sigma <= 0.
     """
@@ -92,9 +108,10 @@ def find_edges(image: Float[Tensor, "row col"], sigma: float = 1.5) -> EdgeMap:
     magnitude = np.hypot(down, right)
     # Rounding of the filter on a constant image is no edge.
     noise = max(gradient_noise(magnitude), 1e-9 * float(np.abs(pixels).max()))
-    ridges = _ridges(magnitude, down, right) & (magnitude > WEAK * noise)
-    high = max(math.exp(otsu(np.log(magnitude[ridges]))) if ridges.any() else 0.0, STRONG * noise)
-    mask = _hysteresis(ridges, magnitude, HYSTERESIS * high, high)
+    ridges = _ridges(magnitude, down, right)
+    high = max(_parting(magnitude[ridges], WEAK * noise), STRONG * noise)
+    low = max(HYSTERESIS * high, WEAK * noise)
+    mask = _hysteresis(ridges & (magnitude > low), magnitude > high, shortest=math.ceil(2 * sigma))
     error = RASTER_ERROR_RAD + noise / np.maximum(magnitude, max(noise, TINY))
     return EdgeMap(mask, _normals(down, right, 2 * sigma), magnitude, error)
 
@@ -118,7 +135,7 @@ def label_edges(
 
     An edge counts as MEASURED only if its direction φ and φ ± δ all are, δ = 3° + noise / |gradient| (3° to 22°)
     being the error of the direction: in doubt, undetermined. This is deliberate, since limited-angle artefacts run
-    exactly along the border of the wedge (Frikel and Quinto, Inverse Problems 29, 2013, Theorem 3.4).
+    exactly along the border of the wedge (Frikel and Quinto, Inverse Problems 29, 2013).
 
     Raises ShapeError for an image of another shape than the grid's.
     """
