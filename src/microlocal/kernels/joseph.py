@@ -5,8 +5,8 @@ through row ``A + B c`` of column c ("flat" rays). One kernel serves every plana
 the table. Forward runs in parallel over (image, view); the adjoint over (image, row): no two threads write the same
 memory, so results do not depend on their number.
 
-The image is padded by one zero on both ends of every row, and positions are clamped into the padding: a ray that
-leaves the image reads (and writes) zeros instead of branching.
+Every row is padded by one zero before and two after it, and positions are clamped into the padding: a ray that leaves
+the image interpolates between two zeros (and spreads into cells that are cut off) instead of branching.
 
 Reference: P. M. Joseph, IEEE Trans. Med. Imaging 1(3), 1982.
 """
@@ -15,8 +15,9 @@ from collections.abc import Iterator
 
 import numba
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from microlocal.kernels.threads import set_threads
 
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
@@ -28,7 +29,7 @@ _OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contra
 
 @numba.njit(**_OPTIONS)
 def _line_sums(rows: Floats, offsets: Floats, slopes: Floats, first: Counts, last: Counts, sums: Floats) -> None:
-    """rows (image, row, col + 2); offsets, slopes (view, ray); the rays first..last-1 of each view are summed."""
+    """rows (image, row, col + 3); offsets, slopes (view, ray); the rays first..last-1 of each view are summed."""
     images, height, padded = rows.shape
     views = offsets.shape[0]
     number = offsets.dtype.type
@@ -48,7 +49,7 @@ def _line_sums(rows: Floats, offsets: Floats, slopes: Floats, first: Counts, las
 
 @numba.njit(**_OPTIONS)
 def _spread_lines(rows: Floats, offsets: Floats, slopes: Floats, first: Counts, last: Counts, sums: Floats) -> None:
-    """The transpose of ``_line_sums``: spreads sums (image, view, ray) into rows (image, row, col + 2)."""
+    """The transpose of ``_line_sums``: spreads sums (image, view, ray) into rows (image, row, col + 3)."""
     images, height, padded = rows.shape
     views = offsets.shape[0]
     number = offsets.dtype.type
@@ -65,11 +66,6 @@ def _spread_lines(rows: Floats, offsets: Floats, slopes: Floats, first: Counts, 
                 share = (position - number(j)) * source[ray]
                 row[j] += source[ray] - share
                 row[j + 1] += share
-
-
-def _use_torch_threads() -> None:
-    """One thread setting for everything: what ``torch.set_num_threads`` says."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
 def _runs(steep: NDArray[np.bool_]) -> Iterator[tuple[bool, Counts, Counts]]:
@@ -94,9 +90,9 @@ def project(image: Floats, offsets: Floats, slopes: Floats, steep: NDArray[np.bo
 
     ``offsets`` are positions in pixels counted from the pixel before the first (so 1 is the first pixel's centre).
     """
-    _use_torch_threads()
+    set_threads(image.shape[0] * offsets.size * image.shape[1])
     sums = np.zeros((image.shape[0], *offsets.shape), image.dtype)
-    pad = ((0, 0), (0, 0), (1, 1))
+    pad = ((0, 0), (0, 0), (1, 2))
     for is_steep, first, last in _runs(steep):
         rows = np.pad(image if is_steep else np.ascontiguousarray(image.transpose(0, 2, 1)), pad)
         _line_sums(rows, offsets, slopes, first, last, sums)
@@ -107,13 +103,13 @@ def backproject(
     sums: Floats, offsets: Floats, slopes: Floats, steep: NDArray[np.bool_], shape: tuple[int, int]
 ) -> Floats:
     """Spread sums (image, view, ray) along the rays into images (image, row, col): the transpose of ``project``."""
-    _use_torch_threads()
     height, width = shape
+    set_threads(sums.size * height)
     images = np.zeros((sums.shape[0], height, width), sums.dtype)
     for is_steep, first, last in _runs(steep):
         lines, across = (height, width) if is_steep else (width, height)
-        rows = np.zeros((sums.shape[0], lines, across + 2), sums.dtype)
+        rows = np.zeros((sums.shape[0], lines, across + 3), sums.dtype)
         _spread_lines(rows, offsets, slopes, first, last, sums)
-        inner = rows[:, :, 1:-1]
+        inner = rows[:, :, 1:-2]
         images += inner if is_steep else inner.transpose(0, 2, 1)
     return images

@@ -10,7 +10,7 @@ def project(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor) -> Te
 
 
 def _line_sums(image: Tensor, offsets: Tensor, slopes: Tensor, chosen: Tensor) -> Tensor:
-    rows = torch.nn.functional.pad(image, (1, 1))
+    rows = torch.nn.functional.pad(image, (1, 2))
     sums = torch.zeros(image.shape[0], *offsets.shape, dtype=image.dtype, device=image.device)
     for r in range(image.shape[1]):
         position = (offsets + slopes * r).clamp(0, rows.shape[2] - 2)

@@ -1,0 +1,50 @@
+"""What a method is: a recipe from a scan to an image, and what it may be told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.core.grid import Grid
+from microlocal.core.progress import SILENT, Progress
+from microlocal.core.scan import Scan
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose for any method.
+
+    ``weight`` of the regulariser, None to have it chosen from the data; ``iterations``, None for the method's own
+    number; ``seed`` of whatever is random; ``checkpoint``, a file to save and resume the last stage; ``progress``.
+    """
+
+    weight: float | None = None
+    iterations: int | None = None
+    seed: int = 0
+    checkpoint: Path | None = None
+    progress: Progress = SILENT
+
+
+def _unchanged(data: Tensor) -> Tensor:
+    return data
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a method returns: an image (*batch, row, col) in 1/unit, and how it came about.
+
+    ``notes`` are sentences for the user, ``config`` what was chosen, ``history`` the solver's record, ``correct`` the
+    correction (air level, beam hardening) the method applied to measured data, the identity for most.
+    """
+
+    image: Float[Tensor, "*batch row col"]
+    notes: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    correct: Callable[[Tensor], Tensor] = _unchanged
+
+
+Method = Callable[[Scan, Grid, Settings], Estimate]

@@ -1,0 +1,147 @@
+"""From a scan to a reconstruction: run the method, check it on held-out views, say what was measured, certify."""
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from microlocal.certificates.base import Certificate
+from microlocal.certificates.data import certify_residual
+from microlocal.certificates.frames import certify_parseval
+from microlocal.certificates.operators import certify_adjoint, certify_norm
+from microlocal.core.checks import positive
+from microlocal.core.errors import InputError
+from microlocal.core.grid import Grid
+from microlocal.core.progress import SILENT, Progress
+from microlocal.core.registry import Entry, lookup, registered
+from microlocal.core.scan import Scan
+from microlocal.frames.shearlet import ShearletFrame
+from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.noise import noise_level
+from microlocal.reconstruction.result import Reconstruction
+from microlocal.wavefront import (
+    energy_split,
+    label_edges,
+    measured_fraction,
+    missing_wedge,
+    pixel_provenance,
+    visible_share,
+)
+
+
+def methods() -> dict[str, Entry]:
+    """Return the registered methods by name."""
+    return registered("method")
+
+
+def reconstruct(
+    scan: Scan,
+    method: str = "shearlet",
+    *,
+    grid: Grid | None = None,
+    weight: float | str = "auto",
+    iterations: int | None = None,
+    hold_out: int = 0,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    checkpoint: Path | None = None,
+) -> Reconstruction:
+    """Reconstruct ``scan`` on ``grid`` (the scan's own by default) by a registered method.
+
+    ``weight`` of the regulariser, "auto" to choose it from the data; ``hold_out`` views are kept from the method and
+    predicted from its image, the relative error is in ``metrics``; Ctrl-C ends the iteration and keeps the best
+    iterate. Raises UnknownNameError for a method that is not registered, InputError for data that cannot be used.
+
+    >>> from microlocal.data import needle
+    >>> result = reconstruct(needle().slices(0), method="fbp")
+    >>> result.image.shape
+    torch.Size([256, 256])
+    """
+    entry = lookup("method", method, "reconstruct")
+    settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress)
+    _refuse_hopeless(scan)
+    used, held = scan.hold_out(hold_out) if hold_out else (scan, None)
+    target_grid = grid or scan.grid
+    began = time.monotonic()
+    estimate: Estimate = entry.member(used, target_grid, settings)
+    seconds = time.monotonic() - began
+    ray = RayTransform(used.geometry, target_grid)
+    data = estimate.correct(used.data)
+    residual = ray(estimate.image) - data
+    metrics = {"seconds": seconds, "noise per ray": noise_level(used.data)}
+    metrics["relative residual"] = float(residual.norm() / data.norm().clamp_min(1e-30))
+    if held is not None:
+        metrics |= _hold_out_error(held, target_grid, estimate)
+    frame = ShearletFrame(target_grid.shape)
+    share = visible_share(frame.filters, used.geometry, target_grid)
+    coefficients = frame(estimate.image)
+    return Reconstruction(
+        image=estimate.image,
+        scan=replace(used, data=data, grid=target_grid),
+        method=method,
+        provenance=pixel_provenance(coefficients, share, frame.filters),
+        edges=label_edges(estimate.image, used.geometry, target_grid),
+        measured_directions=measured_fraction(used.geometry, target_grid),
+        residual=residual,
+        certificates=_certificates(ray, frame, estimate, data),
+        history=estimate.history,
+        metrics=metrics | _visibility_metrics(coefficients, share, used),
+        config=_config(method, settings, hold_out, target_grid) | estimate.config,
+        notes=estimate.notes,
+        references=tuple(dict.fromkeys((entry.reference, "joseph1982", "quinto1993", "kutyniok2023"))),
+    )
+
+
+def _given_weight(weight: float | str) -> float | None:
+    if weight == "auto":
+        return None
+    if isinstance(weight, str):
+        raise InputError("reconstruct", expected="weight: a number or 'auto'", got=repr(weight), do="Mend the weight.")
+    return positive(float(weight), "weight", "reconstruct")
+
+
+def _refuse_hopeless(scan: Scan) -> None:
+    spread = float(scan.data.max() - scan.data.min())
+    if spread == 0.0:
+        got = f"{float(scan.data.flatten()[0]):.4g} everywhere"
+        raise InputError("reconstruct", expected="data that vary", got=got, do="Check the file: nothing was recorded.")
+    views, pixels = scan.geometry.shape
+    if views < 2 or pixels < 2:
+        got = f"{views} views of {pixels} pixels"
+        raise InputError("reconstruct", expected="at least 2 views of 2 pixels", got=got, do="Give a whole scan.")
+
+
+def _hold_out_error(held: Scan, grid: Grid, estimate: Estimate) -> dict[str, float]:
+    """Return how well the image predicts views it has not seen, relative to the data and to the zero image (1)."""
+    predicted = RayTransform(held.geometry, grid)(estimate.image)
+    data = estimate.correct(held.data)
+    error = float((predicted - data).norm() / data.norm().clamp_min(1e-30))
+    return {"hold-out views": float(held.geometry.shape[0]), "hold-out error": error}
+
+
+def _visibility_metrics(coefficients: Tensor, share: Tensor, scan: Scan) -> dict[str, float]:
+    measured, undetermined = energy_split(coefficients, share)
+    total = float(measured.sum() + undetermined.sum())
+    return {
+        "missing wedge degrees": missing_wedge(scan.geometry),
+        "energy in measured shearlets": float(measured.sum()) / total if total else math.nan,
+    }
+
+
+def _certificates(ray: RayTransform, frame: ShearletFrame, estimate: Estimate, data: Tensor) -> tuple[Certificate, ...]:
+    # The zero image has residual one: a method without a target must at least explain more than nothing.
+    target = 1.1 * float(estimate.config.get("target residual", 1 / 1.1))
+    return (
+        certify_residual(ray, estimate.image, data, target),
+        certify_adjoint(ray),
+        certify_norm(ray),
+        certify_parseval(frame),
+    )
+
+
+def _config(method: str, settings: Settings, hold_out: int, grid: Grid) -> dict[str, Any]:
+    return {"method": method, "seed": settings.seed, "hold_out": hold_out, "grid": grid.to_dict()}
