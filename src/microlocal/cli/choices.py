@@ -122,12 +122,13 @@ ArcChoice = Annotated[
     typer.Option("--angles", metavar="A:B", parser=parse_arc, help="Use only views from A to B degrees."),
 ]
 CenterChoice = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--center",
         metavar="auto|file|PIXELS",
         parser=parse_center,
-        help="Axis of rotation: found from the data, as the file has it, or this detector pixel (from 0).",
+        help="Axis of rotation: found from the data, as in the file, or this detector pixel (from 0). "
+        "Default: as in the file, found where it says nothing.",
     ),
 ]
 GridChoice = Annotated[

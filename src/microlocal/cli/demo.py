@@ -15,7 +15,7 @@ from microlocal.cli.prepare import chosen_grid
 from microlocal.cli.recipe import Recipe
 from microlocal.cli.reconstruct import save
 from microlocal.cli.screen import screen_of
-from microlocal.cli.summary import fields_of, file_lines, metric_table, seen, was_interrupted
+from microlocal.cli.summary import fields_of, metric_table, seen, was_interrupted
 from microlocal.cli.teaching import examples
 from microlocal.cli.words import angles_in_words, degrees, heading
 
@@ -67,11 +67,11 @@ def run_all(recipe: Recipe) -> list["Reconstruction"]:
     return results
 
 
-def lines_of(results: list["Reconstruction"], files: list[Path]) -> list[RenderableType]:
+def lines_of(results: list["Reconstruction"], files: list[Path]) -> list[RenderableType | Path]:
     """Return what was found, and which file to open."""
     report = next((file for file in files if file.suffix == ".html"), None)
-    parts: list[RenderableType] = [heading("Found"), seen(results[0]), metric_table(results)]
-    parts += [heading("Files"), file_lines(files)]
+    parts: list[RenderableType | Path] = [heading("Found"), seen(results[0]), metric_table(results)]
+    parts += [heading("Files"), *files]
     errors = {r.method: r.metrics[HOLD_OUT_ERROR] for r in results if HOLD_OUT_ERROR in r.metrics}
     if errors:
         best = min(errors, key=errors.__getitem__)

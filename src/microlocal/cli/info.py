@@ -10,12 +10,13 @@ from rich.text import Text
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import ScanFile
+from microlocal.cli.prepare import WITHOUT_AXIS
 from microlocal.cli.screen import plain, screen_of
 from microlocal.cli.teaching import examples
 from microlocal.cli.words import angles_in_words, bullets, degrees, facts, heading, number
 
 if TYPE_CHECKING:
-    from microlocal.core import Geometry, Scan
+    from microlocal.core import Scan
 
 EXAMPLES = examples(
     ("geometry, units, values, warnings", "microlocal info scan.mat"),
@@ -70,20 +71,23 @@ def lines_of(scan: "Scan") -> list[RenderableType]:
             ]
         ),
         heading("Geometry"),
-        facts(geometry_rows(scan.geometry)),
+        facts(geometry_rows(scan)),
         heading("Image grid, unless you choose another"),
         facts([("pixels", f"{rows} x {cols} of {number(grid.pixel)} {grid.unit}")]),
     ]
     if scan.source.metadata:
-        parts += [heading("Metadata of the file"), facts([(k, _short(v)) for k, v in scan.source.metadata.items()])]
+        rows = [(name, _short(value)) for name, value in sorted(scan.source.metadata.items())]
+        parts += [heading("Metadata of the file"), facts(rows)]
     if scan.warnings:
-        parts += [heading("Said by the reader"), bullets(scan.warnings, "caution")]
+        parts += [heading("Said about the scan"), bullets(scan.warnings, "caution")]
     return parts
 
 
-def geometry_rows(geometry: "Geometry") -> list[tuple[str, str]]:
+def geometry_rows(scan: "Scan") -> list[tuple[str, str]]:
     """Return the geometry as rows of (name, text)."""
-    detector, unit = geometry.detector, geometry.unit
+    geometry, detector, unit = scan.geometry, scan.geometry.detector, scan.geometry.unit
+    axis = f"detector pixel {number(lazy.center.center_of(detector))} (offset {number(detector.offset)} {unit})"
+    axis = "not in the file; found from the data when needed" if scan.source.format in WITHOUT_AXIS else axis
     fields = geometry.to_dict()
     steps = sorted(b - a for a, b in pairwise(sorted(fields["angles_deg"])))
     step = f", usual step {degrees(steps[len(steps) // 2])}" if steps else ""
@@ -92,19 +96,12 @@ def geometry_rows(geometry: "Geometry") -> list[tuple[str, str]]:
         ("beam", str(fields["kind"])),
         ("views", angles_in_words(geometry) + step),
         ("detector", f"{detector.count} pixels of {number(detector.pitch)} {unit}{flipped}"),
-        ("axis", f"detector pixel {number(axis_pixel(geometry))} (offset {number(detector.offset)} {unit})"),
+        ("axis", axis),
     ]
     if "source_axis" in fields:
         rows.append(("source–axis", f"{number(fields['source_axis'])} {unit}"))
         rows.append(("source–detector", f"{number(fields['source_detector'])} {unit}"))
     return [*rows, ("missing wedge", f"{degrees(lazy.wavefront.missing_wedge(geometry))} of 180°")]
-
-
-def axis_pixel(geometry: "Geometry") -> float:
-    """Return the detector pixel (from 0) that the central ray hits, where u = 0."""
-    detector = geometry.detector
-    sign = -1.0 if detector.reversed else 1.0
-    return (detector.count - 1) / 2 - sign * detector.offset / detector.pitch
 
 
 def _short(value: object) -> str:

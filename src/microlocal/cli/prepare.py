@@ -1,5 +1,6 @@
 """From the options to the scan that a verb works on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,32 @@ from microlocal.cli.choices import Arc, Shape, Slices
 if TYPE_CHECKING:
     from microlocal.core import Grid, Scan
 
+# Data Exchange files do not say where the axis of rotation is.
+WITHOUT_AXIS = ("dxchange",)
 
-def load_scan(path: Path, slices: Slices | None, arc: Arc | None, center: str | float = "file") -> "Scan":
-    """Read the scan and keep the chosen slices and views, with the chosen axis of rotation."""
+
+def load_scan(path: Path, slices: Slices | None, arc: Arc | None, center: str | float | None = None) -> "Scan":
+    """Read the scan and keep the chosen slices and views, with the chosen axis of rotation.
+
+    Without a choice the axis is that of the file, or found from the data for formats that do not hold it.
+    """
     scan = lazy.io.read_scan(path)
     if slices is not None:
         scan = scan.slices(slices.first, slices.last)
+    if center is None:
+        center = "auto" if scan.source.format in WITHOUT_AXIS else "file"
     if center == "auto":
-        scan = lazy.center.with_center(scan, lazy.center.find_axis(scan))
+        scan = with_found_axis(scan)
     elif center != "file":
         scan = lazy.center.with_center(scan, float(center))
     return scan if arc is None else scan.arc(arc.first_deg, arc.last_deg)
+
+
+def with_found_axis(scan: "Scan") -> "Scan":
+    """Return the scan with the axis of rotation that its data show, and the sentence that says so."""
+    found = lazy.center.find_axis(scan)
+    moved = lazy.center.with_center(scan, found.center_pixels)
+    return replace(moved, warnings=(*scan.warnings, found.note))
 
 
 def chosen_grid(scan: "Scan", shape: Shape | None, pixel: float | None) -> "Grid":

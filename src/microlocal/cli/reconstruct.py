@@ -44,7 +44,7 @@ def reconstruct(
     out: OutFolder = Path("microlocal-out"),
     slices: SliceChoice = None,
     angles: ArcChoice = None,
-    center: CenterChoice = "file",
+    center: CenterChoice = None,
     grid: GridChoice = None,
     pixel: PixelChoice = None,
     weight: Annotated[

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 from rich.theme import Theme
 
 from microlocal.cli.bars import Bars
@@ -41,13 +42,19 @@ class Screen:
         rest = [a for a in arguments[:end] if a not in FLAGS] + list(arguments[end:])
         return cls(json="--json" in given, quiet="--quiet" in given, debug="--debug" in given), rest
 
-    def answer(self, fields: dict[str, Any], *shown: RenderableType) -> None:
-        """Give the answer of a verb: ``fields`` as JSON for programs, or ``shown`` for people; nothing when quiet."""
+    def answer(self, fields: dict[str, Any], *shown: RenderableType | Path) -> None:
+        """Give the answer of a verb: ``fields`` as JSON for programs, or ``shown`` for people; nothing when quiet.
+
+        A path stands on a line of its own that is never broken, so that it can be copied.
+        """
         if self.json:
             sys.stdout.write(json.dumps(plain(fields), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
         elif not self.quiet:
             for item in shown:
-                self.out.print(item)
+                if isinstance(item, Path):
+                    self.out.print(Text(f"  {item}", style="what" if item.suffix == ".html" else ""), soft_wrap=True)
+                else:
+                    self.out.print(item)
 
     def say(self, shown: RenderableType) -> None:
         """Tell people, on stderr, what is being done."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -52,9 +52,11 @@ def edge_shares(result: "Reconstruction") -> dict[str, float]:
     return {kind.name.lower(): int((result.edges == kind).sum()) / total for kind in found} if total else {}
 
 
-def lines_of(result: "Reconstruction", others: list["Reconstruction"], files: list[Path]) -> list[RenderableType]:
+def lines_of(
+    result: "Reconstruction", others: list["Reconstruction"], files: list[Path]
+) -> list[RenderableType | Path]:
     """Return the answer for people."""
-    parts: list[RenderableType] = [opening(result), seen(result)]
+    parts: list[RenderableType | Path] = [opening(result), seen(result)]
     if result.metrics:
         parts += [heading("Numbers"), metric_table([result, *others])]
     if result.certificates:
@@ -62,8 +64,8 @@ def lines_of(result: "Reconstruction", others: list["Reconstruction"], files: li
     if result.notes:
         parts += [heading("What was chosen, and why"), bullets(result.notes)]
     if result.scan.warnings:
-        parts += [heading("Said by the reader"), bullets(result.scan.warnings, "caution")]
-    return [*parts, heading("Files"), file_lines(files)]
+        parts += [heading("Said about the scan"), bullets(result.scan.warnings, "caution")]
+    return [*parts, heading("Files"), *files]
 
 
 def opening(result: "Reconstruction") -> Text:
@@ -112,9 +114,3 @@ def certificate_table(certificates: tuple["Certificate", ...]) -> Padding:
         mark = Text("✓", style="good") if c.holds else Text("✗", style="bad")
         table.add_row(mark, str(c.kind), number(c.value), number(c.bound), Text(c.claim))
     return Padding(table, (0, 0, 0, 2))
-
-
-def file_lines(files: list[Path]) -> Group:
-    """Return the files that were written; the report is the one to open."""
-    rows = [Text(f"  {path}", style="what" if path.suffix == ".html" else "") for path in files]
-    return Group(*rows) if rows else Group(Text("  none", style="quiet"))

@@ -36,7 +36,7 @@ def visible(
     scan: ScanFile,
     out: OutFolder = Path("microlocal-out"),
     angles: ArcChoice = None,
-    center: CenterChoice = "file",
+    center: CenterChoice = None,
     grid: GridChoice = None,
     pixel: PixelChoice = None,
 ) -> None:
@@ -46,7 +46,7 @@ def visible(
         loaded = load_scan(scan, None, angles, center)
         target = chosen_grid(loaded, grid, pixel)
         fraction = lazy.wavefront.measured_fraction(loaded.geometry, target)
-        picture = lazy.picture.draw(loaded.geometry, target, fraction, folder / "visibility.png")
+        picture = lazy.picture.draw(loaded, target, fraction, folder / "visibility.png")
     found = fields_of(loaded, target, fraction)
     screen.answer(found | {"files": [picture]}, *lines_of(loaded, found, picture))
 
@@ -83,7 +83,7 @@ def fields_of(scan: "Scan", grid: "Grid", fraction: "Tensor") -> dict[str, Any]:
     }
 
 
-def lines_of(scan: "Scan", found: dict[str, Any], picture: Path) -> list[RenderableType]:
+def lines_of(scan: "Scan", found: dict[str, Any], picture: Path) -> list[RenderableType | Path]:
     """Return the answer for people."""
     share = found["measured_share"]
     sentence = (
@@ -98,5 +98,5 @@ def lines_of(scan: "Scan", found: dict[str, Any], picture: Path) -> list[Rendera
         heading("Measured edge normals (0°: vertical edges, 90°: horizontal edges)"),
         facts(list(found["in_words"].items())),
         heading("Picture"),
-        Text(f"  {picture}", style="what"),
+        picture,
     ]

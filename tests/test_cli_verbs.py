@@ -1,0 +1,107 @@
+"""The verbs that look: info, visible, methods, doctor."""
+
+import matplotlib.image
+import pytest
+from cli_help import SIZE, answer, run, said, scan_file
+
+
+def test_info_tells_what_is_in_the_file(tmp_path):
+    found = answer(run("info", scan_file(tmp_path, slices=2), "--json"))
+    assert found["data"]["shape"] == [2, 40, SIZE]
+    assert found["data"]["axes"] == ["slice", "angle", "detector"]
+    assert found["geometry"]["kind"] == "parallel"
+    assert found["missing_wedge_deg"] == pytest.approx(60)
+    assert found["grid"]["pixel"] == 1.0
+    assert len(found["source"]["sha256"]) == 64
+
+
+def test_info_for_people_gives_geometry_and_units(tmp_path):
+    shown = said(run("info", scan_file(tmp_path)))
+    for part in ("40 views from 0° to 117°", "usual step 3°", f"{SIZE} pixels of 1 mm", "detector pixel 23.5", "60° of 180°"):
+        assert part in shown
+
+
+def test_info_reads_the_challenge_files(shared):
+    found = answer(run("info", shared / "data" / "htc2022" / "ta_30_v73.mat", "--json"))
+    assert found["geometry"]["kind"] == "fan"
+    assert found["grid"]["shape"] == [512, 512]
+
+
+def test_visible_gives_numbers_and_a_picture(tmp_path):
+    result = run("visible", scan_file(tmp_path), "--out", tmp_path / "out", "--json")
+    found = answer(result)
+    assert result.exit_code == 0
+    assert found["missing_wedge_deg"] == pytest.approx(60)
+    [[low, high]] = found["measured_directions_deg"]["middle"]
+    assert (high - low) % 180 == pytest.approx(120)
+    assert found["measured_share"]["greatest"] == pytest.approx(2 / 3)
+    picture = matplotlib.image.imread(found["files"][0])
+    assert picture.shape[0] > 400
+    assert picture[..., :3].std() > 0.1
+
+
+def test_visible_follows_the_chosen_views(tmp_path):
+    result = run("visible", scan_file(tmp_path), "--angles", "0:57", "--out", tmp_path, "--json")
+    assert answer(result)["views"] == 20
+    assert answer(result)["missing_wedge_deg"] == pytest.approx(120)
+
+
+def test_visible_for_people_names_what_is_not_measured(tmp_path):
+    shown = said(run("visible", scan_file(tmp_path), "--out", tmp_path))
+    assert "missing wedge is 60° of 180°" in shown
+    assert "Not measured in the middle: edge normals 118.5° to 178.5°" in shown
+    assert "visibility.png" in shown
+
+
+def test_visible_of_a_full_scan_misses_nothing(shared, tmp_path):
+    result = run("visible", shared / "data" / "htc2022" / "ta_full.mat", "--out", tmp_path, "--grid", 64)
+    assert result.exit_code == 0
+    assert "missing wedge is 0° of 180°" in said(result)
+
+
+def test_an_arc_that_the_scan_has_not_is_refused(tmp_path):
+    result = run("visible", scan_file(tmp_path), "--angles", "200:210", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "0.00..117.00 degrees" in said(result)
+
+
+def test_methods_lists_every_registered_method():
+    from microlocal.core.registry import registered
+
+    listed = answer(run("methods", "--json"))["methods"]
+    assert [m["name"] for m in listed] == list(registered("method"))
+    assert {"fbp", "tv", "shearlet"} <= {m["name"] for m in listed}
+    assert all(m["summary"] for m in listed)
+    assert "shearlet" in said(run("methods"))
+
+
+def test_the_doctor_finds_this_installation_sound():
+    result = run("doctor", "--json")
+    found = answer(result)
+    assert result.exit_code == 0
+    assert {"python", "packages", "threads", "GPU", "memory"} <= set(found["state"])
+    assert all(check["passed"] for check in found["checks"])
+    assert "adjoint exact" in said(run("doctor"))
+
+
+def test_the_doctor_ends_with_1_where_an_adjoint_is_wrong(monkeypatch):
+    from microlocal.operators import RayTransform
+
+    right = RayTransform._adjoint
+    monkeypatch.setattr(RayTransform, "_adjoint", lambda self, y: 1.01 * right(self, y))
+    result = run("doctor", "--json")
+    assert result.exit_code == 1
+    assert {c["name"]: c["passed"] for c in answer(result)["checks"]}["shearlets"]
+    assert not all(c["passed"] for c in answer(result)["checks"])
+
+
+def test_the_doctor_tells_a_check_that_raises(monkeypatch):
+    from microlocal.operators import RayTransform
+
+    def broken(self, x):
+        raise RuntimeError("the compiler is broken")
+
+    monkeypatch.setattr(RayTransform, "_forward", broken)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "the compiler is broken" in said(result)
