@@ -91,7 +91,7 @@ def image(shapes: Sequence[Ellipse], grid: Grid, oversampling: int = 8) -> Float
     return total / oversampling**2
 
 
-@register("phantom", "shepp-logan", reference="toft1996")
+@register("phantom", "shepp-logan", reference="kak1988")
 def shepp_logan(radius: float = 1.0) -> tuple[Ellipse, ...]:
     """The Shepp-Logan head with Toft's contrast, inside a circle of ``radius``."""
     return tuple(
@@ -121,7 +121,7 @@ def smooth_bump(radius: float = 1.0) -> tuple[Ellipse, ...]:
     return (Ellipse(1.0, (0.7 * radius, 0.5 * radius), (0.15 * radius, -0.1 * radius), 0.4, power=3.0),)
 
 
-@register("phantom", "disc-with-holes", reference="meaney2023")
+@register("phantom", "disc-with-holes", reference="meaney2022")
 def disc_with_holes(radius: float = 35.0, value: float = 0.05, holes: int = 7, seed: int = 0) -> tuple[Ellipse, ...]:
     """A homogeneous disc with elliptical holes, of the kind that the Helsinki challenge scanned.
 

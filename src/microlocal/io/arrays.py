@@ -26,6 +26,9 @@ def array_scan(
     who = source.path
     geometry = sidecar.needed(who)
     frames = _frames(floats(array, who), sidecar, who)
+    if frames.size == 0:
+        got = f"an array of shape {array.shape}"
+        raise ScanFileError(who, expected="data", got=got, do="The array is empty: look at the file.")
     values, said = _integrals(frames, sidecar.quantity, flux, who)
     data = values[:, 0] if array.ndim == 2 else values.transpose(1, 0, 2)
     if sidecar.quantity == "line integrals" and float(np.median(values)) > 50:
@@ -75,5 +78,7 @@ def _mean_frame(
     pixels = shape[0] * shape[1]
     if values.size == 0 or values.size % pixels or values.shape[-1] != shape[1]:
         got = f"an array of shape {values.shape}"
-        raise ScanFileError(who, expected=f"flats and darks of shape (frame, {shape[0]}, {shape[1]})", got=got, do="")
+        raise ScanFileError(
+            who, expected=f"flats and darks of shape (frame, {shape[0]}, {shape[1]})", got=got, do="Mend their shape."
+        )
     return values.reshape(-1, *shape).mean(axis=0)

@@ -29,3 +29,26 @@ def without_background(views: Views) -> Views:
         f"Intensities are taken as line integrals after subtraction of the background {level:.4g}, "
         f"the {BACKGROUND_PERCENTILE:g}th percentile of all readings."
     )
+
+
+def contradiction(stack: Shaped[np.ndarray, "angle row col"], tilt_axis: str) -> tuple[str, ...]:
+    """Return a warning if the data speak against the tilt axis: across it, every slice must keep its mass.
+
+    The sums of the columns (rows) do not change with the tilt if the tilt axis runs along x (y).
+    """
+    variation = {"x": _mass_variation(stack.sum(axis=1)), "y": _mass_variation(stack.sum(axis=2))}
+    other = "y" if tilt_axis == "x" else "x"
+    if variation[tilt_axis] <= 2 * variation[other]:
+        return ()
+    return (
+        f"The mass of the slices varies by {variation[tilt_axis]:.1%} for a tilt axis along {tilt_axis}, "
+        f'but by {variation[other]:.1%} along {other}: if so, write {{"tilt_axis": "{other}"}} in a JSON file.',
+    )
+
+
+def _mass_variation(mass: Shaped[np.ndarray, "angle slice"]) -> float:
+    """Standard deviation over the tilts over the range of the mean mass of the slices."""
+    mass = mass.astype(np.float64)
+    mean = mass.mean(axis=0)
+    span = float(np.linalg.norm(mean - mean.min()))
+    return float(np.linalg.norm(mass.std(axis=0))) / span if span > 0 else 0.0

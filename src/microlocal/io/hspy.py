@@ -15,7 +15,7 @@ from microlocal.core.errors import ScanFileError
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.assemble import Views, finished, floats, parallel_scan
-from microlocal.io.electrons import sinograms, without_background
+from microlocal.io.electrons import contradiction, sinograms, without_background
 from microlocal.io.jsonable import jsonable
 from microlocal.io.reader import guarded, hdf5_keys, sha256, sized
 from microlocal.io.sidecar import Sidecar
@@ -58,6 +58,7 @@ def _scan(
     tilt_axis = sidecar.tilt_axis or "x"
     geometry = sidecar.geometry
     angles = _angles(signal, source.path) if geometry is None else np.degrees(geometry.angles)
+    said = (*said, *contradiction(stack, tilt_axis))
     views = without_background(Views(sinograms(stack, tilt_axis), angles, said))
     if geometry is not None:
         return finished(views, geometry, sidecar.grid, source)

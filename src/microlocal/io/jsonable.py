@@ -14,19 +14,20 @@ MOST_VALUES = 100_000
 
 
 def jsonable(value: Any) -> Any:
-    """Return ``value`` as JSON values: numpy scalars unwrapped, arrays as lists, not finite numbers as None.
+    """Return ``value`` as JSON values: numpy scalars unwrapped, arrays as lists.
 
+    Infinity and NaN, which JSON lacks, become text that ``float`` reads.
     Arrays of more than 100 000 values become a sentence that says their shape.
 
     >>> jsonable({"a": np.float32(0.5), "b": (1, float("nan")), "c": b"text"})
-    {'a': 0.5, 'b': [1, None], 'c': 'text'}
+    {'a': 0.5, 'b': [1, 'nan'], 'c': 'text'}
     """
     if isinstance(value, Enum):
         return jsonable(value.value)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else str(float(value))
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.generic):

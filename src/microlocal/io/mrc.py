@@ -16,7 +16,7 @@ from microlocal.core.errors import ScanFileError
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.assemble import Views, finished, floats, parallel_scan
-from microlocal.io.electrons import sinograms, without_background
+from microlocal.io.electrons import contradiction, sinograms, without_background
 from microlocal.io.reader import guarded, head, sha256, sized
 from microlocal.io.sidecar import Sidecar
 
@@ -68,7 +68,7 @@ def _scan(
 ) -> Scan:
     axis = sidecar.tilt_axis or "y"
     angles, said = _angles(Path(source.path), records, sidecar)
-    views = Views(sinograms(stack, axis), angles, said)
+    views = Views(sinograms(stack, axis), angles, (*said, *contradiction(stack, axis)))
     if sidecar.tilt_axis is None:
         views = views.said(
             'The tilt axis is taken to be vertical (IMOD); if it runs along x, write {"tilt_axis": "x"} in a JSON file.'

@@ -101,9 +101,13 @@ def parsed_geometry(fields: dict[str, Any], who: str) -> Geometry:
     for name in ("source_axis", "source_detector"):
         if not _is_number(fields.get(name, 1.0)):
             raise GeometryError(who, expected=f"{name}: a length", got=repr(fields[name])[:80], do="Mend it.")
-    if not isinstance(fields.get("unit", ""), str):
-        raise GeometryError(who, expected="unit: a name", got=repr(fields["unit"])[:80], do='Write "mm", for instance.')
-    return geometry_from_dict(fields | {"angles_deg": angles})
+    for name in ("kind", "unit"):
+        if not isinstance(fields.get(name, ""), str):
+            raise GeometryError(who, expected=f"{name}: a name", got=repr(fields[name])[:80], do="Mend it.")
+    try:
+        return geometry_from_dict(fields | {"angles_deg": angles})
+    except GeometryError as error:
+        raise GeometryError(who, expected=error.expected, got=error.got, do=error.do) from error
 
 
 def parsed_grid(fields: Any, who: str) -> Grid:
