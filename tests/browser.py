@@ -49,10 +49,10 @@ def console(browser: webdriver.Chrome) -> list[str]:
 
 
 def requests(browser: webdriver.Chrome) -> list[str]:
-    """Return the addresses that pages asked for since the last call, data: ones left out."""
+    """Return the addresses that pages asked for since the last call, but data: ones and the browser's own."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    return [url for url in urls if not url.startswith("data:")]
+    return [url for url in urls if not url.startswith(("data:", "chrome:"))]
 
 
 def emulate(browser: webdriver.Chrome, *, width: int, height: int, mobile: bool) -> None:

@@ -84,15 +84,14 @@ def tiles(stack: Stack, covered_deg: float, period_deg: float) -> list[Tile]:
     """Return the key numbers of the scan and its reconstruction."""
     scan, geometry, grid = stack.result.scan, stack.result.scan.geometry, stack.result.scan.grid
     views, pixels = geometry.shape
+    slices = f", {stack.image.shape[0]} slices" if scan.data.ndim > 2 else ""
     found = [
-        Tile("Grid", f"{grid.shape[0]} × {grid.shape[1]}", "rows × columns"),
+        Tile("Grid", f"{grid.shape[0]} × {grid.shape[1]}", f"rows × columns{slices}"),
         Tile("Pixel", f"{number(grid.pixel)} {grid.unit}", f"image {_extent(stack)}"),
         Tile("Views", str(views), f"{pixels} detector pixels"),
-        Tile("Arc", f"{covered_deg:.0f}°", f"of {period_deg:.0f}° ({beam(geometry)})"),
+        Tile("Arc", f"{covered_deg:.0f}°", f"of {period_deg:.0f}°, {beam(geometry)}"),
         Tile("Residual", _percent(relative_residual(stack)), "|R f − g| / |g|"),
     ]
-    if scan.data.ndim > 2:
-        found.insert(1, Tile("Slices", str(stack.image.shape[0])))
     if "seconds" in stack.result.metrics:
         found.append(Tile("Time", f"{number(round(stack.result.metrics['seconds'], 2))} s", "to reconstruct"))
     return found
@@ -190,7 +189,7 @@ def _extent(stack: Stack) -> str:
 def _percent(fraction: float) -> str:
     if not math.isfinite(fraction):
         return "–"
-    return f"{100 * fraction:.3g} %" if fraction < 1 else f"{100 * fraction:.0f} %"
+    return f"{100 * fraction:.3g}\u00a0%" if fraction < 1 else f"{100 * fraction:.0f}\u00a0%"
 
 
 def _count(count: int) -> str:

@@ -106,6 +106,7 @@ def _head(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
         "slice_count": found[0].image.shape[0],
         "unit": scan.grid.unit,
         "learned": learned,
+        "aspect": round(scan.grid.shape[1] / scan.grid.shape[0], 4),
     }
 
 
@@ -135,7 +136,7 @@ def _data(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
     axis = sinogram.view_axis(scan.geometry)
     data = _flat(scan.data, scan.geometry.shape)
     residuals = [_flat(s.result.residual, s.result.scan.geometry.shape) for s in found]
-    limit = max(float(np.quantile(np.abs(r), 0.99)) for r in residuals) or 1.0
+    limit = float(np.quantile(np.abs(residuals[0]), 0.99)) or 1.0
     pictures = [
         [sinogram.residual_svg(r[k], limit, s.result.scan.geometry, s.label) for k in slices]
         for s, r in zip(found, residuals, strict=True)
@@ -157,8 +158,8 @@ def _words(found: Sequence[Stack]) -> dict[str, Any]:
     results = [stack.result for stack in found]
     works = facts.cited(results)
     return {
-        "certificates": [(s.label, c) for s in found for c in s.result.certificates],
-        "notes": [(s.label, note) for s in found for note in s.result.notes],
+        "certificates": [(s.label, s.result.certificates) for s in found if s.result.certificates],
+        "notes": [(s.label, s.result.notes) for s in found if s.result.notes],
         "warnings": results[0].scan.warnings,
         "scan_rows": facts.scan_table(results[0].scan),
         "configs": [(s.label, facts.nodes(s.result.config)) for s in found],

@@ -5,7 +5,6 @@ import math
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Wedge
 
@@ -55,10 +54,11 @@ def _image(axes: Axes, image: Float[np.ndarray, "row col"], grid: Grid) -> None:
 def _edges(axes: Axes, image: Float[np.ndarray, "row col"], edges: UInt8[np.ndarray, "row col"], grid: Grid) -> None:
     low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
     axes.imshow(image, cmap="gray", vmin=low, vmax=2 * high - low, extent=grid.extent, interpolation="nearest")
-    palette = ListedColormap(["none", *COLOURS.values()])
-    coded = np.ma.masked_equal(edges, 0)
-    axes.imshow(coded, cmap=palette, vmin=0, vmax=3, extent=grid.extent, interpolation="nearest")
+    x, y = grid.coordinates()
     counts = {kind: count for kind, count in edge_counts(edges).items() if count}
+    for kind in counts:
+        rows, cols = np.nonzero(edges == kind)
+        axes.scatter(x[cols], y[rows], s=2.5, marker="s", linewidths=0, color=COLOURS[kind])
     handles = [Patch(color=COLOURS[kind], label=f"{kind.name.lower()}: {count}") for kind, count in counts.items()]
     axes.set(title="Edge pixels by provenance", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
     if handles:

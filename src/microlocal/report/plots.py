@@ -32,8 +32,7 @@ def noise_level(metrics: dict[str, float]) -> float | None:
 def residual_histogram(residuals: Sequence[NDArray[np.float64]], found: Sequence[Stack]) -> Chart:
     """Return the histogram of every reconstruction's residual, with a normal density of the noise level if known."""
     noise = noise_level(found[0].result.metrics)
-    reach = max(float(np.quantile(np.abs(r), 0.995)) for r in residuals)
-    limit = max(reach, 3.5 * (noise or 0.0)) or 1.0
+    limit = max(float(np.quantile(np.abs(residuals[0]), 0.998)), 3.5 * (noise or 0.0)) or 1.0
     edges = np.linspace(-limit, limit, BINS + 1)
     density = [np.histogram(r, edges)[0] / r.size / (edges[1] - edges[0]) for r in residuals]
     grid = np.linspace(-limit, limit, 181)

@@ -25,13 +25,9 @@ class ViewAxis:
 
     start: float
     period: float
+    missing: float  # degrees that no view covers
     view: NDArray[np.int64]  # per column, -1 where nothing was measured
     folded: NDArray[np.bool_]
-
-    @property
-    def missing(self) -> float:
-        """How many degrees of the axis no view covers."""
-        return self.period * float(np.mean(self.view < 0))
 
 
 def view_axis(geometry: Geometry) -> ViewAxis:
@@ -40,15 +36,19 @@ def view_axis(geometry: Geometry) -> ViewAxis:
     angles = geometry.angles
     start = next((s for s in (0.0, -period / 2) if np.all((angles > s - 1e-6) & (angles < s + period + 1e-6))), 0.0)
     columns = start + (np.arange(COLUMNS) + 0.5) / COLUMNS * period
-    view, folded = np.full(COLUMNS, -1), np.zeros(COLUMNS, dtype=bool)
+    view, folded, covered = np.full(COLUMNS, -1), np.zeros(COLUMNS, dtype=bool), np.zeros(COLUMNS, dtype=bool)
     turns = range(math.floor((angles.min() - start) / period) - 1, math.ceil((angles.max() - start) / period) + 2)
     for turn in sorted(turns, key=abs):
         t = columns + turn * period
-        seen = np.any([(t >= a - 1e-9) & (t <= b + 1e-9) for a, b in geometry.arcs()], axis=0) & (view < 0)
-        nearest = np.abs(t[:, None] - angles[None, :]).argmin(axis=1)
-        view[seen] = nearest[seen]
-        folded |= seen & (turn % 2 == 1) & isinstance(geometry, ParallelBeam)
-    return ViewAxis(math.degrees(start), math.degrees(period), view, folded)
+        distance = np.abs(t[:, None] - angles[None, :])
+        inside = np.any([(t >= a - 1e-9) & (t <= b + 1e-9) for a, b in geometry.arcs()], axis=0)
+        covered |= inside
+        # An arc reaches half a step beyond its outer views; across the axis's end that would draw a stray sliver.
+        shown = inside & (view < 0) & ((t >= angles.min()) & (t <= angles.max()) | (turn == 0))
+        view[shown] = distance.argmin(axis=1)[shown]
+        folded |= shown & (turn % 2 == 1) & isinstance(geometry, ParallelBeam)
+    missing = math.degrees(period) * float(np.mean(~covered))
+    return ViewAxis(math.degrees(start), math.degrees(period), missing, view, folded)
 
 
 def spread(data: NDArray[np.float64], geometry: Geometry, axis: ViewAxis) -> NDArray[np.float64]:
@@ -62,11 +62,8 @@ def spread(data: NDArray[np.float64], geometry: Geometry, axis: ViewAxis) -> NDA
     for column, (view, folded) in enumerate(zip(axis.view, axis.folded, strict=True)):
         if view >= 0:
             at = -wanted if folded else wanted
-            picture[:, column] = np.interp(at, u[order], data[view][order], left=np.nan, right=np.nan)
-            inside = (at >= low) & (at <= high)  # half a pixel beyond the outer centres is still detector
-            nearest = np.where(at < u[order][0], data[view][order[0]], data[view][order[-1]])
-            blank = np.isnan(picture[:, column]) & inside
-            picture[blank, column] = nearest[blank]
+            values = np.interp(at, u[order], data[view][order])
+            picture[:, column] = np.where((at >= low) & (at <= high), values, np.nan)
     return picture
 
 
@@ -80,11 +77,12 @@ def _frame(geometry: Geometry, axis: ViewAxis, name: str) -> Frame:
 def _draw(frame: Frame, uri: str, axis: ViewAxis) -> Markup:
     body = frame.rectangle("fill-hatch") + frame.picture(uri)
     gap = _longest_gap(axis.view < 0)
-    if gap is not None and gap[1] > COLUMNS // 9:
+    if gap is not None and gap[1] > COLUMNS // 16:
         left, top, width, height = frame.inner
         middle = left + width * (gap[0] + gap[1] / 2) / COLUMNS
-        note = Markup('<text class="note halo-text" x="{:.1f}" y="{:.1f}" text-anchor="middle">not measured</text>')
-        body += note.format(middle, top + height / 2 + 5)
+        turn = 0 if gap[1] > COLUMNS // 4 else -90  # upright where it fits, along the gap otherwise
+        note = Markup('<text class="note halo-text" transform="{}" text-anchor="middle" dy="5">not measured</text>')
+        body += note.format(f"translate({middle:.1f} {top + height / 2:.1f}) rotate({turn})")
     return frame.draw(body, grid=False)
 
 

@@ -70,8 +70,10 @@ def axis_over(values: NDArray[np.float64], label: str, *, log: bool = False) -> 
     return Axis(low - air, high + air, label)
 
 
-def number(value: float) -> str:
-    """Return a number as a reader writes it: no needless zeros, a true minus sign, 10ⁿ outside 0.001..99999.
+def number(value: float, digits: int = 4) -> str:
+    """Return a number as a reader writes it, with ``digits`` significant digits but no needless zeros.
+
+    A true minus sign, and 10ⁿ outside 0.001..99999.
 
     >>> number(-0.25), number(1e-7), number(40.0)
     ('−0.25', '1·10⁻⁷', '40')
@@ -79,7 +81,7 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞" if value < 0 else "–"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+        text = f"{value:.{digits}g}" if abs(value) < 1e4 else f"{value:.0f}"
         return text.replace("-", "−")
     mantissa, exponent = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else f"{value:.2e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa

@@ -68,9 +68,11 @@ if (divider) {
   }
 }
 
-// Window and level over the range of all reconstructions.
-const least = Math.min(...layers.map((layer) => layer.low));
-const most = Math.max(...layers.map((layer) => layer.high));
+// Window and level over the range of all reconstructions, but at most two windows to either side of the first one: a
+// single wild pixel must not make the sliders useless.
+const usual = data.window[1] - data.window[0];
+const least = Math.max(data.window[0] - 2 * usual, Math.min(data.window[0], ...layers.map((layer) => layer.low)));
+const most = Math.min(data.window[1] + 2 * usual, Math.max(data.window[1], ...layers.map((layer) => layer.high)));
 const range = most - least || 1;
 const level = byId("level");
 const width = byId("width");

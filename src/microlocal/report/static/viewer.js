@@ -12,7 +12,6 @@ class Viewer {
     this.paint = paint;
     this.read = read;
     this.pointers = new Map();
-    this.stage.style.setProperty("--aspect", main.width / main.height);
     this.listen(root);
     new ResizeObserver(() => this.resize()).observe(this.stage);
     painters.push(() => this.draw());
