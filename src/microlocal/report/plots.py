@@ -25,7 +25,7 @@ class Chart:
 
 def noise_level(metrics: dict[str, float]) -> float | None:
     """Return the standard deviation of the data's noise if a metric names it, None otherwise."""
-    known = ("noise level", "noise_level", "noise", "noise sigma", "noise_sigma", "sigma")
+    known = ("noise per ray", "noise level", "noise_level", "noise", "noise sigma", "noise_sigma", "sigma")
     return next((metrics[k] for k in known if math.isfinite(metrics.get(k, math.nan)) and metrics[k] > 0), None)
 
 
