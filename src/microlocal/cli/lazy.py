@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from microlocal.core import registry as registry
     from microlocal.reconstruction import center as center
     from microlocal.report import rose as rose
-    from microlocal.solvers import driver as driver
 
 _MODULES = {
     "center": "microlocal.reconstruction.center",
     "provenance": "microlocal.core.provenance",
-    "driver": "microlocal.solvers.driver",
     "health": "microlocal.cli.health",
     "picture": "microlocal.cli.picture",
     "registry": "microlocal.core.registry",

@@ -73,9 +73,12 @@ def reconstruct(
         loaded = load_scan(scan, slices, angles, center)
         recipe = Recipe(loaded, chosen_grid(loaded, grid, pixel), weight, iterations, hold_out, seed, bars)
         before = stamps(folder)
-        result = recipe.run(method, recipe.checkpoint(folder, method, resume))
+        checkpoint = recipe.checkpoint(folder, method, resume)
+        result = recipe.run(method, checkpoint)
         others = [] if was_interrupted(result) else [recipe.run(name) for name in compare]
         save(result, others, folder)
+        if not was_interrupted(result):
+            checkpoint.unlink(missing_ok=True)
         files = written(folder, before)
     screen.answer(fields_of(result, others, files), *lines_of(result, others, files))
     if was_interrupted(result):

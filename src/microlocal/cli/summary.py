@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 
 def was_interrupted(result: "Reconstruction") -> bool:
-    """Return whether Ctrl-C ended the iteration, as the notes of a reconstruction say."""
-    sentence = lazy.driver.Status.INTERRUPTED.value
-    return any(sentence in note for note in result.notes)
+    """Return whether Ctrl-C ended the iteration, as the solver's status in the config says."""
+    return bool(result.config.get("status") == "interrupted")
 
 
 def fields_of(result: "Reconstruction", others: list["Reconstruction"], files: list[Path]) -> dict[str, Any]:
