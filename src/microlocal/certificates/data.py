@@ -5,6 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
+from microlocal.core.geometry import Detector, ParallelBeam
+from microlocal.core.grid import Grid
+from microlocal.core.registry import register
+from microlocal.core.seeding import generator
 from microlocal.kernels import joseph_torch
 from microlocal.operators.ray_transform import RayTransform
 
@@ -16,6 +20,14 @@ def relative_residual(
     return float((ray(image.double()) - data.double()).norm() / data.double().norm().clamp_min(1e-300))
 
 
+def _samples() -> list[Certificate]:
+    ray = RayTransform(ParallelBeam((0.0, 0.8, 1.9), Detector(9, 1.0)), Grid((6, 7), 1.0))
+    image = torch.rand(2, 6, 7, dtype=torch.float64, generator=generator(0))
+    noise = 0.1 * torch.randn(2, *ray.codomain_shape, dtype=torch.float64, generator=generator(1))
+    return [certify_residual(ray, image, ray(image) + noise, target=0.1)]
+
+
+@register("certificate", "data-residual", samples=_samples, reference="morozov1966")
 def certify_residual(
     ray: RayTransform,
     image: Float[Tensor, "*batch row col"],

@@ -3,8 +3,10 @@
 import torch
 
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
+from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.frames.base import Frame
+from microlocal.frames.shearlet import ShearletFrame
 
 PARSEVAL_GAP = 1e-12
 
@@ -23,6 +25,11 @@ def parseval_gap(frame: Frame, seed: int = 0) -> float:
     return float((ratio - 1).abs().max())
 
 
+def _samples() -> list[Certificate]:
+    return [certify_parseval(ShearletFrame(shape)) for shape in ((16, 16), (15, 22))]
+
+
+@register("certificate", "parseval", samples=_samples, reference="guo2013")
 def certify_parseval(frame: Frame) -> Certificate:
     """Certify |W x| = |x| for all images: the filters are circular, so the bounds are extrema over frequencies."""
     lower, upper = frame.bounds()

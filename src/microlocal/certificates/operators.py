@@ -3,8 +3,12 @@
 import torch
 
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
+from microlocal.core.geometry import Detector, FanBeam
+from microlocal.core.grid import Grid
+from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.gradient import Gradient
 from microlocal.operators.norms import norm_estimate
 from microlocal.operators.ray_transform import RayTransform
 
@@ -23,6 +27,20 @@ def adjoint_gap(operator: LinearOperator, seed: int = 0, pairs: int = 3, dtype: 
     return worst
 
 
+def _adjoint_samples() -> list[Certificate]:
+    return [certify_adjoint(operator) for operator in (Gradient((5, 4)), _small_ray())]
+
+
+def _norm_samples() -> list[Certificate]:
+    return [certify_norm(_small_ray())]
+
+
+def _small_ray() -> RayTransform:
+    beam = FanBeam((0.0, 0.7, 2.0), Detector(9, 1.4), source_axis=20.0, source_detector=30.0)
+    return RayTransform(beam, Grid((6, 7), 1.0))
+
+
+@register("certificate", "adjoint", samples=_adjoint_samples)
 def certify_adjoint(operator: LinearOperator) -> Certificate:
     """Certify by sampling that ``adjoint`` is the transpose of ``forward``, in float64."""
     return Certificate(
@@ -34,6 +52,7 @@ def certify_adjoint(operator: LinearOperator) -> Certificate:
     )
 
 
+@register("certificate", "norm", samples=_norm_samples, reference="horn1985")
 def certify_norm(operator: RayTransform) -> Certificate:
     """Certify the norm bound of the X-ray transform: no image gains more than this factor."""
     return Certificate(

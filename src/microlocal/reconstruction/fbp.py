@@ -36,7 +36,7 @@ def fbp(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """
     del settings
     wedge = missing_wedge(scan.geometry)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if wedge > 0.5:
         notes = (
             f"The arc is short: {wedge:.0f} of 180 degrees of edge directions are missing, so filtered backprojection "

@@ -18,9 +18,24 @@ from microlocal.core.registry import register
 from microlocal.operators.identity import Identity
 from microlocal.solvers.driver import Driver, Solution, State
 from microlocal.solvers.problem import Problem, Term
+from microlocal.solvers.trial import Trial, step_answer, step_image, step_problem
 
 
-@register("solver", "admm", reference="boyd2011")
+def _trials() -> list[Trial]:
+    data = step_image()
+    return [
+        Trial(
+            "admm, total variation of a step edge",
+            lambda b, driver: admm(step_problem(b), torch.zeros_like(b), driver, penalties=(1.0, 1.0, 1.0)),
+            data,
+            step_answer(),
+            "objective",
+            step_problem(data).objective,
+        )
+    ]
+
+
+@register("solver", "admm", samples=_trials, reference="boyd2011")
 def admm(
     problem: Problem,
     start: Float[Tensor, "..."],

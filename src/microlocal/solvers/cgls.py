@@ -12,9 +12,26 @@ from torch import Tensor
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
 from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.trial import Trial, least_squares_answer, small_scan
 
 
-@register("solver", "cgls", reference="hestenes1952")
+def _trials() -> list[Trial]:
+    return [_trial(0.0), _trial(0.5)]
+
+
+def _trial(damping: float) -> Trial:
+    ray, matrix, data = small_scan()
+    return Trial(
+        f"cgls with damping {damping}",
+        lambda b, driver: cgls(ray, b, driver, damping=damping),
+        data,
+        least_squares_answer(matrix, data, damping),
+        "residual",
+        lambda x: float((data - ray(x)).norm() / data.norm()),
+    )
+
+
+@register("solver", "cgls", samples=_trials, reference="hestenes1952")
 def cgls(operator: LinearOperator, data: Float[Tensor, "..."], driver: Driver, *, damping: float = 0.0) -> Solution:
     """Minimise |A x - b|² + ``damping`` |x|² from zero.
 

@@ -14,11 +14,28 @@ from torch import Tensor
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.functionals.base import Proximable, Smooth
+from microlocal.functionals.box import Box
+from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
 from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.trial import Trial, non_negative_answer, small_scan
 
 
-@register("solver", "fista", reference="beck2009")
+def _trials() -> list[Trial]:
+    ray, matrix, data = small_scan()
+    return [
+        Trial(
+            "fista, non-negative least squares",
+            lambda b, driver: fista(ray, SquaredDistance(b), Box(), torch.zeros(4, 5, dtype=b.dtype), driver),
+            data,
+            non_negative_answer(matrix, data),
+            "objective",
+            lambda x: 0.5 * float((ray(x) - data).square().sum()),
+        )
+    ]
+
+
+@register("solver", "fista", samples=_trials, reference="beck2009")
 def fista(
     operator: LinearOperator,
     smooth: Smooth,

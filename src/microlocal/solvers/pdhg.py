@@ -20,6 +20,7 @@ from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.solvers.driver import Driver, Solution, State
 from microlocal.solvers.problem import Problem
+from microlocal.solvers.trial import Trial, step_answer, step_image, step_problem
 
 
 def combined_steps(problem: Problem, like: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -40,7 +41,21 @@ def combined_steps(problem: Problem, like: Tensor) -> tuple[list[Tensor], Tensor
     return sigmas, tau.to(like.dtype)
 
 
-@register("solver", "pdhg", reference="pock2011")
+def _trials() -> list[Trial]:
+    data = step_image()
+    return [
+        Trial(
+            "pdhg, total variation of a step edge",
+            lambda b, driver: pdhg(step_problem(b), torch.zeros_like(b), driver),
+            data,
+            step_answer(),
+            "objective",
+            step_problem(data).objective,
+        )
+    ]
+
+
+@register("solver", "pdhg", samples=_trials, reference="pock2011")
 def pdhg(
     problem: Problem, start: Float[Tensor, "..."], driver: Driver, duals: Sequence[Tensor] | None = None
 ) -> Solution:

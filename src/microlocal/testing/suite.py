@@ -1,0 +1,45 @@
+"""All laws by kind, and the one function that holds a sample to them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import microlocal.certificates
+import microlocal.frames
+import microlocal.functionals
+import microlocal.operators
+import microlocal.solvers  # noqa: F401 - importing the rooms registers their members
+from microlocal.core.registry import registered
+from microlocal.testing.laws import certificate, frame, functional, operator, solver
+
+Law = Callable[[Any], None]
+
+_LAWS: dict[str, tuple[Law, ...]] = {
+    "operator": operator.LAWS,
+    "frame": (*operator.LAWS, *frame.LAWS),
+    "functional": functional.LAWS,
+    "solver": solver.LAWS,
+    "certificate": certificate.LAWS,
+}
+
+
+def laws(kind: str) -> tuple[Law, ...]:
+    """Return the laws of ``kind``: "operator", "frame", "functional", "solver" or "certificate"."""
+    return _LAWS[kind]
+
+
+def check(kind: str, sample: Any) -> None:
+    """Hold one sample to every law of its kind; raises LawViolation at the first that is broken."""
+    for law in laws(kind):
+        law(sample)
+
+
+def cases() -> list[tuple[str, int, Any, Law]]:
+    """Return (name, sample number, sample, law) for every registered member with samples, for a test to run over."""
+    return [
+        (name, number, sample, law)
+        for kind in _LAWS
+        for name, entry in registered(kind).items()
+        if entry.samples is not None
+        for number, sample in enumerate(entry.samples())
+        for law in laws(kind)
+    ]

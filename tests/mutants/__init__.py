@@ -1,0 +1,1 @@
+"""Broken members: one for every law, which the law must catch."""

@@ -1,0 +1,163 @@
+"""Operators broken in one way each."""
+
+from dataclasses import replace
+
+import torch
+
+from microlocal.frames.base import Frame
+from microlocal.frames.shearlet import ShearletFrame
+from microlocal.operators.base import LinearOperator, linear_pair
+from microlocal.operators.gradient import Gradient
+
+
+class Affine(Gradient):
+    """Adds a constant."""
+
+    def _forward(self, x):
+        return super()._forward(x) + 1
+
+
+class ScaledAdjoint(Gradient):
+    """The adjoint is twice the true one, as where a pixel area is forgotten."""
+
+    def _adjoint(self, y):
+        return 2 * super()._adjoint(y)
+
+
+class DetachedGradient(Gradient):
+    """The right values, but autograd sees the identity times two."""
+
+    def _forward(self, x):
+        return linear_pair(x, super()._forward, lambda y: 2 * Gradient._adjoint(self, y))
+
+
+class MixedBatch(Gradient):
+    """Adds the mean of the batch to every image."""
+
+    def _forward(self, x):
+        mean = x.reshape(-1, *self.domain_shape).mean(dim=0) if x.ndim > 2 else 0
+        return super()._forward(x + mean)
+
+
+class DoublePrecisionOnly(Gradient):
+    """Returns float64 whatever came."""
+
+    def _forward(self, x):
+        return super()._forward(x).double()
+
+
+class WritesInput(Gradient):
+    """Works in place."""
+
+    def _forward(self, x):
+        result = super()._forward(x)
+        x.detach().mul_(0.5)
+        return result
+
+
+class SmallNorm(Gradient):
+    """Declares the norm of power iteration from below."""
+
+    def norm_bound(self):
+        return 0.9
+
+
+class LongSteps(Gradient):
+    """Steps twice as long as proved."""
+
+    def step_sizes(self):
+        sigma, tau = super().step_sizes()
+        return 2 * sigma, 2 * tau
+
+
+class AnyShape(LinearOperator):
+    """Checks nothing."""
+
+    def __init__(self):
+        super().__init__((3, 3), (3, 3))
+
+    def forward(self, x):
+        return x.clone()
+
+    def adjoint(self, y):
+        return y.clone()
+
+    _forward, _adjoint = forward, adjoint
+
+
+class UnbalancedFrame(ShearletFrame):
+    """One filter is 1 % too strong, and the declared bounds hide it."""
+
+    def _filters(self, like):
+        filters = super()._filters(like).clone()
+        filters[1] *= 1.01
+        return filters
+
+    def bounds(self):
+        return 1.0, 1.0
+
+
+class ForgetfulFrame(ShearletFrame):
+    """Synthesis forgets the last filter."""
+
+    def _synthesis(self, y):
+        kept = y.clone()
+        kept[..., -1, :, :] = 0
+        return super()._synthesis(kept)
+
+
+class _Relabelled(ShearletFrame):
+    def __init__(self, shape):
+        super().__init__(shape, scales=1, shears=(2,))
+        self.filters = self.relabel(self.filters)
+
+
+class RepeatedRecord(_Relabelled):
+    """Two filters carry the same record."""
+
+    @staticmethod
+    def relabel(filters):
+        return (*filters[:-1], filters[-2])
+
+
+class NarrowRanges(_Relabelled):
+    """Ranges of directions in degrees, read as radians elsewhere."""
+
+    @staticmethod
+    def relabel(filters):
+        return tuple(replace(f, half_width_rad=f.half_width_rad / 2) for f in filters)
+
+
+class FlippedDirections(_Relabelled):
+    """y points down: every direction is mirrored."""
+
+    @staticmethod
+    def relabel(filters):
+        return tuple(replace(f, direction_rad=(-f.direction_rad) % torch.pi) for f in filters)
+
+
+def operators() -> dict[str, LinearOperator]:
+    """Return the mutant of every operator law, by the law's name."""
+    shape = (4, 5)
+    return {
+        "forward_is_linear": Affine(shape),
+        "adjoint_matches_inner_product": ScaledAdjoint(shape),
+        "backward_is_the_adjoint": DetachedGradient(shape),
+        "batches_are_independent": MixedBatch(shape),
+        "precision_is_kept": DoublePrecisionOnly(shape),
+        "nothing_is_modified": WritesInput(shape),
+        "norm_bound_is_a_bound": SmallNorm(shape),
+        "steps_are_valid": LongSteps(shape),
+        "wrong_shape_is_refused": AnyShape(),
+    }
+
+
+def frames() -> dict[str, Frame]:
+    """Return the mutant of every law of frames."""
+    return {
+        "frame_bounds_hold": UnbalancedFrame((16, 16)),
+        "parseval_frames_reconstruct": ForgetfulFrame((16, 16)),
+        "index_has_one_record_a_filter": RepeatedRecord((16, 16)),
+        "directions_of_a_scale_tile_the_half_circle": NarrowRanges((16, 16)),
+        "filters_answer_to_their_direction": FlippedDirections((32, 32)),
+    }

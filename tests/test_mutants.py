@@ -1,0 +1,35 @@
+"""Every law catches its mutant, with a message, and every law has one."""
+
+import pytest
+
+from microlocal.testing import LawViolation, laws
+from microlocal.testing.laws import frame
+from tests.mutants import operators as broken_operators
+from tests.mutants import others
+
+MUTANTS = {
+    "operator": (laws("operator"), broken_operators.operators()),
+    "frame": (frame.LAWS, broken_operators.frames()),
+    "functional": (laws("functional"), others.functionals()),
+    "solver": (laws("solver"), others.solvers()),
+    "certificate": (laws("certificate"), others.certificates()),
+}
+
+
+@pytest.mark.parametrize(
+    ("law", "mutant"),
+    [
+        pytest.param(law, mutants[law.__name__], id=f"{kind}-{law.__name__}")
+        for kind, (members, mutants) in MUTANTS.items()
+        for law in members
+    ],
+)
+def test_law_catches_its_mutant(law, mutant):
+    with pytest.raises(LawViolation) as caught:
+        law(mutant)
+    assert len(str(caught.value)) > 20
+
+
+def test_no_mutant_without_a_law():
+    for members, mutants in MUTANTS.values():
+        assert set(mutants) == {law.__name__ for law in members}
