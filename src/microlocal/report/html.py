@@ -130,24 +130,30 @@ def _flat(values: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
     return values.detach().double().cpu().reshape(-1, *shape).numpy()
 
 
+def _limits(residuals: Sequence[NDArray[np.float64]]) -> list[float]:
+    """The residual at full colour: common, so that colours compare, but its own where it is over four times larger."""
+    reach = [float(np.quantile(np.abs(r), 0.99)) for r in residuals]
+    common = reach[0] or max(reach) or 1.0
+    return [own if own > 4 * common else common for own in reach]
+
+
 def _data(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
     """The sinograms and residuals of the shown slices, and the charts."""
     scan = found[0].result.scan
     axis = sinogram.view_axis(scan.geometry)
     data = _flat(scan.data, scan.geometry.shape)
     residuals = [_flat(s.result.residual, s.result.scan.geometry.shape) for s in found]
-    limit = float(np.quantile(np.abs(residuals[0]), 0.99)) or 1.0
+    limits = _limits(residuals)
     pictures = [
         [sinogram.residual_svg(r[k], limit, s.result.scan.geometry, s.label) for k in slices]
-        for s, r in zip(found, residuals, strict=True)
+        for s, r, limit in zip(found, residuals, limits, strict=True)
     ]
     return {
         "sinograms": [sinogram.sinogram_svg(data[k], scan.geometry, axis) for k in slices],
         "views_missing": axis.missing,
         "views_period": axis.period,
         "folded": bool(axis.folded.any()),
-        "residuals": list(zip([s.label for s in found], pictures, strict=True)),
-        "residual_limit": limit,
+        "residuals": list(zip([s.label for s in found], pictures, limits, strict=True)),
         "relative_residuals": [facts.relative_residual(s) for s in found],
         "histogram": plots.residual_histogram(residuals, found),
         "convergence": plots.convergence(found),

@@ -35,18 +35,22 @@ def residual_histogram(residuals: Sequence[NDArray[np.float64]], found: Sequence
     limit = max(float(np.quantile(np.abs(residuals[0]), 0.998)), 3.5 * (noise or 0.0)) or 1.0
     edges = np.linspace(-limit, limit, BINS + 1)
     density = [np.histogram(r, edges)[0] / r.size / (edges[1] - edges[0]) for r in residuals]
-    grid = np.linspace(-limit, limit, 181)
-    normal = np.exp(-((grid / noise) ** 2) / 2) / (noise * math.sqrt(2 * math.pi)) if noise else np.zeros_like(grid)
-    top = 1.08 * max(float(np.max(density)), float(normal.max()))
+    top = 1.6 * float(np.max(density))
+    grid = np.linspace(-4.5, 4.5, 181) * (noise or 0.0)
+    normal = np.exp(-((grid / noise) ** 2) / 2) / (noise * math.sqrt(2 * math.pi)) if noise else np.zeros(1)
+    cut = float(normal.max()) > top
+    top = top if cut else 1.08 * max(float(np.max(density)), float(normal.max()))
     frame = Frame(Axis(-limit, limit, "R f − g"), Axis(0.0, top, "density"), "Histogram of the residual R f − g.")
     body = frame.bars(edges, density[0], "bars s0")
     middles = (edges[1:] + edges[:-1]) / 2
     for k, heights in enumerate(density[1:], start=1):
         body += frame.line(middles, heights, f"series s{k}")
     if noise:
-        body += frame.line(grid, normal, "series reference")
+        inside = np.abs(grid) <= limit
+        body += frame.line(grid[inside], np.minimum(normal, top)[inside], "series reference")
     spreads = "; ".join(f"{s.label} {number(float(np.std(r)))}" for s, r in zip(found, residuals, strict=True))
-    said = f" Dashed: normal noise of standard deviation {number(noise)}, as measured." if noise else ""
+    said = f" Dashed: normal noise of standard deviation {number(noise)}, as measured" if noise else ""
+    said += " (its peak is cut off)." if cut else "." if noise else ""
     return Chart("Residual histogram", frame.draw(body), f"Standard deviation: {spreads}.{said}")
 
 

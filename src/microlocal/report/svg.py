@@ -64,7 +64,7 @@ def axis_over(values: NDArray[np.float64], label: str, *, log: bool = False) -> 
     """Return an axis that holds all ``values`` with a little air, never of zero length."""
     low, high = float(np.min(values)), float(np.max(values))
     if log and low > 0:
-        air = max((high / low) ** 0.05, 1.02)
+        air = (high / low) ** 0.05 if high > low else 1.02
         return Axis(low / air, high * air, label, log=True)
     air = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return Axis(low - air, high + air, label)
@@ -81,7 +81,7 @@ def number(value: float, digits: int = 4) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞" if value < 0 else "–"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        text = f"{value:.{digits}g}" if abs(value) < 1e4 else f"{value:.0f}"
+        text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
         return text.replace("-", "−")
     mantissa, exponent = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else f"{value:.2e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
@@ -98,10 +98,14 @@ class Frame:
     name: str
     width: float = 480.0
     height: float = 300.0
-    left: float = 58.0
     bottom: float = 44.0
     top: float = 10.0
     right: float = 14.0
+
+    @property
+    def left(self) -> float:
+        """The left margin, wide enough for the longest tick text of the y axis."""
+        return max(58.0, 33.0 + 7.6 * max((len(text) for _, text in self.y.ticks()), default=0))
 
     @property
     def inner(self) -> tuple[float, float, float, float]:
