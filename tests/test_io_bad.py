@@ -288,14 +288,28 @@ def test_own_files_of_another_version_or_geometry(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         header = json.loads(file["microlocal_scan"][()])
         del file["microlocal_scan"]
-        file["microlocal_scan"] = json.dumps(header | {"version": 99})
+        file["microlocal_scan"] = np.bytes_(json.dumps(header | {"version": 99}))
     refused(path, "version 99")
     with h5py.File(path, "r+") as file:
         del file["microlocal_scan"]
         header["geometry"]["detector"]["count"] = 7
-        file["microlocal_scan"] = json.dumps(header)
+        file["microlocal_scan"] = np.bytes_(json.dumps(header))
     with pytest.raises(GeometryError, match="7 pixels"):
         read_scan(path)
+
+
+def test_broken_heaps_and_tags_are_found_before_a_library_meets_them(tmp_path: Path) -> None:
+    """Both kinds of damage were found by fuzzing: libhdf5 walks such a heap for ever, SciPy reads out of bounds."""
+    path = files.hspy(tmp_path)
+    content = path.read_bytes()
+    at = content.index(b"GCOL")
+    first_size = at + 16 + 8
+    path.write_bytes(content[:first_size] + b"\xff" * 8 + content[first_size + 8 :])
+    refused(path, "a heap with an object")
+    path = files.helsinki(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:132] + b"\xff\xff\xff\x7f" + content[136:])
+    refused(path, "an element of 2147483647 bytes")
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.assemble import Views, finished, floats, parallel_scan
 from microlocal.io.counts import Flux, line_integrals
-from microlocal.io.reader import guarded, hdf5_keys, sha256, sized
+from microlocal.io.hdf5 import hdf5_keys, opened, sized_dataset
+from microlocal.io.reader import sha256
 from microlocal.io.sidecar import Sidecar
 from microlocal.io.units import unit_name
 
@@ -44,7 +45,7 @@ class DataExchange:
     def read(path: Path, sidecar: Sidecar) -> Scan:
         """Return a stack (slice, angle, detector) of line integrals."""
         who = str(path)
-        with guarded(path, FORM), h5py.File(path) as file:
+        with opened(path, FORM) as file:
             counts = _frames(file, "exchange/data", path)
             flat, flat_said = _mean_frame(file, "exchange/data_white", counts, path)
             dark, dark_said = _mean_frame(file, "exchange/data_dark", counts, path)
@@ -66,7 +67,7 @@ def _frames(file: h5py.File, name: str, path: Path) -> Float[np.ndarray, "frame 
         got = "none" if dataset is None else f"shape {getattr(dataset, 'shape', 'of a group')}"
         do = "Only raw tomography data are read."
         raise ScanFileError(str(path), expected=f"{name} (angle, y, x)", got=got, do=do)
-    sized(path, dataset.size, dataset.dtype.itemsize, FORM)
+    sized_dataset(path, dataset, FORM)
     return floats(dataset[()], str(path))
 
 

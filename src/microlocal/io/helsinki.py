@@ -19,8 +19,10 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.assemble import SAME_ANGLE_DEG, Views, finished, floats
+from microlocal.io.hdf5 import check_heaps, hdf5_keys
 from microlocal.io.jsonable import jsonable
-from microlocal.io.reader import guarded, hdf5_keys, head, sha256
+from microlocal.io.matlab5 import is_matlab5, read_matlab5
+from microlocal.io.reader import guarded, head, sha256
 from microlocal.io.sidecar import Sidecar
 from microlocal.io.units import unit_name
 
@@ -43,10 +45,10 @@ class Helsinki:
         """Return the fan-beam scan on the challenge's grid; the full scan where a file holds both."""
         del sidecar
         with guarded(path, FORM):
-            fields = read_mat(str(path), variable_names=list(STRUCTS))
+            fields = _variables(path)
             struct = next((fields[name] for name in STRUCTS if isinstance(fields.get(name), dict)), None)
             if struct is None:
-                names = [k for k in hdf5_keys(path) or read_mat(str(path)) if not k.startswith(("_", "@", "#"))]
+                names = [k for k in hdf5_keys(path) or fields if not k.startswith(("_", "@", "#"))]
                 raise ScanFileError(
                     str(path),
                     expected=f"a struct {' or '.join(STRUCTS)} with sinogram and parameters",
@@ -56,23 +58,42 @@ class Helsinki:
             return _scan(struct, path)
 
 
+def _variables(path: Path) -> dict[str, Any]:
+    """Return the variables of a v5 file, or the structs of a v7.3 file."""
+    if is_matlab5(path):
+        return read_matlab5(path)
+    check_heaps(path)
+    return dict(read_mat(str(path), variable_names=list(STRUCTS)))
+
+
 def _scan(struct: dict[str, Any], path: Path) -> Scan:
     who, parameters = str(path), struct["parameters"]
-    source = Source(who, "helsinki", sha256([path]), jsonable({k: v for k, v in parameters.items() if k != "angles"}))
+    source = Source(who, "helsinki", sha256([path]), _metadata(parameters))
     views = Views(
         floats(np.atleast_2d(np.asarray(struct["sinogram"])), who),
-        floats(np.atleast_1d(np.asarray(parameters["angles"])), who).ravel(),
+        floats(np.atleast_1d(np.asarray(parameters["angles"]).ravel()), who),
     )
     unit = unit_name(str(parameters.get("distanceUnit", "mm")), who)
     geometry = FanBeam(
         (0.0,),
-        Detector(int(parameters["numDetectorsPost"]), float(parameters["pixelSizePost"])),
+        Detector(int(_number(parameters, "numDetectorsPost")), _number(parameters, "pixelSizePost")),
         unit=unit,
-        source_axis=float(parameters["distanceSourceOrigin"]),
-        source_detector=float(parameters["distanceSourceDetector"]),
+        source_axis=_number(parameters, "distanceSourceOrigin"),
+        source_detector=_number(parameters, "distanceSourceDetector"),
     )
-    grid = Grid(GRID_SHAPE, float(parameters["effectivePixelSizePost"]), unit=unit)
+    grid = Grid(GRID_SHAPE, _number(parameters, "effectivePixelSizePost"), unit=unit)
     return finished(_without_closing_view(views), geometry, grid, source)
+
+
+def _metadata(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return all parameters but the angles, scalars as scalars."""
+    kept = {name: value for name, value in parameters.items() if name != "angles"}
+    return {k: jsonable(v.item() if isinstance(v, np.ndarray) and v.size == 1 else v) for k, v in kept.items()}
+
+
+def _number(parameters: dict[str, Any], name: str) -> float:
+    """Return a scalar parameter, whatever shape it was stored in."""
+    return float(np.asarray(parameters[name], dtype=np.float64).reshape(()))
 
 
 def _without_closing_view(views: Views) -> Views:

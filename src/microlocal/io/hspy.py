@@ -16,8 +16,9 @@ from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.assemble import Views, finished, floats, parallel_scan
 from microlocal.io.electrons import contradiction, sinograms, without_background
+from microlocal.io.hdf5 import hdf5_keys, opened, sized_dataset
 from microlocal.io.jsonable import jsonable
-from microlocal.io.reader import guarded, hdf5_keys, sha256, sized
+from microlocal.io.reader import sha256
 from microlocal.io.sidecar import Sidecar
 from microlocal.io.units import unit_name
 
@@ -38,9 +39,9 @@ class HyperSpy:
     @staticmethod
     def read(path: Path, sidecar: Sidecar) -> Scan:
         """Return a stack (slice, angle, detector); raises ScanFileError for other signals than tilt series."""
-        with guarded(path, FORM), h5py.File(path) as file:
+        with opened(path, FORM) as file:
             name, signal = _tilt_series(file["Experiments"], str(path))
-            sized(path, signal["data"].size, signal["data"].dtype.itemsize, FORM)
+            sized_dataset(path, signal["data"], FORM)
             stack = floats(signal["data"][()], str(path))
             said = () if len(file["Experiments"]) == 1 else (f"Of several signals in the file, {name!r} was read.",)
             metadata = {"title": _general(signal), "tomography": _tomography(signal)}

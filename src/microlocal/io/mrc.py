@@ -17,11 +17,11 @@ from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.assemble import Views, finished, floats, parallel_scan
 from microlocal.io.electrons import contradiction, sinograms, without_background
-from microlocal.io.reader import guarded, head, sha256, sized
+from microlocal.io.reader import guarded, head, sha256
 from microlocal.io.sidecar import Sidecar
 
 FORM = "MRC file"
-MODES = (0, 1, 2, 6, 12)
+MODES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}  # bytes per value
 TILT_SUFFIXES = (".rawtlt", ".tlt")
 FEI_RECORD, FEI_TILT, FEI_PIXEL = 32, 0, 11  # 1024 records of 32 floats; a_tilt in degrees, pixel_size in metres
 
@@ -45,8 +45,7 @@ class Mrc:
         """Return a stack (slice, angle, detector) in the unit of the header (nm)."""
         who = str(path)
         with guarded(path, FORM):
-            nx, ny, nz = _shape(path)
-            sized(path, nx * ny * nz, 1, FORM)
+            _check_size(path)
             with mrcfile.open(path, permissive=True) as file:
                 if file.data is None or file.data.ndim != 3:
                     got = "no data" if file.data is None else f"an array of shape {file.data.shape}"
@@ -83,12 +82,16 @@ def _scan(
     return parallel_scan(views.said("The header has no pixel size: lengths are in pixels."), 1.0, "pixel", source)
 
 
-def _shape(path: Path) -> tuple[int, int, int]:
-    """Return nx, ny, nz in the byte order in which they are smaller."""
-    start = head(path, 12)
-    low, high = struct.unpack("<3i", start), struct.unpack(">3i", start)
-    nx, ny, nz = min(low, high, key=lambda words: max(map(abs, words)))
-    return abs(nx), abs(ny), abs(nz)
+def _check_size(path: Path) -> None:
+    """Refuse a file that is shorter than its header says, in the byte order in which that is smaller."""
+    sizes = []
+    for order in "<>":
+        words = struct.unpack(f"{order}24i", head(path, 96))
+        volume = abs(words[0] * words[1] * words[2]) * MODES.get(words[3], 1)
+        sizes.append(1024 + abs(words[23]) + volume)
+    if min(sizes) > path.stat().st_size:
+        got = f"{path.stat().st_size} bytes where the header declares {min(sizes)}"
+        raise ScanFileError(str(path), expected=f"a complete {FORM}", got=got, do="Copy the file again.")
 
 
 def _fei_records(extended: bytes, labels: list[str], tilts: int) -> Float[np.ndarray, "angle field"] | None:

@@ -15,13 +15,15 @@ from microlocal.core.errors import OutputError, ScanFileError
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.atomic import replacing
+from microlocal.io.hdf5 import hdf5_keys, opened, sized_dataset
 from microlocal.io.jsonable import jsonable
 from microlocal.io.npz import archive_names
-from microlocal.io.reader import OWN_MARK, guarded, hdf5_keys, sha256, sized
+from microlocal.io.reader import OWN_MARK, guarded, sha256, sized
 from microlocal.io.sidecar import Sidecar, parsed_geometry, parsed_grid
 
 VERSION = 1
 FORM = "microlocal scan file"
+AGAIN = "Write it anew with this version (microlocal.write_scan)."
 
 
 def write_scan(scan: Scan, path: str | Path) -> Path:
@@ -45,7 +47,7 @@ def write_scan(scan: Scan, path: str | Path) -> Path:
             with h5py.File(temporary, "w") as file:
                 file.create_dataset("data", data=data, compression="gzip", shuffle=True)
                 file["angles_rad"] = angles
-                file[OWN_MARK] = header
+                file[OWN_MARK] = np.bytes_(header.encode())  # fixed length: libhdf5 may hang on a damaged heap
     return target
 
 
@@ -68,7 +70,7 @@ class OwnScan:
             header = json.loads(text)
             if not isinstance(header, dict) or header.get("version") != VERSION:
                 got = f"version {header.get('version')!r}" if isinstance(header, dict) else "no header"
-                raise ScanFileError(who, expected=f"version {VERSION}", got=got, do="Write it anew with this version.")
+                raise ScanFileError(who, expected=f"version {VERSION}", got=got, do=AGAIN)
             geometry = replace(parsed_geometry(header["geometry"], who), angles_rad=tuple(angles.tolist()))
             return Scan(
                 torch.from_numpy(data),
@@ -96,9 +98,11 @@ def _parts(path: Path) -> tuple[Shaped[np.ndarray, "*batch angle detector"], Flo
             sized(path, sum(info.file_size for info in archive.infolist()), 1, FORM)
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["data"], _angles(arrays["angles_rad"]), str(arrays[OWN_MARK])
-    with h5py.File(path) as file:
+    with opened(path, FORM) as file:
         for dataset in (file["data"], file["angles_rad"]):
-            sized(path, dataset.size, dataset.dtype.itemsize, FORM)
+            sized_dataset(path, dataset, FORM)
+        if file[OWN_MARK].dtype.kind != "S":
+            raise ScanFileError(str(path), expected="a header of fixed length", got=str(file[OWN_MARK].dtype), do=AGAIN)
         return file["data"][()], _angles(file["angles_rad"][()]), file[OWN_MARK][()].decode("utf-8")
 
 

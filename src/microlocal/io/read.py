@@ -6,7 +6,9 @@ from typing import cast
 from microlocal.core.errors import ScanFileError
 from microlocal.core.registry import registered
 from microlocal.core.scan import Scan
-from microlocal.io.reader import HDF5_MAGIC, Reader, hdf5_keys, head
+from microlocal.io.hdf5 import MAGIC as HDF5_MAGIC
+from microlocal.io.hdf5 import hdf5_keys
+from microlocal.io.reader import Reader, head
 from microlocal.io.sidecar import find_sidecar
 
 _SEEN = (

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import h5py
 from scipy.io.matlab import MatReadError, MatReadWarning
 from tifffile import TiffFileError
 
@@ -45,7 +44,6 @@ DAMAGE = (
 )
 
 OWN_MARK = "microlocal_scan"  # the header of our own files, among the names of an archive or HDF5 file
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 @runtime_checkable
@@ -89,18 +87,6 @@ def head(path: Path, count: int) -> bytes:
             return stream.read(count)
     except OSError:
         return b""
-
-
-def hdf5_keys(path: Path) -> tuple[str, ...]:
-    """Return the names at the root of an HDF5 file (also behind MATLAB's 512-byte header), none for other files."""
-    start = head(path, 520)
-    if not (start.startswith(HDF5_MAGIC) or start[512:] == HDF5_MAGIC):
-        return ()
-    try:
-        with h5py.File(path) as file:
-            return tuple(map(str, file)) + tuple(f"@{name}" for name in file.attrs)
-    except DAMAGE:
-        return ()
 
 
 def sha256(paths: list[Path]) -> str:

@@ -3,6 +3,7 @@
 Each page is one projection (slice, detector); a file of one page is one sinogram (angle, detector).
 """
 
+import logging
 import math
 import re
 from pathlib import Path
@@ -20,6 +21,9 @@ from microlocal.io.reader import guarded, head, sha256, sized
 from microlocal.io.sidecar import Sidecar
 
 FORM = "TIFF stack"
+# What tifffile finds odd is either refused here or harmless: not a matter for the terminal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
