@@ -1,0 +1,142 @@
+"""Methods: they beat their baseline, repeat, respect bounds, hold out honestly, and refuse what they cannot use."""
+
+import numpy as np
+import pytest
+import torch
+
+import microlocal as ml
+from microlocal.core import Detector, Grid, InputError, ParallelBeam, Scan, UnknownNameError
+from microlocal.core.provenance import Provenance
+from microlocal.core.seeding import generator
+from microlocal.data import phantoms
+from microlocal.reconstruction import methods
+from microlocal.reconstruction.noise import noise_level
+
+GRID = Grid((64, 64), 1.0)
+SHAPES = [
+    phantoms.Ellipse(1.0, (24.0, 18.0), (2.0, -1.0), 0.4),
+    phantoms.Ellipse(-0.6, (6.0, 9.0), (-6.0, 2.0), 1.0),
+    phantoms.Ellipse(0.5, (4.0, 4.0), (10.0, -4.0), 0.0),
+]
+ITERATIVE = ("cgls", "tv", "shearlet")
+
+
+def _scan(noise=0.01, arc=130, scale=1.0):
+    geometry = ParallelBeam(tuple(np.radians(np.linspace(0, arc, 45))), Detector(91, 1.0))
+    data = torch.from_numpy(phantoms.sinogram(SHAPES, geometry)).float() * scale
+    sigma = noise * float(data.max())
+    return Scan(data + sigma * torch.randn(data.shape, generator=generator(0)), geometry, GRID), sigma
+
+
+TRUTH = torch.from_numpy(phantoms.image(SHAPES, GRID)).float()
+
+
+def _error(result):
+    return float((result.image - TRUTH).norm() / TRUTH.norm())
+
+
+@pytest.fixture(scope="module")
+def results():
+    scan, _ = _scan()
+    return {name: ml.reconstruct(scan, name, hold_out=5) for name in methods()}
+
+
+def test_iterative_methods_beat_filtered_backprojection(results):
+    for name in ITERATIVE:
+        assert _error(results[name]) < 0.8 * _error(results["fbp"]), name
+
+
+def test_sparse_methods_beat_least_squares(results):
+    for name in set(methods()) - {"fbp", "cgls"}:
+        assert _error(results[name]) < 0.8 * _error(results["cgls"]), name
+
+
+def test_held_out_views_are_predicted_better_by_better_methods(results):
+    errors = {name: result.metrics["hold-out error"] for name, result in results.items()}
+    assert max(errors["tv"], errors["shearlet"]) < min(errors["fbp"], errors["cgls"])
+    assert all(result.metrics["hold-out views"] == 5 for result in results.values())
+
+
+def test_discrepancy_principle_meets_the_noise(results):
+    _, sigma = _scan()
+    for name in ("tv", "shearlet"):
+        result = results[name]
+        size = float(result.residual.square().mean().sqrt())
+        assert size == pytest.approx(sigma, rel=0.25), name
+        assert "discrepancy" in result.notes[0]
+
+
+def test_every_certificate_holds_and_survives_its_attack(results):
+    for name in ("tv", "shearlet"):
+        for certificate in results[name].certificates:
+            assert certificate.holds, certificate.claim
+            assert certificate.falsify(1) <= certificate.bound
+
+
+@pytest.mark.parametrize("name", ["tv", "shearlet", "cgls"])
+def test_seeded_runs_repeat(name):
+    scan, _ = _scan()
+    first, second = (ml.reconstruct(scan, name, weight=2.0, iterations=20) for _ in range(2))
+    assert bool((first.image == second.image).all())
+
+
+@pytest.mark.parametrize("name", ["tv", "shearlet"])
+def test_result_scales_with_the_data(name):
+    # Changing the unit of attenuation must change the picture by that factor and nothing else.
+    plain, scaled = ml.reconstruct(_scan()[0], name), ml.reconstruct(_scan(scale=1000.0)[0], name)
+    gap = float((scaled.image / 1000.0 - plain.image).norm() / plain.image.norm())
+    assert gap < 0.02
+
+
+@pytest.mark.parametrize("name", ["tv", "shearlet"])
+def test_images_are_not_negative(results, name):
+    assert float(results[name].image.min()) >= 0.0
+
+
+def test_provenance_follows_the_wedge(results):
+    result = results["tv"]
+    assert result.metrics["missing wedge degrees"] == pytest.approx(180 - 130 - 130 / 44, abs=4)
+    codes = set(result.edges.unique().tolist())
+    assert codes == {int(Provenance.NONE), int(Provenance.MEASURED), int(Provenance.UNDETERMINED)}
+    assert 0.5 < result.metrics["energy in measured shearlets"] < 1.0
+
+
+def test_a_stack_is_reconstructed_slice_by_slice():
+    scan, _ = _scan()
+    stack = Scan(torch.stack((scan.data, 2 * scan.data)), scan.geometry, GRID)
+    single = ml.reconstruct(scan, "cgls").image
+    both = ml.reconstruct(stack, "cgls")
+    assert both.image.shape == (2, 64, 64)
+    assert both.provenance.shape == both.edges.shape == (2, 64, 64)
+    assert torch.allclose(both.image[0], single, rtol=1e-3, atol=1e-5)
+
+
+def test_interrupted_run_keeps_a_valid_image():
+    class Impatient(ml.core.progress.Silent):
+        def advance(self, task, steps=1):
+            if task == "reconstructing":
+                raise KeyboardInterrupt
+
+    result = ml.reconstruct(_scan()[0], "tv", weight=1.0, progress=Impatient())
+    assert result.config["status"] == "interrupted"
+    assert bool(torch.isfinite(result.image).all())
+    assert any("Interrupted" in note for note in result.notes)
+
+
+def test_noise_level_is_found_under_the_object():
+    scan, sigma = _scan(noise=0.02)
+    assert noise_level(scan.data) == pytest.approx(sigma, rel=0.15)
+
+
+def test_what_cannot_be_used_is_refused():
+    scan, _ = _scan()
+    with pytest.raises(UnknownNameError, match="Did you mean 'shearlet'"):
+        ml.reconstruct(scan, "shearlets")
+    with pytest.raises(InputError, match="number or 'auto'"):
+        ml.reconstruct(scan, "tv", weight="strong")
+    with pytest.raises(InputError, match="weight > 0"):
+        ml.reconstruct(scan, "tv", weight=-1.0)
+    with pytest.raises(InputError, match="data that vary"):
+        ml.reconstruct(Scan(torch.zeros_like(scan.data), scan.geometry, GRID), "fbp")
+    with pytest.raises(InputError, match="Hold out fewer"):
+        ml.reconstruct(scan, "fbp", hold_out=40)

@@ -1,0 +1,117 @@
+"""The X-ray transform beyond its laws: against the oracle, closed forms, and rays that miss."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
+from microlocal.core.registry import registered
+from microlocal.data import phantoms
+from microlocal.kernels import joseph_torch
+from microlocal.operators import RayTransform
+
+FANS = FanBeam((0.1, 0.8, 2.0, 4.4), Detector(41, 1.0), source_axis=9.0, source_detector=12.0)
+SAMPLES = [*registered("operator")["ray-transform"].samples(), RayTransform(FANS, Grid((9, 7), 1.0))]
+
+
+@pytest.mark.parametrize("ray", SAMPLES)
+def test_kernel_agrees_with_the_oracle(ray):
+    x = torch.randn(2, *ray.domain_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = joseph_torch.project(x, ray.offsets, ray.slopes, ray.steep) * ray.lengths
+    assert float((ray(x) - expected).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("ray", SAMPLES)
+def test_gradcheck_and_opcheck(ray):
+    x = torch.randn(1, *ray.domain_shape, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ray, x)
+    assert torch.autograd.gradgradcheck(ray, x)
+    rays = ray._rays(torch.float64)
+    torch.library.opcheck(torch.ops.microlocal.project, (x, *rays))
+    sums = torch.randn(1, *ray.codomain_shape, dtype=torch.float64, requires_grad=True)
+    torch.library.opcheck(torch.ops.microlocal.backproject, (sums, *rays, *ray.domain_shape))
+
+
+def test_rays_that_miss_the_grid_see_nothing():
+    geometry = ParallelBeam(tuple(np.linspace(0, 3, 7)), Detector(400, 1.0))
+    ray = RayTransform(geometry, Grid((8, 9), 1.0))
+    beyond = np.abs(geometry.lines()[1]) > 8.0
+    assert beyond.sum() > 2000
+    assert float(ray(torch.ones(8, 9))[torch.from_numpy(beyond)].abs().max()) == 0.0
+    hit = torch.from_numpy(beyond).float()
+    assert float(ray.adjoint(hit).abs().max()) == 0.0
+
+
+def test_vertical_and_horizontal_rays_are_column_and_row_sums():
+    x = torch.arange(12.0, dtype=torch.float64).reshape(3, 4)
+    ray = RayTransform(ParallelBeam((0.0, math.pi / 2), Detector(4, 1.0)), Grid((3, 4), 1.0))
+    sums = ray(x)
+    assert torch.allclose(sums[0], x.sum(dim=0))
+    # At 90 degrees u = y, which points up: pixel 3 is beyond the three rows' half pixels' middle positions.
+    middle = RayTransform(ParallelBeam((math.pi / 2,), Detector(3, 1.0)), Grid((3, 4), 1.0))(x)
+    assert torch.allclose(middle[0], x.sum(dim=1).flip(0))
+
+
+def _error(shapes, geometry, grid):
+    exact = phantoms.sinogram(shapes, geometry)
+    image = torch.from_numpy(phantoms.image(shapes, grid))
+    return float(np.linalg.norm(RayTransform(geometry, grid)(image).numpy() - exact) / np.linalg.norm(exact))
+
+
+def _parallel(n):
+    views = tuple(np.arange(48) * math.pi / 48 + 0.01)
+    return ParallelBeam(views, Detector(n, 2.2 / n)), Grid((n, n), 2.0 / n)
+
+
+def _fan(n):
+    views = tuple(np.arange(48) * 2 * math.pi / 48 + 0.01)
+    return FanBeam(views, Detector(n, 3.6 / n), source_axis=5.0, source_detector=8.0), Grid((n, n), 2.0 / n)
+
+
+ELLIPSES = [
+    phantoms.Ellipse(1.0, (0.7, 0.5), (0.05, -0.1), 0.4),
+    phantoms.Ellipse(-0.4, (0.2, 0.3), (-0.2, 0.1), 1.0),
+    phantoms.Ellipse(0.5, (0.1, 0.1), (0.3, -0.2), 0.0),
+]
+SMOOTH = [phantoms.Ellipse(1.0, (0.8, 0.6), (0.05, -0.1), 0.4, power=3)]
+
+
+@pytest.mark.parametrize("build", [_parallel, _fan])
+def test_ellipses_within_one_percent_and_first_order(build):
+    errors = {n: _error(ELLIPSES, *build(n)) for n in (64, 128, 256)}
+    assert errors[256] <= 0.01
+    # An edge smeared over a pixel h errs by O(√h) on a band of width h: order one in L2 (up to a logarithm).
+    slope = math.log2(errors[64] / errors[256]) / 2
+    assert 0.7 <= slope <= 1.4
+
+
+@pytest.mark.parametrize("build", [_parallel, _fan])
+def test_smooth_bump_is_second_order(build):
+    errors = {n: _error(SMOOTH, *build(n)) for n in (32, 64, 128)}
+    assert math.log2(errors[32] / errors[128]) / 2 == pytest.approx(2.0, abs=0.25)
+
+
+def test_result_does_not_depend_on_the_number_of_threads():
+    geometry, grid = _fan(128)
+    ray = RayTransform(geometry, grid)
+    x = torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(1))
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            y = ray(x)
+            results.append((y, ray.adjoint(y)))
+    finally:
+        torch.set_num_threads(before)
+    assert bool((results[0][0] == results[1][0]).all())
+    assert bool((results[0][1] == results[1][1]).all())
+
+
+def test_norm_bound_is_tight():
+    ray = RayTransform(*_parallel(32))
+    dense = ray(torch.eye(32 * 32, dtype=torch.float64).reshape(-1, 32, 32)).reshape(32 * 32, -1)
+    norm = float(torch.linalg.matrix_norm(dense, 2))
+    assert norm <= ray.norm_bound() <= 1.02 * norm

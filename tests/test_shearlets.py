@@ -1,0 +1,60 @@
+"""The shearlet system beyond its laws: sizes, directions, edges, known values."""
+
+import math
+
+import pytest
+import torch
+
+from microlocal.core.errors import InputError
+from microlocal.core.seeding import generator
+from microlocal.frames import ShearletFrame
+from microlocal.frames.shearlet import definition_shears
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (63, 65), (40, 97), (101, 32), (8, 8), (5, 7)])
+def test_perfect_reconstruction_at_every_size(shape):
+    frame = ShearletFrame(shape)
+    x = torch.randn(shape, dtype=torch.float64, generator=generator(0))
+    assert float((frame.adjoint(frame(x)) - x).norm() / x.norm()) <= 1e-12
+    lower, upper = frame.bounds()
+    assert max(1 - lower, upper - 1) <= 1e-12
+
+
+def test_shears_are_those_of_definition_3_4():
+    assert definition_shears(6) == (1, 2, 2, 3, 4, 6)
+    assert len(ShearletFrame((512, 512)).filters) == 49
+
+
+def test_a_straight_edge_lives_in_the_filters_of_its_normal():
+    n, angle = 128, math.radians(30)
+    r, c = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
+    x, y = c - 63.5, 63.5 - r
+    window = torch.exp(-(x**2 + y**2) / (2 * 20.0**2))
+    edge = (torch.sigmoid(x * math.cos(angle) + y * math.sin(angle)) * window).double()
+    frame = ShearletFrame((n, n))
+    energy = frame(edge).square().sum(dim=(1, 2))
+    finest = max(f.scale for f in frame.filters)
+    numbers = [k for k, f in enumerate(frame.filters) if f.scale == finest]
+    best = frame.filters[max(numbers, key=lambda k: float(energy[k]))]
+    assert abs(best.direction_rad - angle) <= best.half_width_rad
+
+
+def test_filter_norms_are_the_noise_they_pass():
+    frame = ShearletFrame((64, 96))
+    noise = torch.randn(40, 64, 96, dtype=torch.float64, generator=generator(3))
+    measured = frame(noise).square().mean(dim=(0, 2, 3)).sqrt()
+    assert torch.allclose(measured, frame.filter_norms(), rtol=0.1)
+
+
+def test_backward_keeps_no_intermediate():
+    frame = ShearletFrame((32, 32))
+    x = torch.randn(32, 32, dtype=torch.float64, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        frame(x)
+    assert kept == []
+
+
+def test_fewer_than_one_scale_is_refused():
+    with pytest.raises(InputError, match="scales >= 1"):
+        ShearletFrame((32, 32), scales=0)
