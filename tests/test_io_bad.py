@@ -306,6 +306,9 @@ def test_broken_heaps_and_tags_are_found_before_a_library_meets_them(tmp_path: P
     first_size = at + 16 + 8
     path.write_bytes(content[:first_size] + b"\xff" * 8 + content[first_size + 8 :])
     refused(path, "a heap with an object")
+    reference = content.index(at.to_bytes(8, "little"))
+    path.write_bytes(content[: reference - 1] + b"\x53" + content[reference:])
+    refused(path, "a text of")
     path = files.helsinki(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[:132] + b"\xff\xff\xff\x7f" + content[136:])

@@ -15,6 +15,8 @@ from microlocal.io.reader import DAMAGE, guarded, head, sized
 MAGIC = b"\x89HDF\r\n\x1a\n"
 HEAP_MAGIC = b"GCOL\x01\0\0\0"  # a global heap collection of version 1, with its reserved bytes
 
+MOST_SEARCHED = 1 << 31  # bytes to search for references, all heaps together: about a second
+
 
 def hdf5_keys(path: Path) -> tuple[str, ...]:
     """Return the names at the root of an HDF5 file (also behind MATLAB's 512-byte header), none for other files."""
@@ -38,16 +40,27 @@ def opened(path: Path, form: str) -> Iterator[h5py.File]:
 
 
 def check_heaps(path: Path) -> None:
-    """Raise ValueError if a heap of texts is broken: libhdf5 walks such a heap for ever (seen by fuzzing).
+    """Raise ValueError if a heap of texts, or a reference into it, is broken.
 
+    Fuzzing showed that libhdf5 walks some broken heaps for ever, and sets aside as many bytes as a reference claims.
     A collection is the magic, its size, and objects (index, references, 4 bytes, size, data padded to 8); index 0 is
-    the free space, whose size counts its own header.
+    the free space, whose size counts its own header. A reference is (length, address of the collection, index).
     """
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(HEAP_MAGIC)
-        while at >= 0:
-            _check_heap(data, at)
-            at = data.find(HEAP_MAGIC, at + 8)
+        base = data.find(MAGIC, 0, 520)
+        starts = list(_places(data, HEAP_MAGIC))
+        for start in starts:
+            _check_heap(data, start)
+        if len(starts) * len(data) <= MOST_SEARCHED:
+            for start in starts:
+                _check_references(data, start - base)
+
+
+def _places(data: mmap.mmap, pattern: bytes) -> Iterator[int]:
+    at = data.find(pattern)
+    while at >= 0:
+        yield at
+        at = data.find(pattern, at + 4)
 
 
 def _check_heap(data: mmap.mmap, start: int) -> None:
@@ -61,6 +74,15 @@ def _check_heap(data: mmap.mmap, start: int) -> None:
         if step < 16 or at + step > end:
             raise ValueError(f"a heap with an object of {size} bytes where {end - at} are left")
         at += step
+
+
+def _check_references(data: mmap.mmap, address: int) -> None:
+    """Look at everything that reads like a reference to the collection at ``address``: is its length possible?"""
+    for at in _places(data, struct.pack("<Q", address)):
+        if 4 <= at <= len(data) - 12:
+            length, _, index = struct.unpack_from("<IQI", data, at - 4)
+            if 0 < index < 1 << 16 and length > len(data):
+                raise ValueError(f"a text of {length} bytes in a file of {len(data)}")
 
 
 def sized_dataset(path: Path, dataset: h5py.Dataset, form: str) -> None:
