@@ -24,7 +24,8 @@ def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_the_first_help_names_every_verb_and_every_exit_code():
     result = run("--help")
     assert result.exit_code == 0
-    for word in (*VERBS, "--json", "--quiet", "--debug", "--version", "0 done", "1 something inside", "2 the input", "3"):
+    codes = ("0 done", "1 something inside", "2 the input", "3 interrupted")
+    for word in (*VERBS, *codes, "--json", "--quiet", "--debug", "--version"):
         assert word in said(result)
 
 

@@ -17,8 +17,9 @@ def test_info_tells_what_is_in_the_file(tmp_path):
 
 def test_info_for_people_gives_geometry_and_units(tmp_path):
     shown = said(run("info", scan_file(tmp_path)))
-    for part in ("40 views from 0° to 117°", "usual step 3°", f"{SIZE} pixels of 1 mm", "detector pixel 23.5", "60° of 180°"):
+    for part in ("40 views from 0° to 117°", "usual step 3°", "detector pixel 23.5", "60° of 180°"):
         assert part in shown
+    assert f"{SIZE} pixels of 1 mm" in shown
 
 
 def test_info_reads_the_challenge_files(shared):

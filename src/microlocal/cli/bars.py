@@ -4,7 +4,16 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class Bars:
@@ -12,10 +21,13 @@ class Bars:
 
     def __init__(self, console: Console, silent: bool) -> None:
         columns = (
+            SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TimeRemainingColumn(),
         )
         self._rich = Progress(*columns, console=console, disable=silent, expand=True)
         self._ids: dict[str, TaskID] = {}
@@ -32,9 +44,9 @@ class Bars:
         """A task of ``total`` steps begins."""
         key = self.prefix + task
         if key in self._ids:
-            self._rich.reset(self._ids[key], total=total)
+            self._rich.reset(self._ids[key], total=total, left="left")
         else:
-            self._ids[key] = self._rich.add_task(key, total=total)
+            self._ids[key] = self._rich.add_task(key, total=total, left="left")
 
     def advance(self, task: str, steps: int = 1) -> None:
         """``steps`` more are done."""
@@ -44,4 +56,4 @@ class Bars:
         """The task ended, perhaps early: its bar is full and shows the time it took."""
         identifier = self._ids[self.prefix + task]
         done = self._rich.tasks[self._rich.task_ids.index(identifier)].completed
-        self._rich.update(identifier, total=done)
+        self._rich.update(identifier, total=done, left="    ")

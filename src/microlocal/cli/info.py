@@ -76,8 +76,8 @@ def lines_of(scan: "Scan") -> list[RenderableType]:
         facts([("pixels", f"{rows} x {cols} of {number(grid.pixel)} {grid.unit}")]),
     ]
     if scan.source.metadata:
-        rows = [(name, _short(value)) for name, value in sorted(scan.source.metadata.items())]
-        parts += [heading("Metadata of the file"), facts(rows)]
+        metadata = [(name, _short(value)) for name, value in sorted(scan.source.metadata.items())]
+        parts += [heading("Metadata of the file"), facts(metadata)]
     if scan.warnings:
         parts += [heading("Said about the scan"), bullets(scan.warnings, "caution")]
     return parts
