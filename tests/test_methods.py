@@ -83,7 +83,7 @@ def test_seeded_runs_repeat(name):
 @pytest.mark.parametrize("name", ["tv", "shearlet"])
 def test_result_scales_with_the_data(name):
     # Changing the unit of attenuation must change the picture by that factor and nothing else.
-    plain, scaled = ml.reconstruct(_scan()[0], name), ml.reconstruct(_scan(scale=1000.0)[0], name)
+    plain, scaled = (ml.reconstruct(_scan(scale=s)[0], name, iterations=40) for s in (1.0, 1000.0))
     gap = float((scaled.image / 1000.0 - plain.image).norm() / plain.image.norm())
     assert gap < 0.02
 

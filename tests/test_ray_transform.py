@@ -1,6 +1,7 @@
 """The X-ray transform beyond its laws: against the oracle, closed forms, and rays that miss."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -115,3 +116,13 @@ def test_norm_bound_is_tight():
     dense = ray(torch.eye(32 * 32, dtype=torch.float64).reshape(-1, 32, 32)).reshape(32 * 32, -1)
     norm = float(torch.linalg.matrix_norm(dense, 2))
     assert norm <= ray.norm_bound() <= 1.02 * norm
+
+
+def test_kernels_may_be_called_from_several_threads():
+    geometry, grid = _fan(128)
+    ray = RayTransform(geometry, grid)
+    images = torch.rand(8, 128, 128, generator=torch.Generator().manual_seed(2))
+    expected = ray(images)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(ray, images))
+    assert bool((torch.stack(results) == expected).all())

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.threads import set_threads
+from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
@@ -90,12 +90,12 @@ def project(image: Floats, offsets: Floats, slopes: Floats, steep: NDArray[np.bo
 
     ``offsets`` are positions in pixels counted from the pixel before the first (so 1 is the first pixel's centre).
     """
-    set_threads(image.shape[0] * offsets.size * image.shape[1])
     sums = np.zeros((image.shape[0], *offsets.shape), image.dtype)
     pad = ((0, 0), (0, 0), (1, 2))
-    for is_steep, first, last in _runs(steep):
-        rows = np.pad(image if is_steep else np.ascontiguousarray(image.transpose(0, 2, 1)), pad)
-        _line_sums(rows, offsets, slopes, first, last, sums)
+    with threads_for(sums.size * image.shape[1]):
+        for is_steep, first, last in _runs(steep):
+            rows = np.pad(image if is_steep else np.ascontiguousarray(image.transpose(0, 2, 1)), pad)
+            _line_sums(rows, offsets, slopes, first, last, sums)
     return sums
 
 
@@ -104,12 +104,12 @@ def backproject(
 ) -> Floats:
     """Spread sums (image, view, ray) along the rays into images (image, row, col): the transpose of ``project``."""
     height, width = shape
-    set_threads(sums.size * height)
     images = np.zeros((sums.shape[0], height, width), sums.dtype)
-    for is_steep, first, last in _runs(steep):
-        lines, across = (height, width) if is_steep else (width, height)
-        rows = np.zeros((sums.shape[0], lines, across + 3), sums.dtype)
-        _spread_lines(rows, offsets, slopes, first, last, sums)
-        inner = rows[:, :, 1:-2]
-        images += inner if is_steep else inner.transpose(0, 2, 1)
+    with threads_for(sums.size * height):
+        for is_steep, first, last in _runs(steep):
+            lines, across = (height, width) if is_steep else (width, height)
+            rows = np.zeros((sums.shape[0], lines, across + 3), sums.dtype)
+            _spread_lines(rows, offsets, slopes, first, last, sums)
+            inner = rows[:, :, 1:-2]
+            images += inner if is_steep else inner.transpose(0, 2, 1)
     return images

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.threads import set_threads
+from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
 
@@ -41,8 +41,8 @@ def accumulate(data: Floats, views: Floats, weights: Floats, power: int, shape: 
     and denominator of the detector index, counted from the pixel before the first; ``weights`` (view,); ``power`` 0
     or 2. Beyond the detector the data count as zero.
     """
-    set_threads(data.shape[0] * data.shape[1] * shape[0] * shape[1])
     images = np.zeros((data.shape[0], *shape), data.dtype)
     padded = np.pad(data, ((0, 0), (0, 0), (1, 2)))
-    _accumulate(padded, views.astype(data.dtype), weights.astype(data.dtype), power, images)
+    with threads_for(images.size * data.shape[1]):
+        _accumulate(padded, views.astype(data.dtype), weights.astype(data.dtype), power, images)
     return images
