@@ -1,7 +1,9 @@
 """A headless Chromium for tests of the pages that the library writes."""
 
+import gc
 import json
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +42,11 @@ def chromium(profile: Path, *, width: int = 1280, height: int = 900) -> Iterator
     try:
         yield browser
     finally:
-        browser.quit()
+        # Selenium leaves the answer to its shutdown request to the garbage collector: collect it here, in silence.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            browser.quit()
+            gc.collect()
 
 
 def console(browser: webdriver.Chrome) -> list[str]:

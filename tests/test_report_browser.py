@@ -17,7 +17,6 @@ from microlocal.report import write_report
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chrome.MISSING is not None, reason=str(chrome.MISSING)),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium leaves its sockets to the garbage collector
 ]
 COMPARE, OVERLAY = "#compare .stage > canvas", "#overlay .stage > canvas"
 
