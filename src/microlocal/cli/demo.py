@@ -15,7 +15,7 @@ from microlocal.cli.prepare import chosen_grid
 from microlocal.cli.recipe import Recipe
 from microlocal.cli.reconstruct import save
 from microlocal.cli.screen import screen_of
-from microlocal.cli.summary import fields_of, metric_table, seen, was_interrupted
+from microlocal.cli.summary import fields_of, metric_table, seen, was_interrupted, where_to_look
 from microlocal.cli.teaching import examples
 from microlocal.cli.words import angles_in_words, degrees, heading
 
@@ -70,7 +70,6 @@ def run_all(recipe: Recipe) -> list["Reconstruction"]:
 
 def lines_of(results: list["Reconstruction"], files: list[Path]) -> list[RenderableType | Path]:
     """Return what was found, and which file to open."""
-    report = next((file for file in files if file.suffix == ".html"), None)
     parts: list[RenderableType | Path] = [heading("Found"), seen(results[0]), metric_table(results)]
     parts += [heading("Files"), *files]
     errors = {r.method: r.metrics[HOLD_OUT_ERROR] for r in results if HOLD_OUT_ERROR in r.metrics}
@@ -79,6 +78,4 @@ def lines_of(results: list["Reconstruction"], files: list[Path]) -> list[Rendera
         told = ", ".join(f"{name} {value:.1%}" for name, value in errors.items())
         kept = f"\nPredicting {HELD_OUT} views that were kept out, the relative error is {told}: {best} is best."
         parts.append(Text(kept))
-    if report:
-        parts.append(Text.assemble("Open ", (str(report), "what"), " in a browser."))
-    return parts
+    return [*parts, *where_to_look(files)]

@@ -64,7 +64,13 @@ def lines_of(
         parts += [heading("What was chosen, and why"), bullets(result.notes)]
     if result.scan.warnings:
         parts += [heading("Said about the scan"), bullets(result.scan.warnings, "caution")]
-    return [*parts, heading("Files"), *files]
+    return [*parts, heading("Files"), *files, *where_to_look(files)]
+
+
+def where_to_look(files: list[Path]) -> list[RenderableType]:
+    """Return the sentence that names the report to open, if one was written."""
+    reports = [file for file in files if file.suffix == ".html"]
+    return [Text.assemble("\nOpen ", (str(file), "what"), " in a browser.") for file in reports]
 
 
 def opening(result: "Reconstruction") -> Text:
