@@ -137,5 +137,5 @@ GridChoice = Annotated[
 ]
 PixelChoice = Annotated[
     float | None,
-    typer.Option("--pixel", metavar="LENGTH", min=0.0, help="Side of a pixel, in the scan's unit (mm unless it says)."),
+    typer.Option("--pixel", metavar="LENGTH", help="Side of a pixel, in the scan's unit (mm unless it says)."),
 ]
