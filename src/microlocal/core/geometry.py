@@ -154,7 +154,7 @@ class FanBeam(Geometry):
     the source to the detector; both in ``unit``, 0 < R < D.
 
     >>> fan = FanBeam((0.0,), Detector(1, 1.0, offset=5.0), source_axis=10.0, source_detector=20.0)
-    >>> [round(float(v), 6) for v in fan.locate(*fan.lines())]
+    >>> [round(v.item(), 6) for v in fan.locate(*fan.lines())]
     [0.0, 5.0]
     """
 
