@@ -57,8 +57,8 @@ test-fast: $(STAMP) ## the tests that need neither a browser nor much time
 bench: $(STAMP) ## measurements, side by side; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## run every example in the docs and docstrings
-	$(TESTENV) $(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' src/microlocal docs README.md
+docs: $(STAMP) ## run every example in the docstrings and on the pages
+	$(TESTENV) $(BIN)/python -m pytest -q --doctest-glob='*.md' docs README.md tests/test_docstrings.py
 
 wheel: $(STAMP) ## build dist/*.whl
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist .
