@@ -25,6 +25,7 @@ from microlocal.core.checks import at_least
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex, Frame
 from microlocal.frames.windows import bump_squared, low_pass_squared
+from microlocal.kernels.threads import fft_threads_for
 from microlocal.operators.base import linear_pair
 
 Array = NDArray[np.float64]
@@ -148,18 +149,20 @@ class ShearletFrame(Frame):
         return linear_pair(y, self._synthesis, self._analysis)
 
     def _analysis(self, x: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft2(x)
         coefficients = x.new_empty((*x.shape[:-2], *self.codomain_shape))
-        for k, response in enumerate(self._filters(x)):  # one filter at a time stays in cache
-            coefficients[..., k, :, :] = torch.fft.irfft2(spectrum * response, s=self.domain_shape)
+        with fft_threads_for(x.numel()):
+            spectrum = torch.fft.rfft2(x)
+            for k, response in enumerate(self._filters(x)):  # one filter at a time stays in cache
+                coefficients[..., k, :, :] = torch.fft.irfft2(spectrum * response, s=self.domain_shape)
         return coefficients
 
     def _synthesis(self, y: Tensor) -> Tensor:
         responses = self._filters(y)
-        spectrum = torch.fft.rfft2(y[..., 0, :, :]) * responses[0]
-        for k in range(1, len(responses)):
-            spectrum += torch.fft.rfft2(y[..., k, :, :]) * responses[k]
-        return torch.fft.irfft2(spectrum, s=self.domain_shape)
+        with fft_threads_for(y[..., 0, :, :].numel()):
+            spectrum = torch.fft.rfft2(y[..., 0, :, :]) * responses[0]
+            for k in range(1, len(responses)):
+                spectrum += torch.fft.rfft2(y[..., k, :, :]) * responses[k]
+            return torch.fft.irfft2(spectrum, s=self.domain_shape)
 
     def bounds(self) -> tuple[float, float]:
         """Return (A, B), the least and largest of Σ|ψ̂|² over all frequencies: exact for circular filters."""

@@ -15,6 +15,8 @@ import numba
 import torch
 
 _WORTH_A_SECOND_THREAD = 1_000_000  # updates, about half a millisecond of one core: less than waking another costs
+# A 256 x 256 FFT of torch takes 0.1 ms; with two threads on a busy machine the barriers made it take 40 ms.
+_FFT_WORTH_THREADS = 1 << 21  # pixels
 _LOCK = threading.RLock()
 
 if numba.config.THREADING_LAYER == "default":
@@ -28,3 +30,14 @@ def threads_for(updates: int) -> Iterator[None]:
         allowed = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
         numba.set_num_threads(allowed if updates > _WORTH_A_SECOND_THREAD else 1)
         yield
+
+
+@contextmanager
+def fft_threads_for(pixels: int) -> Iterator[None]:
+    """Let torch use a single thread while small images are transformed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if pixels > _FFT_WORTH_THREADS else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
