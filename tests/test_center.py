@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from microlocal.calibration.center import center_of, find_axis, offset_of, with_center
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.scan import Scan
 from microlocal.data import phantoms
 from microlocal.io import read_scan
-from microlocal.reconstruction.center import center_of, find_axis, offset_of, with_center
 
 SHAPES = {
     "disc": phantoms.moved(phantoms.disc_with_holes(30.0), (2.0, 6.0)),

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import microlocal as ml
+from microlocal.calibration.noise import noise_level
 from microlocal.core import Detector, Grid, InputError, ParallelBeam, Scan, UnknownNameError
 from microlocal.core.provenance import Provenance
 from microlocal.core.seeding import generator
 from microlocal.data import phantoms
 from microlocal.reconstruction import methods
-from microlocal.reconstruction.noise import noise_level
 
 GRID = Grid((64, 64), 1.0)
 SHAPES = [

@@ -11,12 +11,12 @@ import tifffile
 import torch
 from matplotlib.image import imread
 
+from microlocal.calibration.center import find_axis
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.core.errors import InputError, OutputError, ScanFileError, ShapeError
 from microlocal.core.registry import registered
 from microlocal.data import needle
 from microlocal.io import write_json, write_npz, write_png, write_scan, write_tiff
-from microlocal.reconstruction.center import find_axis
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.reconstruction.writers import facts, read_reconstruction
 

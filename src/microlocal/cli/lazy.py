@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from microlocal import reconstruction as reconstruction
     from microlocal import report as report
     from microlocal import wavefront as wavefront
+    from microlocal.calibration import center as center
     from microlocal.cli import health as health
     from microlocal.cli import picture as picture
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
-    from microlocal.reconstruction import center as center
     from microlocal.report import rose as rose
 
 _MODULES = {
-    "center": "microlocal.reconstruction.center",
+    "center": "microlocal.calibration.center",
     "provenance": "microlocal.core.provenance",
     "health": "microlocal.cli.health",
     "picture": "microlocal.cli.picture",

@@ -9,7 +9,7 @@ from microlocal.functionals.base import Proximable, Step
 
 
 def _l1_samples() -> list["WeightedL1"]:
-    return [WeightedL1(0.7), WeightedL1(torch.tensor([0.0, 0.5, 2.0]).reshape(3, 1, 1))]
+    return [WeightedL1(0.7), WeightedL1(torch.tensor([0.0, 1.3]).reshape(2, 1, 1))]
 
 
 @register("functional", "weighted-l1", samples=_l1_samples, reference="beck2009")
@@ -30,7 +30,7 @@ class WeightedL1(Proximable):
         return float((weights * x.abs()).sum())
 
     def prox(self, x: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
-        threshold = torch.as_tensor(step * self.weights, dtype=x.dtype)
+        threshold = step * torch.as_tensor(self.weights, dtype=x.dtype)
         return torch.sign(x) * (x.abs() - threshold).clamp_min(0)
 
     def conjugate_prox(self, y: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:

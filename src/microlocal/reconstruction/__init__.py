@@ -1,9 +1,7 @@
 """The methods, one recipe a file, and the road from a scan to a reconstruction with its provenance."""
 
-from microlocal.reconstruction.center import AxisEstimate as AxisEstimate
-from microlocal.reconstruction.center import find_axis as find_axis
-from microlocal.reconstruction.center import with_center as with_center
 from microlocal.reconstruction.cgls import cgls as cgls
+from microlocal.reconstruction.directional_tv import directional_tv as directional_tv
 from microlocal.reconstruction.fbp import fbp as fbp
 from microlocal.reconstruction.method import Estimate as Estimate
 from microlocal.reconstruction.method import Settings as Settings

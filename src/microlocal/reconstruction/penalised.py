@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from microlocal.calibration.noise import noise_level
 from microlocal.functionals.base import Proximable
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.method import Estimate, Settings
-from microlocal.reconstruction.noise import noise_level
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.driver import Driver, Solution
 from microlocal.solvers.pdhg import pdhg

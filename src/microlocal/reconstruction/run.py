@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from microlocal.calibration.noise import noise_level
 from microlocal.certificates.base import Certificate
 from microlocal.certificates.data import certify_residual
 from microlocal.certificates.frames import certify_parseval
@@ -21,7 +22,6 @@ from microlocal.core.scan import Scan
 from microlocal.frames.shearlet import ShearletFrame
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.method import Estimate, Settings
-from microlocal.reconstruction.noise import noise_level
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.wavefront import (
     energy_split,

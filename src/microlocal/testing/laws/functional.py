@@ -1,4 +1,4 @@
-"""The laws of functionals. Samples act on tensors (3, 2, 3): small enough for brute force, with a component axis."""
+"""The laws of functionals. Samples act on tensors (2, 3, 3): small enough for brute force, with a component axis."""
 
 import math
 
@@ -9,7 +9,7 @@ from microlocal.core.seeding import generator
 from microlocal.functionals.base import Functional, Proximable, Smooth
 from microlocal.testing.violation import expect
 
-SHAPE = (3, 2, 3)
+SHAPE = (2, 3, 3)
 
 
 def _draw(seed: int) -> Tensor:
