@@ -182,9 +182,7 @@ def test_without_resume_an_old_checkpoint_is_not_used(tmp_path):
     assert not list(out.glob("checkpoint*"))
 
 
-@pytest.mark.slow
-def test_the_demo_reconstructs_by_three_methods_and_says_what_was_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("microlocal.cli.demo.ITERATIONS", 10)
+def test_the_demo_reconstructs_by_three_methods_and_says_what_was_found(tmp_path):
     result = run("demo", "--size", 64, "--out", tmp_path / "demo")
     assert result.exit_code == 0, result.output
     shown = said(result)

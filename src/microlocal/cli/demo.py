@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 METHODS = ("shearlet", "tv", "fbp")
 HELD_OUT = 7
-ITERATIONS = 60  # after the weight is chosen; more change the hold-out error in the fourth digit
 HOLD_OUT_ERROR = "hold-out error"
 
 EXAMPLES = examples(
@@ -48,7 +47,7 @@ def demo(
         missing = degrees(lazy.wavefront.missing_wedge(scan.geometry))
         screen.say(f"A needle in an electron microscope: {angles_in_words(scan.geometry)}, {missing} of 180° missing.")
         grid = chosen_grid(scan, Shape(size, size) if size else None, None)
-        recipe = Recipe(scan, grid, "auto", ITERATIONS, HELD_OUT, 0, bars)
+        recipe = Recipe(scan, grid, "auto", None, HELD_OUT, 0, bars)
         before = stamps(folder)
         results = run_all(recipe)
         save(results[0], results[1:], folder)
