@@ -37,7 +37,8 @@ class Habit:
         """Return whether the value is on the bad side of ``limit``."""
         if limit is None:
             return False
-        return self.value < limit if self.more else self.value > limit
+        value = round(self.value, 3)  # as it is recorded
+        return value < limit if self.more else value > limit
 
     def verdict(self, recorded: float | None) -> str:
         """Return "stop", "worse", "aim missed" or "ok"."""
