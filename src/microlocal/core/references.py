@@ -164,6 +164,21 @@ REFERENCES: dict[str, str] = dict(
         ),
         _entry(
             "article",
+            "jorgensen2023",
+            {
+                "author": "J{\\o}rgensen, Jakob S. and Papoutsellis, Evangelos and Murgatroyd, Laura and "
+                "Fardell, Gemma and Pasca, Edoardo",
+                "title": "A directional regularization method for the limited-angle {Helsinki Tomography Challenge} "
+                "using the {Core Imaging Library} ({CIL})",
+                "journal": "Applied Mathematics for Modern Challenges",
+                "volume": "1",
+                "number": "2",
+                "pages": "143--169",
+                "year": "2023",
+            },
+        ),
+        _entry(
+            "article",
             "joseph1982",
             {
                 "author": "Joseph, Peter M.",

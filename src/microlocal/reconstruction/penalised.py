@@ -11,7 +11,7 @@ Reference: Morozov (1966) for the discrepancy principle.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -164,8 +164,3 @@ def _explain(noise: float, best: float, target: float, data: Tensor, weight: flo
     else:
         reason = f"the residual was aimed at the measured noise, {level}"
     return f"The weight {weight:.4g} was chosen by the discrepancy principle: {reason}."
-
-
-def with_extra(estimate: Estimate, **config: float | str) -> Estimate:
-    """Return the estimate with more entries in its config."""
-    return replace(estimate, config=estimate.config | config)
