@@ -315,6 +315,24 @@ def test_broken_heaps_and_tags_are_found_before_a_library_meets_them(tmp_path: P
     refused(path, "an element of 2147483647 bytes")
 
 
+def test_what_only_looks_like_a_broken_reference_is_read(tmp_path: Path) -> None:
+    """The address of a heap after some letters, in the heap's own texts and in data: real tilt series have both."""
+    path = files.hspy(tmp_path)
+    text = "x" * 40
+    with h5py.File(path, "r+") as file:
+        file["Experiments"].attrs["note"] = text
+    content = path.read_bytes()
+    at = content.index(text.encode())
+    heap = content.rindex(b"GCOL", 0, at)
+    assert at < heap + 4096
+    address = heap.to_bytes(8, "little")
+    alike = b"rees" + address + (1).to_bytes(4, "little")
+    content = content[:at] + alike + content[at + len(alike) :]
+    content += b"rees" + address + (3840).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert read_scan(path).source.format == "hspy"
+
+
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     """A link that leads to itself: no user, root included, can open it."""
     path = tmp_path / "loop.mat"

@@ -9,6 +9,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -52,12 +53,10 @@ def check_heaps(path: Path) -> None:
     """
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         base = data.find(MAGIC, 0, 520)
-        starts = list(_places(data, HEAP_MAGIC))
-        for start in starts:
-            _check_heap(data, start)
-        if len(starts) * len(data) <= MOST_SEARCHED:
-            for start in starts:
-                _check_references(data, start - base)
+        heaps = [_checked_heap(data, start) for start in _places(data, HEAP_MAGIC)]
+        if len(heaps) * len(data) <= MOST_SEARCHED:
+            for heap in heaps:
+                _check_references(data, heap, heap.start - base)
 
 
 def _places(data: mmap.mmap, pattern: bytes) -> Iterator[int]:
@@ -67,25 +66,40 @@ def _places(data: mmap.mmap, pattern: bytes) -> Iterator[int]:
         at = data.find(pattern, at + 4)
 
 
-def _check_heap(data: mmap.mmap, start: int) -> None:
+@dataclass(frozen=True)
+class _Heap:
+    """A collection of texts: where it lies in the file, and the numbers of its objects."""
+
+    start: int
+    end: int
+    objects: frozenset[int]
+
+
+def _checked_heap(data: mmap.mmap, start: int) -> _Heap:
     end = start + int(struct.unpack_from("<Q", data, start + 8)[0])
     if not start + 16 <= end <= len(data):
         raise ValueError("a heap that reaches beyond the file")
-    at = start + 16
+    at, objects = start + 16, set()
     while at + 16 <= end:
         index, _, _, size = struct.unpack_from("<HHIQ", data, at)
         step = size if index == 0 else 16 + -(-size // 8) * 8
         if step < 16 or at + step > end:
             raise ValueError(f"a heap with an object of {size} bytes where {end - at} are left")
+        objects.add(index)
         at += step
+    return _Heap(start, end, frozenset(objects - {0}))
 
 
-def _check_references(data: mmap.mmap, address: int) -> None:
-    """Look at everything that reads like a reference to the collection at ``address``: is its length possible?"""
+def _check_references(data: mmap.mmap, heap: _Heap, address: int) -> None:
+    """Look at everything that reads like a reference to an object of ``heap``: is its length possible?
+
+    The bytes of an address turn up by chance too, most of all among the texts of the heap itself, where no reference
+    lies, and with a number after them that none of its objects has.
+    """
     for at in _places(data, struct.pack("<Q", address)):
-        if 4 <= at <= len(data) - 12:
+        if 4 <= at <= len(data) - 12 and not heap.start <= at < heap.end:
             length, _, index = struct.unpack_from("<IQI", data, at - 4)
-            if 0 < index < 1 << 16 and length > len(data):
+            if index in heap.objects and length > len(data):
                 raise ValueError(f"a text of {length} bytes in a file of {len(data)}")
 
 
