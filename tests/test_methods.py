@@ -141,3 +141,12 @@ def test_what_cannot_be_used_is_refused():
         ml.reconstruct(Scan(torch.zeros_like(scan.data), scan.geometry, GRID), "fbp")
     with pytest.raises(InputError, match="Hold out fewer"):
         ml.reconstruct(scan, "fbp", hold_out=40)
+
+
+def test_three_lines_write_everything_and_a_notebook_shows_it(tmp_path):
+    scan, _ = _scan()
+    result = ml.reconstruct(scan, method="fbp")
+    folder = result.save(tmp_path / "out")
+    assert {p.name for p in folder.iterdir()} == {"image.tif", "image.png", "result.npz", "result.json", "report.html"}
+    assert len(result.plot().axes) >= 4
+    assert result._repr_png_().startswith(b"\x89PNG")

@@ -51,6 +51,8 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         value: Any = import_module("importlib.metadata").version("microlocal")
     elif name in _ROOM_OF:
+        # All rooms at once, since members find each other through the registry: a result saves itself by every writer.
+        import_module("microlocal.members").load_all()
         value = getattr(import_module(f"microlocal.{_ROOM_OF[name]}"), name)
     else:
         raise AttributeError(f"module 'microlocal' has no attribute {name!r}; it has {', '.join(sorted(_ROOM_OF))}")

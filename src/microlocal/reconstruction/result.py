@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from microlocal.certificates.base import Certificate
-from microlocal.core.registry import registered
+from microlocal.core.registry import lookup, registered
 from microlocal.core.scan import Scan
 
 
@@ -47,3 +47,11 @@ class Reconstruction:
         for entry in registered("result-writer").values():
             entry.member(self, target)
         return target
+
+    def plot(self) -> Any:
+        """Return a matplotlib figure: image, edges by provenance, visibility rose and residual."""
+        return lookup("result-view", "figure", "Reconstruction.plot").member(self)
+
+    def _repr_png_(self) -> bytes:
+        """Return the figure of :meth:`plot` as PNG: what a notebook shows for a result."""
+        return bytes(lookup("result-view", "png", "Reconstruction").member(self))

@@ -1,5 +1,6 @@
 """A reconstruction at a glance for notebooks and papers: image, edges by provenance, visibility rose, residual."""
 
+import io
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.patches import Patch, Wedge
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.provenance import Provenance
+from microlocal.core.registry import register
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.report.facts import edge_counts, file_name, relative_residual
 from microlocal.report.payload import stacks
@@ -21,6 +23,15 @@ from microlocal.wavefront import measured_range
 COLOURS = {Provenance.MEASURED: "#12b5c1", Provenance.LEARNED: "#b06cf0", Provenance.UNDETERMINED: "#ff8a14"}
 
 
+@register("result-view", "png")
+def png(reconstruction: Reconstruction) -> bytes:
+    """Return :func:`figure` of the first slice as PNG bytes."""
+    buffer = io.BytesIO()
+    figure(reconstruction).savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+@register("result-view", "figure")
 def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
     """Return a figure of four panels for one slice: image, edges by provenance, visibility rose and residual.
 
