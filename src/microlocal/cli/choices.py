@@ -95,6 +95,19 @@ def parse_weight(text: str) -> str | float:
     return value
 
 
+def parse_pixel(text: str) -> float:
+    """Read a length above zero.
+
+    >>> parse_pixel("0.15")
+    0.15
+    """
+    form = "a length above 0"
+    value = _number(text, form)
+    if value <= 0:
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    return value
+
+
 def parse_grid(text: str) -> Shape:
     """Read "N" for a square grid or "ROWSxCOLS".
 
@@ -137,5 +150,10 @@ GridChoice = Annotated[
 ]
 PixelChoice = Annotated[
     float | None,
-    typer.Option("--pixel", metavar="LENGTH", help="Side of a pixel, in the scan's unit (mm unless it says)."),
+    typer.Option(
+        "--pixel",
+        metavar="LENGTH",
+        parser=parse_pixel,
+        help="Side of a pixel, in the scan's unit (mm unless it says).",
+    ),
 ]

@@ -342,7 +342,7 @@ REFERENCES: dict[str, str] = dict(
     )
 )
 
-_ACCENTS = {'\\"a': "ä", '\\"o': "ö", '\\"u': "ü", "\\`e": "è"}
+_ACCENTS = {'\\"a': "ä", '\\"o': "ö", '\\"u': "ü", "\\`e": "è", "\\o": "ø"}
 
 
 def citation(key: str) -> str:
