@@ -1,0 +1,1 @@
+"""Measurements: what the project promises beside what it reaches, and our speed beside that of peers."""

@@ -1,0 +1,59 @@
+"""Run the measurements: all of them, or those named on the command line.
+
+    python -m benchmarks [operators] [helsinki] [scans] [package] [speed]
+
+Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import helsinki, operators, package, scans, speed
+from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
+
+SUITES: dict[str, Suite] = {
+    "operators": operators.suite,
+    "scans": scans.suite,
+    "package": package.suite,
+    "speed": speed.suite,
+    "helsinki": helsinki.suite,
+}
+TITLES = {
+    "operators": "Operators and frames",
+    "scans": "Tooth and needle",
+    "package": "The package",
+    "speed": "Speed, as ratios in one run",
+    "helsinki": "Helsinki tomography challenge 2022",
+}
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "numbers.md"
+
+
+def _page(sections: dict[str, str]) -> str:
+    facts = ", ".join(f"{name} {value}" for name, value in machine().items())
+    head = f"# Numbers\n\nWritten by `make bench`; each row names its data and seed. Machine: {facts}.\n"
+    body = [f"\n## {TITLES[name]}\n\n{table}\n" for name, table in sections.items()]
+    return head + "".join(body)
+
+
+def main(names: list[str]) -> int:
+    """Run the suites called ``names``; return 1 where something that was asked is missed."""
+    missed: list[Row] = []
+    for name in names:
+        began = time.monotonic()
+        rows = SUITES[name]()
+        save(name, rows)
+        print(f"\n{TITLES[name]} ({time.monotonic() - began:.0f} s)\n\n{markdown(rows)}", flush=True)
+        missed += [row for row in rows if row.met is False]
+    tables = {n: RESULTS / f"{n}.md" for n in SUITES}
+    found = {n: path.read_text(encoding="utf-8").strip() for n, path in tables.items() if path.exists()}
+    PAGE.write_text(_page(found), encoding="utf-8")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or list(SUITES)
+    unknown = set(chosen) - set(SUITES)
+    if unknown:
+        sys.exit(f"unknown suite: {', '.join(unknown)}; known: {', '.join(SUITES)}")
+    sys.exit(main(chosen))

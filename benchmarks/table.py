@@ -1,0 +1,81 @@
+"""Rows of promises and measurements, as text, Markdown and JSON."""
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number: ``what``, the data it was measured on, what was ``asked`` and what was ``reached``."""
+
+    what: str
+    data: str
+    asked: str
+    reached: str
+    met: bool | None
+
+
+def at_most(what: str, data: str, value: float, limit: float, show: str = "{:.3g}") -> Row:
+    """Return the row of a number that must not exceed ``limit``."""
+    return Row(what, data, "<= " + show.format(limit), show.format(value), value <= limit)
+
+
+def at_least(what: str, data: str, value: float, limit: float, show: str = "{:.3f}") -> Row:
+    """Return the row of a number that must reach ``limit``."""
+    return Row(what, data, ">= " + show.format(limit), show.format(value), value >= limit)
+
+
+def absent(what: str, why: str) -> Row:
+    """Return the row of something that could not be measured here."""
+    return Row(what, "absent", "", why, None)
+
+
+def markdown(rows: list[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| what | measured on | asked | reached | |", "|---|---|---|---|---|"]
+    marks = {True: "met", False: "**missed**", None: ""}
+    lines += [f"| {r.what} | {r.data} | {r.asked} | {r.reached} | {marks[r.met]} |" for r in rows]
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, str]:
+    """Return the facts a number depends on."""
+    packages = {}
+    for name in ("microlocal", "torch", "numpy", "scipy", "numba", "scikit-image", "astra-toolbox"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "absent"
+    return packages | {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": str(os.cpu_count()),
+        "torch threads": str(torch.get_num_threads()),
+    }
+
+
+def save(name: str, rows: list[Row]) -> None:
+    """Write the rows and the machine facts to results/NAME.json and .md."""
+    RESULTS.mkdir(exist_ok=True)
+    content = {"machine": machine(), "rows": [asdict(r) for r in rows]}
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (RESULTS / f"{name}.md").write_text(markdown(rows) + "\n", encoding="utf-8")
+
+
+def shared() -> Path | None:
+    """Return the folder of development data, from MICROLOCAL_SHARED or beside the repository, or None."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("MICROLOCAL_SHARED", default))
+    return folder if (folder / "data").is_dir() else None
+
+
+Suite = Callable[[], list[Row]]
