@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from microlocal.certificates.operators import certify_norm
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
 from microlocal.core.registry import registered
 from microlocal.data import phantoms
@@ -116,6 +117,18 @@ def test_norm_bound_is_tight():
     dense = ray(torch.eye(32 * 32, dtype=torch.float64).reshape(-1, 32, 32)).reshape(32 * 32, -1)
     norm = float(torch.linalg.matrix_norm(dense, 2))
     assert norm <= ray.norm_bound() <= 1.02 * norm
+
+
+def test_the_norm_certificate_encloses_the_norm_and_costs_four_iterations(monkeypatch):
+    ray = RayTransform(*_parallel(32))
+    dense = ray(torch.eye(32 * 32, dtype=torch.float64).reshape(-1, 32, 32)).reshape(32 * 32, -1)
+    norm = float(torch.linalg.matrix_norm(dense, 2))
+    calls = []
+    monkeypatch.setattr(ray, "_adjoint", lambda y, apply=ray._adjoint: calls.append(y) or apply(y))
+    certificate = certify_norm(ray)
+    assert 0.98 * norm <= certificate.value <= norm * (1 + 1e-12)
+    assert norm <= certificate.bound <= 1.05 * norm
+    assert len(calls) == 4
 
 
 def test_kernels_may_be_called_from_several_threads():

@@ -17,7 +17,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.kernels import joseph
 from microlocal.operators.base import LinearOperator
-from microlocal.operators.norms import perron_bound
+from microlocal.operators.norms import perron_bounds
 
 # The two custom operators are linear in their first argument and each is the other's derivative.
 
@@ -141,8 +141,8 @@ class RayTransform(LinearOperator):
         return images.reshape(*y.shape[:-2], *self.domain_shape)
 
     def norm_bound(self) -> float:
-        """Return a proved upper bound of |R|, close to the norm: R has no negative entry (see ``perron_bound``)."""
-        return perron_bound(self)
+        """Return a proved upper bound of |R|, close to the norm: R has no negative entry (see ``perron_bounds``)."""
+        return perron_bounds(self)[1]
 
     def step_sizes(self) -> tuple[Tensor, Tensor]:
         """Return the diagonal steps 1/(row sums of R), 1/(column sums of R), zero where a sum is zero.
