@@ -88,7 +88,7 @@ def shearlets() -> list[Row]:
         bounds.append(max(abs(1 - b) for b in frame.bounds()))
     where = "noise, 512x512 and " + ", ".join("x".join(map(str, s)) for s in SHAPES) + ", seed 0"
     return [
-        at_most("shearlets: |x - SH* SH x| / |x|, float64", where, max(gaps), 1e-12),
+        at_most("shearlets: ‖x − SH* SH x‖ / ‖x‖, float64", where, max(gaps), 1e-12),
         at_most("shearlets: frame bounds' distance from 1", where, max(bounds), 1e-12),
     ]
 
