@@ -37,7 +37,8 @@ def certify_residual(
     """Certify that the image explains the data up to the relative residual ``target``.
 
     The value is recomputed in float64 from the image itself, never taken from the solver; the attack recomputes it
-    with a second, independent projector.
+    with a second, independent projector. The zero image has residual one and explains nothing, so a bound above one,
+    or a residual not below it, leaves the certificate without force: it does not hold.
     """
     value = relative_residual(ray, image, data)
     finite = bool(torch.isfinite(image).all())
@@ -46,7 +47,14 @@ def certify_residual(
         kind=Kind.BOUNDED,
         value=value,
         bound=target,
-        hypotheses=(Hypothesis("every pixel is finite", str(finite), finite),),
+        hypotheses=(
+            Hypothesis("every pixel is finite", str(finite), finite),
+            Hypothesis(
+                "the residual is below that of the zero image, 1, and so is the bound",
+                f"residual {value:.4g}, bound {target:.4g}",
+                value < 1.0 and target <= 1.0,
+            ),
+        ),
         reference="morozov1966",
         attack=lambda seed: _residual_of_the_oracle(ray, image, data, seed),
     )
