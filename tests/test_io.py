@@ -83,7 +83,16 @@ def test_mrc_says_when_the_data_contradict_the_tilt_axis(tmp_path: Path) -> None
     path = files.mrc(tmp_path)
     assert not any("mass" in sentence for sentence in read_scan(path).warnings)
     path.with_suffix(".json").write_text('{"tilt_axis": "x"}')
-    assert any("mass" in sentence for sentence in read_scan(path).warnings)
+    assert any("seems to run along y, not x" in sentence for sentence in read_scan(path).warnings)
+
+
+def test_mrc_says_only_the_doubt_where_nothing_was_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = files.mrc(tmp_path)
+    assert any("taken to be vertical" in sentence for sentence in read_scan(path).warnings)
+    monkeypatch.setattr("microlocal.io.mrc.contradiction", lambda stack, axis: (f"a doubt on {axis}",))
+    said = read_scan(path).warnings
+    assert "a doubt on y" in said
+    assert not any("taken to be vertical" in sentence for sentence in said)
 
 
 def test_hspy(tmp_path: Path) -> None:

@@ -315,6 +315,13 @@ def test_broken_heaps_and_tags_are_found_before_a_library_meets_them(tmp_path: P
     refused(path, "an element of 2147483647 bytes")
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_values_whose_squares_single_precision_loses(tmp_path: Path, factor: float) -> None:
+    """Norms of such data overflow or vanish: a residual of nan or of 0 would be told."""
+    path = npz_with(tmp_path, files.stack().transpose(1, 0, 2) * factor)
+    refused(path, "largest value", "Rescale")
+
+
 def test_what_only_looks_like_a_broken_reference_is_read(tmp_path: Path) -> None:
     """The address of a heap after some letters, in the heap's own texts and in data: real tilt series have both."""
     path = files.hspy(tmp_path)

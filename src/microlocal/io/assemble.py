@@ -20,6 +20,8 @@ from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan, Source
 
 SAME_ANGLE_DEG = 1e-6
+# Sums of squares of a million such values, times the squares of lengths, stay within single precision.
+SMALLEST, LARGEST = 1e-12, 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +94,11 @@ def _check_values(data: NDArray[Any], who: str) -> None:
     if low == high:
         got = f"the one value {low:g} everywhere"
         raise ScanFileError(who, expected="data that vary", got=got, do="Nothing was measured: look at the file.")
-    if max(-low, high) > float(np.finfo(np.float32).max):
-        got = f"values up to {max(-low, high):g}"
-        raise ScanFileError(who, expected="data within single precision", got=got, do="Rescale the data.")
+    size = max(-low, high)
+    if not SMALLEST <= size <= LARGEST:
+        expected = f"data whose largest value is between {SMALLEST:g} and {LARGEST:g}"
+        do = "Rescale the data: in single precision their squares are lost."
+        raise ScanFileError(who, expected=expected, got=f"values up to {size:g}", do=do)
 
 
 def _said_if_radians(views: Views) -> Views:
@@ -103,7 +107,9 @@ def _said_if_radians(views: Views) -> Views:
     span = float(np.ptp(angles))
     if 1.5 < span <= 2 * math.pi + 0.1 and angles.size > 10 and float(np.abs(angles).max()) < 7:
         last = float(angles.max())
-        return views.said(f"The angles end at {last:.4g}: read as degrees, but they look like radians.")
+        return views.said(
+            f"The angles end at {last:.4g}: read as degrees, but they look like radians. If so, convert them."
+        )
     return views
 
 

@@ -41,8 +41,9 @@ def contradiction(stack: Shaped[np.ndarray, "angle row col"], tilt_axis: str) ->
     if variation[tilt_axis] <= 2 * variation[other]:
         return ()
     return (
-        f"The mass of the slices varies by {variation[tilt_axis]:.1%} for a tilt axis along {tilt_axis}, "
-        f'but by {variation[other]:.1%} along {other}: if so, write {{"tilt_axis": "{other}"}} in a JSON file.',
+        f"The tilt axis seems to run along {other}, not {tilt_axis}: the mass of the slices, which no tilt changes, "
+        f"varies by {variation[tilt_axis]:.1%} for {tilt_axis} and by {variation[other]:.1%} for {other}. "
+        f'To turn it, write {{"tilt_axis": "{other}"}} in a JSON file beside the scan.',
     )
 
 

@@ -67,8 +67,9 @@ def _scan(
 ) -> Scan:
     axis = sidecar.tilt_axis or "y"
     angles, said = _angles(Path(source.path), records, sidecar)
-    views = Views(sinograms(stack, axis), angles, (*said, *contradiction(stack, axis)))
-    if sidecar.tilt_axis is None:
+    doubts = contradiction(stack, axis)
+    views = Views(sinograms(stack, axis), angles, (*said, *doubts))
+    if sidecar.tilt_axis is None and not doubts:
         views = views.said(
             'The tilt axis is taken to be vertical (IMOD); if it runs along x, write {"tilt_axis": "x"} in a JSON file.'
         )
