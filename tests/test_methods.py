@@ -112,16 +112,40 @@ def test_a_stack_is_reconstructed_slice_by_slice():
     assert torch.allclose(both.image[0], single, rtol=1e-3, atol=1e-5)
 
 
-def test_interrupted_run_keeps_a_valid_image():
-    class Impatient(ml.core.progress.Silent):
-        def advance(self, task, steps=1):
-            if task == "reconstructing":
-                raise KeyboardInterrupt
+class Impatient(ml.core.progress.Silent):
+    """Presses Ctrl-C at the first step of a task."""
 
-    result = ml.reconstruct(_scan()[0], "tv", weight=1.0, progress=Impatient())
+    def __init__(self, task):
+        self.task, self.later = task, []
+
+    def start(self, task, total):
+        self.later.append(task)
+
+    def advance(self, task, steps=1):
+        if task == self.task:
+            self.later.clear()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("cgls", "reconstructing"),
+        ("tv", "reconstructing"),
+        ("tv", "choosing the weight"),
+        ("shearlet", "choosing the weight"),
+        ("directional-tv", "measuring the object"),
+        ("directional-tv", "reconstructing, 4 times coarser"),
+    ],
+)
+def test_interrupted_run_keeps_a_valid_image(name, task):
+    progress = Impatient(task)
+    result = ml.reconstruct(_scan()[0], name, progress=progress)
     assert result.config["status"] == "interrupted"
+    assert result.image.shape == GRID.shape
     assert bool(torch.isfinite(result.image).all())
     assert any("Interrupted" in note for note in result.notes)
+    assert progress.later == []  # nothing was begun after the interruption
 
 
 def test_noise_level_is_found_under_the_object():

@@ -34,3 +34,20 @@ class Silent:
 
 
 SILENT: Progress = Silent()
+
+
+class PartOf:
+    """Reports the steps of a part as steps of a ``whole`` task that somebody else starts and finishes."""
+
+    def __init__(self, progress: Progress, whole: str) -> None:
+        self.progress, self.whole = progress, whole
+
+    def start(self, task: str, total: int) -> None:
+        del task, total
+
+    def advance(self, task: str, steps: int = 1) -> None:
+        del task
+        self.progress.advance(self.whole, steps)
+
+    def finish(self, task: str) -> None:
+        del task

@@ -6,7 +6,7 @@ from microlocal.core.scan import Scan
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.solvers.cgls import cgls as solve_cgls
-from microlocal.solvers.driver import Driver
+from microlocal.solvers.driver import Driver, Status
 
 
 @register("method", "cgls", reference="hestenes1952")
@@ -26,5 +26,7 @@ def cgls(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     solution = solve_cgls(RayTransform(scan.geometry, grid), scan.data, driver, damping=settings.weight or 0.0)
     config = {"weight": settings.weight or 0.0, "iterations": int(solution.stats["iterations"]), "solver": "cgls"}
     config |= {"status": solution.status.name.lower()}
-    note = "Stopped early on purpose: the number of iterations is the regularisation."
-    return Estimate(solution.value, (note,), config, solution.history)
+    notes = ["Stopped early on purpose: the number of iterations is the regularisation."]
+    if solution.status is Status.INTERRUPTED:
+        notes.append(solution.status.value)
+    return Estimate(solution.value, tuple(notes), config, solution.history)

@@ -133,8 +133,8 @@ class _Warm:
 
 def _reconstruct(data: Tensor, geometry: Geometry, grid: Grid, settings: Settings) -> Estimate:
     slice_ = _Slice(data, geometry, grid, settings.weight or 1.0)
-    model = _credible_model(slice_, settings)
-    solution, warm = _coarse_to_fine(slice_, model, settings)
+    model, stopped = _credible_model(slice_, settings)
+    solution, warm = _coarse_to_fine(slice_, model, settings) if stopped is None else stopped.as_result()
     image = model.hardening.mu * resample(warm.image, warm.level.grid, grid)
     angle, sharpness = best_seen_normal(geometry)
     config = {
@@ -173,33 +173,59 @@ def _coarse_to_fine(slice_: _Slice, model: ObjectModel, settings: Settings) -> t
     return found[-1]
 
 
-def _credible_model(slice_: _Slice, settings: Settings) -> ObjectModel:
+@dataclass(frozen=True)
+class _Trial:
+    """A fit on the coarsest level: its solution and its root mean square misfit in length units."""
+
+    solution: Solution
+    level: Level
+    misfit: float
+
+    @property
+    def interrupted(self) -> bool:
+        return self.solution.status is Status.INTERRUPTED
+
+    def as_result(self) -> tuple[Solution, _Warm]:
+        return self.solution, _Warm(self.solution.value, self.solution.state["dual1"], self.level)
+
+
+def _try(slice_: _Slice, model: ObjectModel, settings: Settings, task: str) -> _Trial:
+    factor, iterations = LEVELS[0]
+    here = level(slice_.geometry, slice_.grid, factor)
+    driver = Driver(iterations=iterations, every=iterations, progress=settings.progress, task=task)
+    solution = slice_.solve(model, here, driver)
+    return _Trial(solution, here, slice_.misfit(model, here, solution.value))
+
+
+def _credible_model(slice_: _Slice, settings: Settings) -> tuple[ObjectModel, _Trial | None]:
     """Return the model, with its bound and outline only if they explain the data as well as free variation does.
 
     Both are tried on the coarsest level. Where the outline is a hull its chords are too long in the unseen directions,
-    so μ is read off the free image instead and hardening is left alone.
+    so μ is read off the free image instead and hardening is left alone. An interrupted trial is returned as well.
     """
     model = first_model(slice_.data, slice_.geometry, slice_.grid)
-    here = level(slice_.geometry, slice_.grid, LEVELS[0][0])
     free = replace(model, bounded=False, hardening=Hardening(model.hardening.mu, 0.0))
     if not model.bounded:
-        return free
-
-    def trial(candidate: ObjectModel, task: str) -> tuple[Tensor, float]:
-        iterations = LEVELS[0][1]
-        driver = Driver(iterations=iterations, every=iterations, progress=settings.progress, task=task)
-        x = slice_.solve(candidate, here, driver).value
-        return x, slice_.misfit(candidate, here, x)
-
-    x, free_misfit = trial(free, "measuring the object")
+        return free, None
+    unbounded = _try(slice_, free, settings, "measuring the object")
+    if unbounded.interrupted:
+        return free, unbounded
+    scale = 1.0
     if not model.is_round:
-        material = x[x > otsu(x.numpy())]
-        mu = model.hardening.mu * float(np.percentile(material.numpy(), BRIGHT)) if material.numel() else 0.0
-        if mu <= 0:
-            return free
-        free_misfit *= model.hardening.mu / mu  # lengths shrink as μ grows
-        model = replace(model, hardening=Hardening(mu, 0.0))
-    _, bounded_misfit = trial(model, "checking the bound")
+        scale = _material_level(unbounded.solution.value)
+        if scale <= 0:
+            return free, None
+        model = replace(model, hardening=Hardening(scale * model.hardening.mu, 0.0))
+    bounded = _try(slice_, model, settings, "checking the bound")
+    if bounded.interrupted:
+        return model, bounded
     size = float(model.path_length(slice_.data).square().mean().sqrt())
-    credible = bounded_misfit < max(CREDIBLE * free_misfit, CREDIBLE_SHARE * size)
-    return model if credible else free
+    # Lengths shrink as μ grows, and misfits with them.
+    credible = bounded.misfit < max(CREDIBLE * unbounded.misfit / scale, CREDIBLE_SHARE * size)
+    return (model if credible else free), None
+
+
+def _material_level(x: Tensor) -> float:
+    """Return the value of the material in a free image: a high percentile of what Otsu's threshold calls material."""
+    material = x[x > otsu(x.numpy())]
+    return float(np.percentile(material.numpy(), BRIGHT)) if material.numel() else 0.0

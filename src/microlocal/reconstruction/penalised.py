@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from microlocal.calibration.noise import noise_level
+from microlocal.core.progress import PartOf
 from microlocal.functionals.base import Proximable
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.solvers.cgls import cgls
-from microlocal.solvers.driver import Driver, Solution
+from microlocal.solvers.driver import Driver, Solution, Status
 from microlocal.solvers.pdhg import pdhg
 from microlocal.solvers.problem import Problem, Term
 
@@ -61,15 +62,10 @@ def solve_penalised(
         found = _search(solve, settings)
     else:
         found = _Choice(settings.weight, float("nan"), None, (f"The weight {settings.weight:.4g} was given.",))
-    driver = Driver(
-        iterations=settings.iterations or iterations,
-        every=20,
-        tolerance=1e-4,
-        checkpoint=settings.checkpoint,
-        progress=settings.progress,
-        task="reconstructing",
-    )
-    solution = solve(found.weight, driver, found.warm)
+    if found.warm is not None and found.warm.status is Status.INTERRUPTED:
+        solution = found.warm
+    else:
+        solution = solve(found.weight, _last_driver(settings, iterations), found.warm)
     residual = float((ray(solution.value) - data).norm())
     config = {
         "weight": found.weight,
@@ -82,6 +78,17 @@ def solve_penalised(
     if math.isfinite(found.target):
         config["target residual"] = found.target / size
     return Estimate(solution.value, (*found.notes, solution.status.value), config, solution.history)
+
+
+def _last_driver(settings: Settings, iterations: int) -> Driver:
+    return Driver(
+        iterations=settings.iterations or iterations,
+        every=20,
+        tolerance=1e-4,
+        checkpoint=settings.checkpoint,
+        progress=settings.progress,
+        task="reconstructing",
+    )
 
 
 @dataclass(frozen=True)
@@ -130,25 +137,28 @@ def natural_weight(ray: RayTransform, sigma: float) -> float:
 
 
 def _search(solve: _Solve, settings: Settings) -> _Choice:
-    """Move λ until the residual meets its target, warm starting every stage."""
-    settings.progress.start("choosing the weight", STAGES + 2)
+    """Move λ until the residual meets its target, warm starting every stage; an interruption ends it there."""
+    shown = PartOf(settings.progress, "choosing the weight")
+    settings.progress.start(shown.whole, FIRST_ITERATIONS + STAGES * STAGE_ITERATIONS)
     count = math.sqrt(solve.data.numel())
     sigma = noise_level(solve.data)
     rough = max(sigma, 0.002 * float(solve.data.norm()) / count)
     weight = natural_weight(solve.ray, rough)
-    solution = solve(NEGLIGIBLE * weight, Driver(iterations=FIRST_ITERATIONS, every=FIRST_ITERATIONS))
-    settings.progress.advance("choosing the weight", 2)
+    first = Driver(iterations=FIRST_ITERATIONS, every=FIRST_ITERATIONS, progress=shown)
+    solution = solve(NEGLIGIBLE * weight, first)
     best = solve.residual(solution)
     target = max(sigma * count, ABOVE_BEST_FIT * best)
     weight = max(weight, natural_weight(solve.ray, target / count))
+    stage = Driver(iterations=STAGE_ITERATIONS, every=STAGE_ITERATIONS, progress=shown)
     for _ in range(STAGES):
-        solution = solve(weight, Driver(iterations=STAGE_ITERATIONS, every=STAGE_ITERATIONS), solution)
-        settings.progress.advance("choosing the weight")
+        if solution.status is Status.INTERRUPTED:
+            break
+        solution = solve(weight, stage, solution)
         gap = math.log(solve.residual(solution) / target)
         if abs(gap) < CLOSE_ENOUGH:
             break
         weight *= math.exp(-min(max(2 * gap, -1.5), 1.5))
-    settings.progress.finish("choosing the weight")
+    settings.progress.finish(shown.whole)
     return _Choice(weight, target, solution, (_explain(sigma * count, best, target, solve.data, weight),))
 
 
