@@ -18,7 +18,6 @@ SHAPES = [
     phantoms.Ellipse(-0.6, (6.0, 9.0), (-6.0, 2.0), 1.0),
     phantoms.Ellipse(0.5, (4.0, 4.0), (10.0, -4.0), 0.0),
 ]
-ITERATIVE = ("cgls", "tv", "shearlet")
 
 
 def _scan(noise=0.01, arc=130, scale=1.0):
@@ -28,28 +27,10 @@ def _scan(noise=0.01, arc=130, scale=1.0):
     return Scan(data + sigma * torch.randn(data.shape, generator=generator(0)), geometry, GRID), sigma
 
 
-TRUTH = torch.from_numpy(phantoms.image(SHAPES, GRID)).float()
-
-
-def _error(result):
-    return float((result.image - TRUTH).norm() / TRUTH.norm())
-
-
 @pytest.fixture(scope="module")
 def results():
     scan, _ = _scan()
     return {name: ml.reconstruct(scan, name, hold_out=5) for name in methods()}
-
-
-def test_iterative_methods_beat_filtered_backprojection(results):
-    for name in ITERATIVE:
-        assert _error(results[name]) < 0.8 * _error(results["fbp"]), name
-
-
-def test_sparse_methods_beat_least_squares(results):
-    # directional-tv is made for short arcs and one material; this object has three, so it gets no bound.
-    for name, factor in {"tv": 0.8, "shearlet": 0.8, "directional-tv": 0.9}.items():
-        assert _error(results[name]) < factor * _error(results["cgls"]), name
 
 
 def test_held_out_views_are_predicted_better_by_better_methods(results):
@@ -72,21 +53,6 @@ def test_every_certificate_holds_and_survives_its_attack(results):
         for certificate in results[name].certificates:
             assert certificate.holds, certificate.claim
             assert certificate.falsify(1) <= certificate.bound
-
-
-@pytest.mark.parametrize("name", ["tv", "shearlet", "cgls"])
-def test_seeded_runs_repeat(name):
-    scan, _ = _scan()
-    first, second = (ml.reconstruct(scan, name, weight=2.0, iterations=20) for _ in range(2))
-    assert bool((first.image == second.image).all())
-
-
-@pytest.mark.parametrize("name", ["tv", "shearlet"])
-def test_result_scales_with_the_data(name):
-    # Changing the unit of attenuation must change the picture by that factor and nothing else.
-    plain, scaled = (ml.reconstruct(_scan(scale=s)[0], name, iterations=40) for s in (1.0, 1000.0))
-    gap = float((scaled.image / 1000.0 - plain.image).norm() / plain.image.norm())
-    assert gap < 0.02
 
 
 @pytest.mark.parametrize("name", ["tv", "shearlet"])

@@ -13,6 +13,7 @@ MUTANTS = {
     "functional": (laws("functional"), others.functionals()),
     "solver": (laws("solver"), others.solvers()),
     "certificate": (laws("certificate"), others.certificates()),
+    "method": (laws("method"), others.methods()),
 }
 
 

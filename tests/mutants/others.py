@@ -1,4 +1,4 @@
-"""Functionals, solvers and certificates broken in one way each."""
+"""Functionals, solvers, certificates and methods broken in one way each."""
 
 from dataclasses import replace
 
@@ -6,6 +6,8 @@ import torch
 
 from microlocal.certificates import Certificate, Hypothesis, Kind
 from microlocal.functionals import SquaredDistance, WeightedL1
+from microlocal.reconstruction import fbp
+from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.trial import Trial, least_squares_answer, small_scan
 
@@ -127,4 +129,43 @@ def certificates():
         "can_be_attacked": _claim(attack=None),
         "survives_writing_and_reading": ForgetsBound("x <= 1.4", Kind.BOUNDED, 1.0, 1.4),
         "proofs_rest_on_hypotheses": _claim(kind=Kind.PROVED),
+    }
+
+
+def _method(run) -> MethodTrial:
+    return trial("mutant", run, lambda scan: torch.zeros(scan.grid.shape), 0.6)
+
+
+def _dim(scan, grid, settings):
+    estimate = fbp(scan, grid, settings)
+    return replace(estimate, image=0.1 * estimate.image)
+
+
+def _moody(scan, grid, settings):
+    estimate = fbp(scan, grid, settings)
+    return replace(estimate, image=estimate.image * (1 + 1e-3 * torch.rand(())))
+
+
+def _absolute(scan, grid, settings):
+    return fbp(replace(scan, data=scan.data.clamp(max=5.0)), grid, settings)
+
+
+def _first_slice_only(scan, grid, settings):
+    return fbp(replace(scan, data=scan.data.reshape(-1, *scan.geometry.shape)[0]), grid, settings)
+
+
+def _overwrites(scan, grid, settings):
+    estimate = fbp(scan, grid, settings)
+    scan.data.mul_(0.5)
+    return estimate
+
+
+def methods():
+    """Return the mutant of every law of methods."""
+    return {
+        "beats_its_declared_baseline": _method(_dim),
+        "runs_repeat": _method(_moody),
+        "the_unit_does_not_matter": _method(_absolute),
+        "a_stack_keeps_its_slices": _method(_first_slice_only),
+        "the_scan_is_left_alone": _method(_overwrites),
     }

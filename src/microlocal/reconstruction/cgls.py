@@ -1,15 +1,27 @@
 """Least squares by conjugate gradients, stopped early: no prior but smoothness."""
 
+from torch import Tensor
+
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.solvers.cgls import cgls as solve_cgls
 from microlocal.solvers.driver import Driver, Status
 
 
-@register("method", "cgls", reference="hestenes1952")
+def _trials() -> list[MethodTrial]:
+    return [trial("cgls, against fbp", cgls, _by_fbp, 0.8)]
+
+
+def _by_fbp(scan: Scan) -> Tensor:
+    return filtered_backprojection(scan.data, scan.geometry, scan.grid)
+
+
+@register("method", "cgls", samples=_trials, reference="hestenes1952")
 def cgls(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """Conjugate gradients on least squares, 20 iterations: quick, linear, keeps noise; a given weight damps it.
 

@@ -23,12 +23,17 @@ from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.kernels.pixel_driven import accumulate
 from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.wavefront import missing_wedge
 
 Array = NDArray[np.float64]
 
 
-@register("method", "fbp", reference="kak1988")
+def _trials() -> list[MethodTrial]:
+    return [trial("fbp, against the zero image", fbp, lambda scan: torch.zeros(scan.grid.shape), 0.6)]
+
+
+@register("method", "fbp", samples=_trials, reference="kak1988")
 def fbp(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """Filtered backprojection: fast and linear; streaks where the arc is short.
 

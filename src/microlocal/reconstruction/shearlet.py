@@ -18,11 +18,21 @@ from microlocal.functionals.base import Proximable
 from microlocal.functionals.box import Box
 from microlocal.functionals.norms import WeightedL1
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.cgls import cgls
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.penalised import Penalty, solve_penalised
+from microlocal.reconstruction.toy import MethodTrial, trial
 
 
-@register("method", "shearlet", reference="bubba2019")
+def _trials() -> list[MethodTrial]:
+    return [trial("shearlet, against cgls", shearlet, _by_cgls, 0.8, iterations=80)]
+
+
+def _by_cgls(scan: Scan) -> Tensor:
+    return cgls(scan, scan.grid, Settings()).image
+
+
+@register("method", "shearlet", samples=_trials, reference="bubba2019")
 def shearlet(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """Sparse shearlets, non-negative: edges along curves, the reliable first step for limited angles.
 

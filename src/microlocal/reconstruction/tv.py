@@ -2,6 +2,8 @@
 
 import math
 
+from torch import Tensor
+
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
@@ -9,11 +11,21 @@ from microlocal.functionals.box import Box
 from microlocal.functionals.norms import GroupL1
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.cgls import cgls
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.penalised import Penalty, solve_penalised
+from microlocal.reconstruction.toy import MethodTrial, trial
 
 
-@register("method", "tv", reference="rudin1992")
+def _trials() -> list[MethodTrial]:
+    return [trial("tv, against cgls", tv, _by_cgls, 0.8, iterations=80)]
+
+
+def _by_cgls(scan: Scan) -> Tensor:
+    return cgls(scan, scan.grid, Settings()).image
+
+
+@register("method", "tv", samples=_trials, reference="rudin1992")
 def tv(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """Isotropic total variation, non-negative: flat regions with sharp edges.
 

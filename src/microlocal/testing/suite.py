@@ -7,9 +7,10 @@ import microlocal.certificates
 import microlocal.frames
 import microlocal.functionals
 import microlocal.operators
+import microlocal.reconstruction
 import microlocal.solvers  # noqa: F401 - importing the rooms registers their members
 from microlocal.core.registry import registered
-from microlocal.testing.laws import certificate, frame, functional, operator, solver
+from microlocal.testing.laws import certificate, frame, functional, method, operator, solver
 
 Law = Callable[[Any], None]
 
@@ -19,11 +20,12 @@ _LAWS: dict[str, tuple[Law, ...]] = {
     "functional": functional.LAWS,
     "solver": solver.LAWS,
     "certificate": certificate.LAWS,
+    "method": method.LAWS,
 }
 
 
 def laws(kind: str) -> tuple[Law, ...]:
-    """Return the laws of ``kind``: "operator", "frame", "functional", "solver" or "certificate"."""
+    """Return the laws of ``kind``: "operator", "frame", "functional", "solver", "certificate" or "method"."""
     return _LAWS[kind]
 
 
