@@ -11,7 +11,7 @@ PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11;
 TESTENV  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench docs wheel wheel-check check clean
+.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench docs gallery wheel wheel-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ bench: $(STAMP) ## measurements, side by side; writes benchmarks/results/
 
 docs: $(STAMP) ## run every example in the docstrings and on the pages
 	$(TESTENV) $(BIN)/python -m pytest -q --doctest-glob='*.md' docs README.md tests/test_docstrings.py
+
+gallery: $(STAMP) ## run the gallery's scripts and write their pictures to docs/images/gallery
+	for script in $$(ls docs/gallery/*.py | grep -v drawing); do $(TESTENV) $(BIN)/python $$script docs/images/gallery || exit 1; done
 
 wheel: $(STAMP) ## build dist/*.whl
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist .

@@ -1,0 +1,54 @@
+"""What the figures of the gallery have in common: a palette, panels without clutter, and small files."""
+
+import io
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from microlocal.core import Grid
+from microlocal.core.provenance import Provenance
+
+MEASURED, UNDETERMINED, ACCENT, INK = "#12b5c1", "#ff8a14", "#7a4fd0", "#30363d"
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return a white figure of so many inches that needs no closing."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def save(drawn: Figure, name: str, dpi: int = 110) -> Path:
+    """Write ``name``.png into the folder that the command line names (else here), compressed; return the path."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", dpi=dpi)
+    path = folder / f"{name}.png"
+    Image.open(buffer).convert("RGB").save(path, optimize=True)
+    return path
+
+
+def show(axes: Axes, image: np.ndarray, grid: Grid, title: str, window: tuple[float, float] | None = None) -> None:
+    """Show an image in grey, without ticks, black and white at ``window`` or at its 0.5th and 99.7th percentile."""
+    low, high = window or np.percentile(image, [0.5, 99.7])
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=grid.extent, interpolation="nearest")
+    axes.set(title=title, xticks=[], yticks=[])
+
+
+def draw_edges(axes: Axes, edges: np.ndarray, grid: Grid, size: float = 4.0) -> None:
+    """Dot the edge pixels: measured in teal, undetermined in orange."""
+    x, y = grid.coordinates()
+    for code, colour in ((Provenance.MEASURED, MEASURED), (Provenance.UNDETERMINED, UNDETERMINED)):
+        rows, cols = np.nonzero(edges == code)
+        axes.scatter(x[cols], y[rows], s=size, color=colour, linewidths=0, label=code.name.lower())
+
+
+def double_arrow(axes: Axes, x: float, y: float, normal_rad: float, length: float, colour: str) -> None:
+    """Draw the normal of an edge at (x, y)."""
+    dx, dy = length * math.cos(normal_rad), length * math.sin(normal_rad)
+    style = {"arrowstyle": "<->", "color": colour, "lw": 1.8}
+    axes.annotate("", (x + dx, y + dy), (x - dx, y - dy), arrowprops=style)

@@ -1,0 +1,20 @@
+"""Write docs/references.md from the bibliography in the code: ``python docs/references.py``."""
+
+from pathlib import Path
+
+from microlocal.core.references import REFERENCES, citation
+
+HEAD = """# References
+
+Written by `python docs/references.py` from `microlocal/core/references.py`; a test compares the two. Methods, certificates,
+functionals and frames cite these keys, and every report lists the entries that its result used.
+"""
+
+
+def page() -> str:
+    """Return the page: for each key the short citation and the BibTeX entry."""
+    return HEAD + "".join(f"\n**{key}**: {citation(key)}.\n\n```bibtex\n{entry}\n```\n" for key, entry in REFERENCES.items())
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".md").write_text(page(), encoding="utf-8")
