@@ -28,6 +28,16 @@ def test_info_reads_the_challenge_files(shared):
     assert found["grid"]["shape"] == [512, 512]
 
 
+def test_info_says_what_a_file_without_lengths_leaves_open(shared):
+    """No "640 pixels of 1 pixel", and no Python brackets around metadata."""
+    shown = said(run("info", shared / "data" / "tooth" / "tooth.h5"))
+    assert "640 pixels, size unknown" in shown
+    assert "640 x 640 of 1 detector pixel" in shown
+    shown = said(run("info", shared / "data" / "htc2022" / "ta_full.mat"))
+    assert "560 pixels of 0.2 mm" in shown
+    assert "[[" not in shown
+
+
 def test_visible_gives_numbers_and_a_picture(tmp_path):
     result = run("visible", scan_file(tmp_path), "--out", tmp_path / "out", "--json")
     found = answer(result)

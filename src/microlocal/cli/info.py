@@ -13,7 +13,7 @@ from microlocal.cli.choices import ScanFile
 from microlocal.cli.prepare import WITHOUT_AXIS
 from microlocal.cli.screen import plain, screen_of
 from microlocal.cli.teaching import examples
-from microlocal.cli.words import angles_in_words, bullets, degrees, facts, heading, number
+from microlocal.cli.words import angles_in_words, bullets, degrees, facts, heading, length, number
 
 if TYPE_CHECKING:
     from microlocal.core import Scan
@@ -73,7 +73,7 @@ def lines_of(scan: "Scan") -> list[RenderableType]:
         heading("Geometry"),
         facts(geometry_rows(scan)),
         heading("Image grid, unless you choose another"),
-        facts([("pixels", f"{rows} x {cols} of {number(grid.pixel)} {grid.unit}")]),
+        facts([("pixels", f"{rows} x {cols} of {length(grid.pixel, grid.unit)}")]),
     ]
     if scan.source.metadata:
         metadata = [(name, _short(value)) for name, value in sorted(scan.source.metadata.items())]
@@ -92,10 +92,11 @@ def geometry_rows(scan: "Scan") -> list[tuple[str, str]]:
     steps = sorted(b - a for a, b in pairwise(sorted(fields["angles_deg"])))
     step = f", usual step {degrees(steps[len(steps) // 2])}" if steps else ""
     flipped = ", reversed" if detector.reversed else ""
+    pitch = ", size unknown" if unit == "pixel" else f" of {length(detector.pitch, unit)}"
     rows = [
         ("beam", str(fields["kind"])),
         ("views", angles_in_words(geometry) + step),
-        ("detector", f"{detector.count} pixels of {number(detector.pitch)} {unit}{flipped}"),
+        ("detector", f"{detector.count} pixels{pitch}{flipped}"),
         ("axis", axis),
     ]
     if "source_axis" in fields:
@@ -105,5 +106,11 @@ def geometry_rows(scan: "Scan") -> list[tuple[str, str]]:
 
 
 def _short(value: object) -> str:
-    text = str(plain(value))
+    value = plain(value)
+    if isinstance(value, dict):
+        text = ", ".join(f"{name} {item}" for name, item in value.items())
+    elif isinstance(value, list):
+        text = ", ".join(str(item).strip() for item in value)
+    else:
+        text = str(value)
     return text if len(text) <= 200 else text[:197] + "..."

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microlocal.cli import lazy
-from microlocal.cli.words import angles_in_words, bullets, degrees, heading, joined, number
+from microlocal.cli.words import angles_in_words, bullets, degrees, heading, joined, length, number
 
 if TYPE_CHECKING:
     from microlocal.certificates.base import Certificate
@@ -80,7 +80,7 @@ def opening(result: "Reconstruction") -> Text:
     ended = "interrupted: the best image so far" if was_interrupted(result) else "done"
     return Text.assemble(
         (result.method, "what"),
-        f" {ended}. {size} pixels of {number(grid.pixel)} {grid.unit} from {angles_in_words(geometry)}.",
+        f" {ended}. {size} pixels of {length(grid.pixel, grid.unit)} from {angles_in_words(geometry)}.",
     )
 
 

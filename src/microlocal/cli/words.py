@@ -30,6 +30,17 @@ def degrees(value: float) -> str:
     return f"{round(value, 1) + 0.0:g}°".replace("-", "−")
 
 
+def length(value: float, unit: str) -> str:
+    """Return a length with its unit; where a file has none, its lengths are in detector pixels.
+
+    >>> length(0.15, "mm"), length(1.0, "pixel"), length(2.0, "pixel")
+    ('0.15 mm', '1 detector pixel', '2 detector pixels')
+    """
+    if unit == "pixel":
+        unit = "detector pixel" if value == 1 else "detector pixels"
+    return f"{number(value)} {unit}"
+
+
 def joined(parts: Sequence[str]) -> str:
     """Join as a sentence does.
 
