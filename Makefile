@@ -58,7 +58,7 @@ bench: $(STAMP) ## measurements, side by side; writes benchmarks/results/
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP) ## run every example in the docstrings and on the pages
-	$(TESTENV) $(BIN)/python -m pytest -q --doctest-glob='*.md' docs README.md tests/test_docstrings.py
+	$(TESTENV) $(BIN)/python -m pytest -q --doctest-glob='*.md' -o doctest_optionflags='NORMALIZE_WHITESPACE ELLIPSIS' docs README.md tests/test_docstrings.py
 
 gallery: $(STAMP) ## run the gallery's scripts and write their pictures to docs/images/gallery
 	for script in $$(ls docs/gallery/*.py | grep -v drawing); do $(TESTENV) $(BIN)/python $$script docs/images/gallery || exit 1; done

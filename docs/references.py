@@ -6,14 +6,15 @@ from microlocal.core.references import REFERENCES, citation
 
 HEAD = """# References
 
-Written by `python docs/references.py` from `microlocal/core/references.py`; a test compares the two. Methods, certificates,
-functionals and frames cite these keys, and every report lists the entries that its result used.
+Written by `python docs/references.py` from `microlocal/core/references.py`; a test compares the two. Methods,
+certificates, functionals and frames cite these keys, and every report lists the entries that its result used.
 """
 
 
 def page() -> str:
     """Return the page: for each key the short citation and the BibTeX entry."""
-    return HEAD + "".join(f"\n**{key}**: {citation(key)}.\n\n```bibtex\n{entry}\n```\n" for key, entry in REFERENCES.items())
+    entries = (f"\n**{key}**: {citation(key)}.\n\n```bibtex\n{text}\n```\n" for key, text in REFERENCES.items())
+    return HEAD + "".join(entries)
 
 
 if __name__ == "__main__":

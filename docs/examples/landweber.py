@@ -4,15 +4,25 @@ f <- max(f + Rᵀ (g - R f) / |R|², 0)        (L. Landweber, Amer. J. Math. 73,
 """
 
 import torch
+from torch import Tensor
 
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.operators import RayTransform
-from microlocal.reconstruction import Estimate, Settings
+from microlocal.reconstruction import Estimate, Settings, fbp
+from microlocal.reconstruction.toy import MethodTrial, trial
 
 
-@register("method", "landweber")
+def _by_fbp(scan: Scan) -> Tensor:
+    return fbp(scan, scan.grid, Settings()).image
+
+
+def _trials() -> list[MethodTrial]:
+    return [trial("landweber, against fbp", landweber, _by_fbp, 0.5)]
+
+
+@register("method", "landweber", samples=_trials)
 def landweber(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """Gradient steps on least squares, non-negative: simple and slow; the number of iterations regularises."""
     ray = RayTransform(scan.geometry, grid)

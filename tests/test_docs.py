@@ -1,0 +1,82 @@
+"""The pages: their examples run, the example members obey the laws, and the bibliography is the code's."""
+
+import doctest
+import re
+import runpy
+
+import pytest
+from conftest import REPOSITORY
+
+import microlocal as ml
+from microlocal.core import registry
+from microlocal.core.references import REFERENCES, citation
+from microlocal.data import needle
+from microlocal.members import load_all
+from microlocal.testing import check
+
+DOCS = REPOSITORY / "docs"
+PAGES = sorted([REPOSITORY / "README.md", *DOCS.glob("*.md"), *(DOCS / "gallery").glob("*.md")])
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What an example registers is forgotten after the test; the package's own members are all there before."""
+    load_all()
+    members = {kind: dict(entries) for kind, entries in registry._ENTRIES.items()}
+    monkeypatch.setattr(registry, "_ENTRIES", members)
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run(page, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_the_example_operator_obeys_the_laws():
+    runpy.run_path(str(DOCS / "examples" / "mask.py"))
+    for sample in registry.registered("operator")["mask"].samples():
+        check("operator", sample)
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_the_example_method_obeys_the_laws():
+    runpy.run_path(str(DOCS / "examples" / "landweber.py"))
+    for sample in registry.registered("method")["landweber"].samples():
+        check("method", sample)
+    scan, grid = needle().slices(0), ml.Grid((64, 64), 13.44, unit="nm")
+    result = ml.reconstruct(scan, "landweber", grid=grid, iterations=30)
+    assert result.history["residual"][-1] < 0.2 * result.history["residual"][0]
+    assert result.certificates[0].holds
+
+
+@pytest.mark.parametrize(("page", "source"), [("add-an-operator", "mask"), ("add-a-method", "landweber")])
+def test_the_page_shows_the_example_that_is_tested(page, source):
+    shown = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert (DOCS / "examples" / f"{source}.py").read_text(encoding="utf-8") in shown
+
+
+def test_the_reference_page_is_the_bibliography():
+    text = (DOCS / "references.md").read_text(encoding="utf-8")
+    for key, entry in REFERENCES.items():
+        assert f"**{key}**: {citation(key)}." in text
+        assert entry in text
+    assert text.count("```bibtex") == len(REFERENCES)
+
+
+def test_every_method_is_on_the_page_that_helps_to_choose():
+    page = (DOCS / "how-to-choose-a-method.md").read_text(encoding="utf-8")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for name in ml.methods():
+        assert f"`{name}`" in page
+        assert f"`{name}`" in readme
