@@ -1,8 +1,12 @@
 """The pages: their examples run, the example members obey the laws, and the bibliography is the code's."""
 
 import doctest
+import os
 import re
 import runpy
+import shutil
+import subprocess
+import sys
 
 import pytest
 from conftest import REPOSITORY
@@ -11,6 +15,7 @@ import microlocal as ml
 from microlocal.core import registry
 from microlocal.core.references import REFERENCES, citation
 from microlocal.data import needle
+from microlocal.data.shipped import NEEDLE
 from microlocal.members import load_all
 from microlocal.testing import check
 
@@ -40,6 +45,22 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("words", ["info needle.npz", "visible needle.npz --out seen"])
+def test_the_first_tutorial_shows_what_is_printed(words, tmp_path):
+    page = (DOCS / "tutorial-first-scan.md").read_text(encoding="utf-8")
+    shown = page.split(f"$ microlocal {words}\n")[1].split("```")[0]
+    shutil.copy(NEEDLE, tmp_path / "needle.npz")
+    run = subprocess.run(
+        [sys.executable, "-m", "microlocal", *words.split()],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "96", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert run.stdout.split() == shown.split()
 
 
 @pytest.mark.usefixtures("own_registry")

@@ -1,6 +1,6 @@
 """From a limited-angle scan to an image that says what was measured: the whole road in four panels.
 
-    g = R f on 152° of directions  ->  what can be seen?  ->  argmin_{f >= 0} 1/2 |R f - g|² + |SH(f)|_{1,w}  ->  labels
+    g = R f on 154 of 180°  ->  what can be seen?  ->  argmin_{f >= 0} 1/2 |R f - g|² + |SH(f)|_{1,w}  ->  labels
 
 An edge of the image is labelled *measured* when the scan has the line that touches it, with a margin for the error of
 its direction, and *undetermined* otherwise. Claim: no edge in the missing wedge is called measured, and no edge well
