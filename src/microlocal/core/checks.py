@@ -4,12 +4,15 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from microlocal.core.errors import InputError, ShapeError
 
 
-def trailing_shape(x: Tensor, shape: Sequence[int], axes: str, who: str, do: str) -> Tensor:
+def trailing_shape(
+    x: Shaped[Tensor, "..."], shape: Sequence[int], axes: str, who: str, do: str
+) -> Shaped[Tensor, "..."]:
     """Return ``x`` if its last axes have ``shape``; leading batch axes are free.
 
     Raises ShapeError naming ``who``, the expected axes and the shape that came.
@@ -20,14 +23,14 @@ def trailing_shape(x: Tensor, shape: Sequence[int], axes: str, who: str, do: str
     return x
 
 
-def floating(x: Tensor, who: str) -> Tensor:
+def floating(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
     """Return ``x`` if it is float32 or float64; raises InputError otherwise."""
     if x.dtype not in (torch.float32, torch.float64):
         raise InputError(who, expected="a float32 or float64 tensor", got=str(x.dtype), do="Convert with x.float().")
     return x
 
 
-def finite(x: Tensor, who: str, do: str) -> Tensor:
+def finite(x: Shaped[Tensor, "..."], who: str, do: str) -> Shaped[Tensor, "..."]:
     """Return ``x`` if it holds neither NaN nor infinity; raises InputError with the count otherwise."""
     bad = int((~torch.isfinite(x)).sum())
     if bad:

@@ -14,7 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from microlocal.core.errors import GeometryError
 from microlocal.core.grid import Grid
 
 Array = NDArray[np.float64]
+Same = TypeVar("Same", bound="Geometry")
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,11 @@ class Geometry(ABC):
         """Return the square grid of the field of view: as many pixels as the detector, at the resolution it has."""
         return Grid((self.detector.count,) * 2, self.detector.pitch / self.magnification, unit=self.unit)
 
-    def select(self, views: Sequence[int] | NDArray[np.int64]) -> Self:
+    def select(self: Same, views: Sequence[int] | NDArray[np.int64]) -> Same:
         """Return the geometry of the chosen views only."""
         return replace(self, angles_rad=tuple(self.angles_rad[int(i)] for i in views))
 
-    def with_offset(self, offset: float) -> Self:
+    def with_offset(self: Same, offset: float) -> Same:
         """Return the geometry with the detector moved to ``offset`` (length units)."""
         return replace(self, detector=replace(self.detector, offset=offset))
 

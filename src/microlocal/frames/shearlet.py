@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -90,7 +91,7 @@ def _squared_response(record: FilterIndex, shears: Sequence[int], fx: Array, fy:
 
 
 @functools.lru_cache(maxsize=4)
-def shearlet_filters(shape: tuple[int, int], shears: tuple[int, ...]) -> Tensor:
+def shearlet_filters(shape: tuple[int, int], shears: tuple[int, ...]) -> Float[Tensor, "filter row half"]:
     """Return ψ̂ of every filter on the half spectrum, float64 (filter, rows, cols // 2 + 1): real and even."""
     rows, cols = shape
     fy = -np.asarray(np.fft.fftfreq(rows), dtype=np.float64)[:, None]
@@ -169,7 +170,7 @@ class ShearletFrame(Frame):
         energy = (self.responses**2).sum(dim=0)
         return float(energy.min()), float(energy.max())
 
-    def filter_norms(self) -> Tensor:
+    def filter_norms(self) -> Float[Tensor, " filter"]:
         """Return the l2 norm of every filter, (filter,): the factor by which it passes white noise."""
         cols = self.domain_shape[1]
         weights = torch.full((self.responses.shape[-1],), 2.0, dtype=torch.float64)

@@ -1,10 +1,16 @@
 """Joseph's projector in plain torch: the oracle of ``joseph.py``, on any device, slow and short."""
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def project(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor) -> Tensor:
+def project(
+    image: Float[Tensor, "image row col"],
+    offsets: Float[Tensor, "view ray"],
+    slopes: Float[Tensor, "view ray"],
+    steep: Bool[Tensor, "view ray"],
+) -> Float[Tensor, "image view ray"]:
     """Sum images (image, row, col) along rays (view, ray); see ``joseph.project``."""
     return _line_sums(image, offsets, slopes, steep) + _line_sums(image.transpose(1, 2), offsets, slopes, ~steep)
 

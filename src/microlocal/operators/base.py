@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Inexact
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from microlocal.core.checks import floating, trailing_shape
@@ -60,7 +60,7 @@ class LinearOperator(nn.Module, ABC):
         """Return a proved upper bound of the operator norm; infinity where none is known."""
         return math.inf
 
-    def step_sizes(self) -> tuple[Tensor | float, Tensor | float]:
+    def step_sizes(self) -> tuple[Float[Tensor, "..."] | float, Float[Tensor, "..."] | float]:
         """Return (σ, τ), scalars or diagonals on codomain and domain, with |Σ^½ A T^½| <= 1 proved.
 
         The default is the scalar pair 1/|A|, 1/|A| from :meth:`norm_bound`.
@@ -134,6 +134,6 @@ class _LinearPair(torch.autograd.Function):
         return linear_pair(grads[0], transpose, apply), None, None
 
 
-def linear_pair(x: Tensor, apply: Map, transpose: Map) -> Tensor:
+def linear_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexact[Tensor, "..."]:
     """Return ``apply(x)`` with ``transpose`` as its derivative: no intermediate is kept for the backward pass."""
     return _LinearPair.apply(x, apply, transpose)  # type: ignore[no-untyped-call]

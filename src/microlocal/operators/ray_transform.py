@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -144,7 +145,7 @@ class RayTransform(LinearOperator):
         """Return a proved upper bound of |R|, close to the norm: R has no negative entry (see ``perron_bounds``)."""
         return perron_bounds(self)[1]
 
-    def step_sizes(self) -> tuple[Tensor, Tensor]:
+    def step_sizes(self) -> tuple[Float[Tensor, "angle detector"], Float[Tensor, "row col"]]:
         """Return the diagonal steps 1/(row sums of R), 1/(column sums of R), zero where a sum is zero.
 
         Pock and Chambolle, ICCV 2011, Lemma 2 (α = 1), whose hypothesis is that R has finitely many entries.

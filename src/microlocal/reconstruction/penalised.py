@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.calibration.noise import noise_level
@@ -49,7 +50,12 @@ class Penalty:
 
 
 def solve_penalised(
-    ray: RayTransform, data: Tensor, penalty: Penalty, bounds: Proximable, settings: Settings, iterations: int
+    ray: RayTransform,
+    data: Float[Tensor, "*batch angle detector"],
+    penalty: Penalty,
+    bounds: Proximable,
+    settings: Settings,
+    iterations: int,
 ) -> Estimate:
     """Return the estimate for ``settings.weight``, or for the weight that the discrepancy principle chooses.
 

@@ -8,6 +8,7 @@ Reference: Bubba, Kutyniok, Lassas, März, Samek, Siltanen and Srinivasan (2019)
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.grid import Grid
@@ -49,7 +50,7 @@ def shearlet(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     return solve_penalised(RayTransform(scan.geometry, grid), scan.data, penalty, Box(), settings, iterations=200)
 
 
-def scale_weights(frame: ShearletFrame) -> Tensor:
+def scale_weights(frame: ShearletFrame) -> Float[Tensor, "filter 1 1"]:
     """Return the weight of every filter, (filter, 1, 1): its l2 norm over that of the finest scale, 0 for the low-pass.
 
     White noise passes a filter with that factor, so one λ thresholds every scale at the same multiple of its noise.

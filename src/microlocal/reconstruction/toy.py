@@ -56,7 +56,11 @@ def toy_truth() -> Float[Tensor, "row col"]:
 
 
 def trial(
-    name: str, method: Method, baseline: Callable[[Scan], Tensor], factor: float, iterations: int | None = None
+    name: str,
+    method: Method,
+    baseline: Callable[[Scan], Float[Tensor, "row col"]],
+    factor: float,
+    iterations: int | None = None,
 ) -> MethodTrial:
     """Return the trial of a method on the toy scan against a baseline."""
     return MethodTrial(name, method, toy_scan(), toy_truth(), baseline, factor, Settings(iterations=iterations))

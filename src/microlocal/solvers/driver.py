@@ -12,14 +12,14 @@ from enum import Enum
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from microlocal.core.errors import DivergenceError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.solvers.checkpoint import load_state, save_state
 
-State = dict[str, Tensor]
+State = dict[str, Shaped[Tensor, "..."]]
 
 
 class Status(Enum):
@@ -63,7 +63,7 @@ class Driver:
         self,
         start: State,
         step: Callable[[State], State],
-        read: Callable[[State], Tensor],
+        read: Callable[[State], Shaped[Tensor, "..."]],
         measure: Callable[[State], dict[str, float]],
         criterion: str = "change",
     ) -> Solution:

@@ -23,7 +23,9 @@ from microlocal.solvers.problem import Problem
 from microlocal.solvers.trial import Trial, step_answer, step_image, step_problem
 
 
-def combined_steps(problem: Problem, like: Tensor) -> tuple[list[Tensor], Tensor]:
+def combined_steps(
+    problem: Problem, like: Float[Tensor, "..."]
+) -> tuple[list[Float[Tensor, "..."]], Float[Tensor, "..."]]:
     """Return σ_i of every term and τ for the stack, in the precision of ``like``.
 
     Raises InputError where a term states no finite steps.
@@ -57,7 +59,7 @@ def _trials() -> list[Trial]:
 
 @register("solver", "pdhg", samples=_trials, reference="pock2011")
 def pdhg(
-    problem: Problem, start: Float[Tensor, "..."], driver: Driver, duals: Sequence[Tensor] | None = None
+    problem: Problem, start: Float[Tensor, "..."], driver: Driver, duals: Sequence[Float[Tensor, "..."]] | None = None
 ) -> Solution:
     """Minimise Σ F_i(K_i x) + G(x) from ``start`` (*batch, *domain), optionally with dual variables of an earlier run.
 
