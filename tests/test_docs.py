@@ -7,9 +7,9 @@ import runpy
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
 import microlocal as ml
 from microlocal.core import registry
@@ -19,6 +19,7 @@ from microlocal.data.shipped import NEEDLE
 from microlocal.members import load_all
 from microlocal.testing import check
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 PAGES = sorted([REPOSITORY / "README.md", *DOCS.glob("*.md"), *(DOCS / "gallery").glob("*.md")])
 

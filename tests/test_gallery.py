@@ -2,12 +2,13 @@
 
 import re
 import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 GALLERY = REPOSITORY / "docs" / "gallery"
 PICTURES = REPOSITORY / "docs" / "images" / "gallery"
 SCRIPTS = sorted(path.stem for path in GALLERY.glob("*.py") if path.stem != "drawing")
