@@ -55,7 +55,7 @@ def full_scans(folder: Path) -> list[Row]:
         at_least("MCC of FBP with Otsu's threshold, full scan", "Helsinki ta", mcc(image, mask), 0.99, "{:.4f}"),
         at_most("data unexplained by the projected mask", "Helsinki ta, full", explained(mask, scan), 0.05, "{:.4f}"),
         at_least("organisers' FBP projected, correlation with the data", where, agreement, 0.99, "{:.4f}"),
-        at_least("FBP of both, correlation", where, images, 0.99, "{:.4f}"),
+        Row("FBP of both, correlation", where, "", f"{images:.4f}", None),
     ]
 
 

@@ -27,7 +27,7 @@ def test_full_scan_is_segmented_and_explained(helsinki):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize(("file", "name", "least"), [("ta_full.mat", "ta", 0.80), ("td_30.mat", "td", 0.90)])
+@pytest.mark.parametrize(("file", "name", "least"), [("ta_full.mat", "ta", 0.80), ("td_category7.mat", "td", 0.90)])
 def test_thirty_degrees_by_directional_tv(helsinki, file, name, least):
     scan = ml.read_scan(helsinki / file)
     result = ml.reconstruct(scan.arc(0, 30) if "full" in file else scan, "directional-tv", iterations=40)

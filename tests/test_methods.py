@@ -48,6 +48,28 @@ def test_discrepancy_principle_meets_the_noise(results):
         assert "discrepancy" in result.notes[0]
 
 
+@pytest.mark.parametrize("name", ["tv", "shearlet"])
+def test_residual_is_on_target_after_convergence_on_a_short_arc(name):
+    # A short arc converges slowly: a weight that is right for an early iterate is too small for the minimiser.
+    result = ml.reconstruct(_scan(arc=40, noise=0.02)[0], name)
+    assert result.config["relative residual"] == pytest.approx(result.config["target residual"], rel=0.08)
+    objective = result.history["objective"]
+    assert objective[-6] - objective[-1] < 0.03 * objective[-1]
+
+
+def test_streaks_in_the_air_are_no_edges():
+    geometry = ParallelBeam(tuple(np.radians(np.arange(0, 60, 1.0))), Detector(120, 1.0))
+    disc = [phantoms.Ellipse(1.0, (20.0, 20.0), (0.0, 0.0), 0.0)]
+    data = torch.from_numpy(phantoms.sinogram(disc, geometry)).float()
+    noisy = data + 0.05 * torch.randn(data.shape, generator=generator(1))
+    result = ml.reconstruct(Scan(noisy, geometry, Grid((100, 100), 1.0)), "fbp")
+    x, y = result.scan.grid.coordinates()
+    middle = np.radians(29.5)  # the hull is as wide as the disc along the middle normal of the arc
+    beyond = np.abs(x[None, :] * np.cos(middle) + y[:, None] * np.sin(middle)) > 26
+    assert int((result.edges.numpy()[beyond] != Provenance.NONE).sum()) == 0
+    assert int((result.edges.numpy() == Provenance.MEASURED).sum()) > 20
+
+
 def test_every_certificate_holds_and_survives_its_attack(results):
     for name in ("tv", "shearlet"):
         for certificate in results[name].certificates:
@@ -101,7 +123,7 @@ class Impatient(ml.core.progress.Silent):
         ("tv", "choosing the weight"),
         ("shearlet", "choosing the weight"),
         ("directional-tv", "measuring the object"),
-        ("directional-tv", "reconstructing, 4 times coarser"),
+        ("directional-tv", "reconstructing"),
     ],
 )
 def test_interrupted_run_keeps_a_valid_image(name, task):
@@ -129,6 +151,8 @@ def test_what_cannot_be_used_is_refused():
         ml.reconstruct(scan, "tv", weight=-1.0)
     with pytest.raises(InputError, match="data that vary"):
         ml.reconstruct(Scan(torch.zeros_like(scan.data), scan.geometry, GRID), "fbp")
+    with pytest.raises(InputError, match="another unit"):
+        ml.reconstruct(Scan(1e30 * scan.data.double(), scan.geometry, GRID), "fbp")
     with pytest.raises(InputError, match="Hold out fewer"):
         ml.reconstruct(scan, "fbp", hold_out=40)
 

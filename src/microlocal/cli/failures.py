@@ -1,6 +1,6 @@
 """How an error is told: a tidy panel (who, expected, got, what to do) or one JSON object, and the exit code.
 
-    0 done    1 something inside is broken    2 the input cannot be used    3 interrupted
+0 done    1 something inside is broken    2 the input cannot be used    3 interrupted
 """
 
 import sys

@@ -43,7 +43,8 @@ from microlocal.solvers.problem import Problem, Term
 from microlocal.wavefront.thresholds import otsu
 
 ISOTROPIC, DIRECTIONAL = 0.3, 0.7  # chosen on one phantom, checked on others: docs/directional-tv.md
-LEVELS = ((4, 250), (2, 200), (1, 120))  # (coarsening, iterations)
+LEVELS = ((4, 250), (2, 200), (1, 120))  # (coarsening, iterations); the first that is used gets FIRST_ITERATIONS
+FIRST_ITERATIONS, LEAST_ROWS = 250, 96  # coarser grids than that no longer tell one material from two
 BALANCE = 2.0  # of dual over primal steps in pixel units; any value converges
 CREDIBLE, CREDIBLE_SHARE = 1.3, 0.01  # bounded fits may leave so much more residual than free ones, or 1 % of the data
 BRIGHT = 75.0  # percentile of the free image's material that stands for μ where the outline is only a hull
@@ -115,11 +116,11 @@ class _Slice:
         )
         bounds = model.bounds(here.grid)
         if warm is None:
-            start = torch.zeros(here.grid.shape, dtype=self.data.dtype)
-            dual = torch.zeros(gradient.codomain_shape, dtype=self.data.dtype)
-        else:
-            start = bounds.prox(resample(warm.image, warm.level.grid, here.grid), 1.0)
-            dual = resample(warm.dual, warm.level.grid, here.grid) * (alpha / self.isotropic(warm.level))
+            zero = torch.zeros(here.grid.shape, dtype=self.data.dtype)
+            return pdhg(Problem(terms, bounds), zero, driver)
+        start = bounds.prox(resample(warm.image, warm.level.grid, here.grid), 1.0)
+        dual = resample(warm.dual, warm.level.grid, here.grid) * (alpha / self.isotropic(warm.level))
+        # At a solution the dual of the data term is the residual.
         return pdhg(Problem(terms, bounds), start, driver, (ray(start) - target, dual))
 
     def isotropic(self, here: Level) -> float:
@@ -156,7 +157,7 @@ def _reconstruct(data: Tensor, geometry: Geometry, grid: Grid, settings: Setting
         "hardening": model.hardening.kappa,
         "air level": model.air.level,
         "bounded": model.bounded,
-        "solver": "pdhg on three levels",
+        "solver": "pdhg, coarse to fine",
         "status": solution.status.name.lower(),
     }
     notes = (*model.sentences(grid.unit), solution.status.value)
@@ -166,9 +167,9 @@ def _reconstruct(data: Tensor, geometry: Geometry, grid: Grid, settings: Setting
 def _coarse_to_fine(slice_: _Slice, model: ObjectModel, settings: Settings) -> tuple[Solution, _Warm]:
     """Solve level by level; an interruption ends it at the level that was reached."""
     found: list[tuple[Solution, _Warm]] = []
-    for factor, iterations in LEVELS:
+    for factor, iterations in usable_levels(slice_.grid):
         here = level(slice_.geometry, slice_.grid, factor)
-        finest = factor == LEVELS[-1][0]
+        finest = factor == 1
         driver = Driver(
             iterations=(settings.iterations or iterations) if finest else iterations,
             every=20,
@@ -200,8 +201,18 @@ class _Trial:
         return self.solution, _Warm(self.solution.value, self.solution.state["dual1"], self.level)
 
 
+def usable_levels(grid: Grid) -> list[tuple[int, int]]:
+    """Return (coarsening, iterations) of the levels for a grid, coarse to fine; none but the grid itself below 96 rows.
+
+    >>> usable_levels(Grid((256, 256), 1.0))
+    [(2, 250), (1, 120)]
+    """
+    fine_enough = [(k, n) for k, n in LEVELS if min(grid.shape) // k >= LEAST_ROWS or k == 1]
+    return [(fine_enough[0][0], FIRST_ITERATIONS), *fine_enough[1:]]
+
+
 def _try(slice_: _Slice, model: ObjectModel, settings: Settings, task: str) -> _Trial:
-    factor, iterations = LEVELS[0]
+    factor, iterations = usable_levels(slice_.grid)[0]
     here = level(slice_.geometry, slice_.grid, factor)
     driver = Driver(iterations=iterations, every=iterations, progress=settings.progress, task=task)
     solution = slice_.solve(model, here, driver)

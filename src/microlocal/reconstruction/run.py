@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from microlocal.calibration.air import air_level
 from microlocal.calibration.noise import noise_level
+from microlocal.calibration.outline import ABOVE_AIR, find_outline
 from microlocal.certificates.base import Certificate
 from microlocal.certificates.data import certify_residual
 from microlocal.certificates.frames import certify_parseval
@@ -17,6 +20,7 @@ from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.progress import SILENT, Progress
+from microlocal.core.provenance import Provenance
 from microlocal.core.registry import Entry, lookup, registered
 from microlocal.core.scan import Scan
 from microlocal.frames.shearlet import ShearletFrame
@@ -31,6 +35,9 @@ from microlocal.wavefront import (
     pixel_provenance,
     visible_share,
 )
+
+LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
+BEYOND_OUTLINE = 3.0  # pixels outside of the object's hull within which an edge may still be its own
 
 
 def methods() -> dict[str, Entry]:
@@ -84,7 +91,7 @@ def reconstruct(
         scan=replace(used, data=data, grid=target_grid),
         method=method,
         provenance=pixel_provenance(coefficients, share, frame.filters),
-        edges=label_edges(estimate.image, used.geometry, target_grid),
+        edges=_edges_of_the_object(estimate.image, used, target_grid),
         measured_directions=measured_fraction(used.geometry, target_grid),
         residual=residual,
         certificates=_certificates(ray, frame, estimate, data),
@@ -105,6 +112,10 @@ def _given_weight(weight: float | str) -> float | None:
 
 
 def _refuse_hopeless(scan: Scan) -> None:
+    size = float(scan.data.abs().max())
+    if size != 0.0 and not LEAST_SIZE <= size <= LARGEST_SIZE:
+        expected = f"data of size {LEAST_SIZE:g} to {LARGEST_SIZE:g}"
+        raise InputError("reconstruct", expected=expected, got=f"{size:.3g}", do="Choose another unit.")
     spread = float(scan.data.max() - scan.data.min())
     if spread == 0.0:
         got = f"{float(scan.data.flatten()[0]):.4g} everywhere"
@@ -121,6 +132,22 @@ def _hold_out_error(held: Scan, grid: Grid, estimate: Estimate) -> dict[str, flo
     data = estimate.correct(held.data)
     error = float((predicted - data).norm() / data.norm().clamp_min(1e-30))
     return {"hold-out views": float(held.geometry.shape[0]), "hold-out error": error}
+
+
+def _edges_of_the_object(image: Tensor, scan: Scan, grid: Grid) -> Tensor:
+    """Return the labelled edges, without those in what the data show to be air: streaks outside of the tangents' hull.
+
+    Where the outline is not in view, or no air is, every edge is kept.
+    """
+    labels = label_edges(image, scan.geometry, grid)
+    pages = scan.data.reshape(-1, *scan.geometry.shape).double().numpy()
+    for page, label in zip(pages, labels.reshape(-1, *grid.shape), strict=True):
+        air = air_level(page)
+        outline = find_outline(page - air.level, scan.geometry, ABOVE_AIR * air.sigma) if air.found else None
+        if outline is not None:
+            near = replace(outline, offsets=outline.offsets + BEYOND_OUTLINE * grid.pixel)
+            label[torch.from_numpy(near.hull_mask(grid) == 0)] = Provenance.NONE
+    return labels
 
 
 def _visibility_metrics(coefficients: Tensor, share: Tensor, scan: Scan) -> dict[str, float]:

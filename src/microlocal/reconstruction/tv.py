@@ -13,8 +13,9 @@ from microlocal.operators.gradient import Gradient
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import cgls
 from microlocal.reconstruction.method import Estimate, Settings
-from microlocal.reconstruction.penalised import Penalty, solve_penalised
+from microlocal.reconstruction.penalised import solve_penalised
 from microlocal.reconstruction.toy import MethodTrial, trial
+from microlocal.reconstruction.weighted_problem import Penalty
 
 
 def _trials() -> list[MethodTrial]:
