@@ -8,8 +8,8 @@ Problem. A disc of one material with holes in a fan beam of 60° (the Helsinki c
 The outline, the attenuation μ and the path lengths ℓ are found in the data; v is the normal that the scan sees best,
 so that edges that the scan cannot see are cheap. Both images are cut at Otsu's threshold and compared with the truth
 by Matthews' correlation coefficient (1 is perfect, 0 is chance).
-Claim: directional-tv finds the holes that tv smears, and the attenuation to 2 %. Its edges in the unseen directions
-are inferred from "one material", not measured, and stay labelled undetermined.
+Claim: directional-tv leaves less than half of tv's disagreement, and finds the attenuation to 2 %. Its edges in the
+unseen directions are inferred from "one material", not measured, and stay labelled undetermined.
 """
 
 import math
@@ -37,7 +37,11 @@ scan = ml.Scan(torch.from_numpy(noisy).float(), fan, grid)
 truth = image(shapes, grid, oversampling=4)
 
 # Solve.
-results = {name: ml.reconstruct(scan, method=name) for name in ("fbp", "tv", "directional-tv")}
+results = {
+    "fbp": ml.reconstruct(scan, method="fbp"),
+    "tv": ml.reconstruct(scan, method="tv", weight=0.0159, iterations=400),  # what the search finds, to save its time
+    "directional-tv": ml.reconstruct(scan, method="directional-tv"),
+}
 
 
 def agreement(found: np.ndarray) -> float:
@@ -63,6 +67,6 @@ print(save(drawn, "directional_tv"))
 found = best.config["attenuation"]
 print(", ".join(f"{name} {score:.3f}" for name, score in scores.items()) + f"; attenuation {found:.4f} (true {MU})")
 print(*best.notes, sep="\n")
-assert scores["directional-tv"] > scores["tv"] + 0.05
+assert 1 - scores["directional-tv"] < (1 - scores["tv"]) / 2
 assert math.isclose(found, MU, rel_tol=0.02)
 assert (best.edges == Provenance.UNDETERMINED).any()
