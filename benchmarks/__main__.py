@@ -5,6 +5,7 @@
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -26,7 +27,9 @@ TITLES = {
     "speed": "Speed, as ratios in one run",
     "helsinki": "Helsinki tomography challenge 2022",
 }
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "numbers.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, README = ROOT / "docs" / "numbers.md", ROOT / "README.md"
+BEGIN, END = "<!-- numbers:begin -->", "<!-- numbers:end -->"
 
 
 def _page(sections: dict[str, str]) -> str:
@@ -34,6 +37,17 @@ def _page(sections: dict[str, str]) -> str:
     head = f"# Numbers\n\nWritten by `make bench`; each row names its data and seed. Machine: {facts}.\n"
     body = [f"\n## {TITLES[name]}\n\n{table}\n" for name, table in sections.items()]
     return head + "".join(body)
+
+
+def _write_readme() -> None:
+    """Put the rows of which something was asked between the README's marks."""
+    saved = [json.loads(path.read_text(encoding="utf-8")) for n in SUITES if (path := RESULTS / f"{n}.json").exists()]
+    rows = [Row(**row) for content in saved for row in content["rows"] if row["met"] is not None]
+    text = README.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        return
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    README.write_text(f"{head}{BEGIN}\n{markdown(rows)}\n{END}{tail}", encoding="utf-8")
 
 
 def main(names: list[str]) -> int:
@@ -48,6 +62,7 @@ def main(names: list[str]) -> int:
     tables = {n: RESULTS / f"{n}.md" for n in SUITES}
     found = {n: path.read_text(encoding="utf-8").strip() for n, path in tables.items() if path.exists()}
     PAGE.write_text(_page(found), encoding="utf-8")
+    _write_readme()
     return 1 if missed else 0
 
 

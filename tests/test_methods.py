@@ -136,6 +136,14 @@ def test_interrupted_run_keeps_a_valid_image(name, task):
     assert progress.later == []  # nothing was begun after the interruption
 
 
+def test_settings_without_effect_are_said():
+    notes = ml.reconstruct(_scan()[0], "fbp", weight=3.0, iterations=5).notes
+    assert sum("was not used" in note for note in notes) == 2
+    assert not any(
+        "was not used" in note for note in ml.reconstruct(_scan()[0], "cgls", weight=3.0, iterations=5).notes
+    )
+
+
 def test_noise_level_is_found_under_the_object():
     scan, sigma = _scan(noise=0.02)
     assert noise_level(scan.data) == pytest.approx(sigma, rel=0.15)

@@ -86,6 +86,9 @@ def reconstruct(
     frame = ShearletFrame(target_grid.shape)
     share = visible_share(frame.filters, used.geometry, target_grid)
     coefficients = frame(estimate.image)
+    certificates = _certificates(ray, frame, estimate, data)
+    metrics |= _visibility_metrics(coefficients, share, used)
+    metrics["seconds of checks"] = time.monotonic() - began - seconds
     return Reconstruction(
         image=estimate.image,
         scan=replace(used, data=data, grid=target_grid),
@@ -94,13 +97,22 @@ def reconstruct(
         edges=_edges_of_the_object(estimate.image, used, target_grid),
         measured_directions=measured_fraction(used.geometry, target_grid),
         residual=residual,
-        certificates=_certificates(ray, frame, estimate, data),
+        certificates=certificates,
         history=estimate.history,
-        metrics=metrics | _visibility_metrics(coefficients, share, used),
+        metrics=metrics,
         config=_config(method, settings, hold_out, target_grid) | estimate.config,
-        notes=estimate.notes,
+        notes=(*estimate.notes, *_unused(settings, estimate)),
         references=tuple(dict.fromkeys((entry.reference, "joseph1982", "quinto1993", "kutyniok2023"))),
     )
+
+
+def _unused(settings: Settings, estimate: Estimate) -> list[str]:
+    """Say which settings the method has no use for: a method records those that it used."""
+    asked = {"weight": settings.weight, "iterations": settings.iterations}
+    known = {*estimate.config, *(("weight", "iterations") if "solver" in estimate.config else ())}
+    return [
+        f"The given {name} was not used: this method has none." for name, v in asked.items() if v and name not in known
+    ]
 
 
 def _given_weight(weight: float | str) -> float | None:
