@@ -9,7 +9,7 @@ from microlocal.core import Detector, FanBeam, Grid, InputError
 from microlocal.frames import ShearletFrame
 from microlocal.functionals import Box, SquaredDistance, WeightedL1
 from microlocal.operators import Gradient, RayTransform
-from microlocal.solvers.checkpoint import load_state, save_state
+from microlocal.solvers.checkpoint import load_state, owner_of, save_state
 from microlocal.solvers.pdhg import combined_steps
 from microlocal.solvers.problem import Problem, Term
 
@@ -48,3 +48,11 @@ def test_a_checkpoint_of_another_problem_or_a_damaged_one_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(InputError, match="whole safetensors file"):
         load_state(path, start)
+
+
+def test_a_checkpoint_of_other_data_of_the_same_shape_is_refused(tmp_path):
+    path, state = tmp_path / "state.safetensors", {"x": torch.zeros(3)}
+    save_state(path, state, owner_of(torch.ones(4)))
+    assert bool((load_state(path, state, owner_of(torch.ones(4)))["x"] == 0).all())
+    with pytest.raises(InputError, match="the data it was written for"):
+        load_state(path, state, owner_of(torch.zeros(4)))

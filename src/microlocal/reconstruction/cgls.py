@@ -10,11 +10,17 @@ from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.solvers.cgls import cgls as solve_cgls
+from microlocal.solvers.checkpoint import owner_of
 from microlocal.solvers.driver import Driver, Status
 
 
 def _trials() -> list[MethodTrial]:
     return [trial("cgls, against fbp", cgls, _by_fbp, 0.8)]
+
+
+def least_squares_image(scan: Scan) -> Tensor:
+    """Return the image of :func:`cgls` with its own settings: the baseline of the sparse methods."""
+    return cgls(scan, scan.grid, Settings()).image
 
 
 def _by_fbp(scan: Scan) -> Tensor:
@@ -32,6 +38,7 @@ def cgls(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
         every=5,
         tolerance=1e-6,
         checkpoint=settings.checkpoint,
+        owner=owner_of(scan.data),
         progress=settings.progress,
         task="reconstructing",
     )

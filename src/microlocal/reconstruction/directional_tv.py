@@ -32,11 +32,12 @@ from microlocal.functionals.directional import DirectionalL1
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.cgls import cgls
+from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.object_model import ObjectModel, first_model
 from microlocal.reconstruction.pyramid import Level, level, resample
 from microlocal.reconstruction.toy import MethodTrial, trial
+from microlocal.solvers.checkpoint import owner_of
 from microlocal.solvers.driver import Driver, Solution, Status
 from microlocal.solvers.pdhg import pdhg
 from microlocal.solvers.problem import Problem, Term
@@ -52,11 +53,7 @@ BRIGHT = 75.0  # percentile of the free image's material that stands for μ wher
 
 def _trials() -> list[MethodTrial]:
     # The toy object has three materials on a long arc: not what this method is for, so little is promised.
-    return [trial("directional-tv, against cgls", directional_tv, _by_cgls, 0.9, iterations=80)]
-
-
-def _by_cgls(scan: Scan) -> Tensor:
-    return cgls(scan, scan.grid, Settings()).image
+    return [trial("directional-tv, against cgls", directional_tv, least_squares_image, 0.9, iterations=80)]
 
 
 @register("method", "directional-tv", samples=_trials, reference="jorgensen2023")
@@ -175,6 +172,7 @@ def _coarse_to_fine(slice_: _Slice, model: ObjectModel, settings: Settings) -> t
             every=20,
             tolerance=1e-4,
             checkpoint=settings.checkpoint if finest else None,
+            owner=owner_of(slice_.data),
             progress=settings.progress,
             task="reconstructing" if finest else f"reconstructing, {factor} times coarser",
         )

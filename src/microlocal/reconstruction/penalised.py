@@ -19,7 +19,7 @@ from microlocal.reconstruction.discrepancy import CLOSE_ENOUGH, Choice, choose_w
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.weighted_problem import Penalty, WeightedProblem
 from microlocal.solvers.cgls import cgls
-from microlocal.solvers.checkpoint import save_state
+from microlocal.solvers.checkpoint import owner_of, save_state
 from microlocal.solvers.driver import Driver, Solution, Status
 
 ROUNDS = 5
@@ -76,7 +76,7 @@ def _iterate(problem: WeightedProblem, choice: Choice, settings: Settings, itera
     if choice.warm is not None and choice.warm.status is Status.INTERRUPTED:
         return _Outcome(choice.warm, choice.weight, {}, 0)
     weight, rounds = choice.weight, ROUNDS if settings.iterations is None else 1
-    solution = problem.solve(weight, _driver(settings, iterations, 0), choice.warm)
+    solution = problem.solve(weight, _driver(problem, settings, iterations, 0), choice.warm)
     history, count = solution.history, int(solution.stats["iterations"])
     for k in range(1, rounds):
         gap = 0.0 if math.isnan(choice.target) else math.log(problem.residual(solution) / choice.target)
@@ -88,19 +88,20 @@ def _iterate(problem: WeightedProblem, choice: Choice, settings: Settings, itera
             break
         weight = weight if met else corrected(weight, gap)
         if settings.checkpoint is not None:
-            save_state(settings.checkpoint, solution.state)
-        solution = problem.solve(weight, _driver(settings, iterations, k), solution)
+            save_state(settings.checkpoint, solution.state, owner_of(problem.data))
+        solution = problem.solve(weight, _driver(problem, settings, iterations, k), solution)
         history = _joined(history, solution.history)
         count = int(solution.stats["iterations"]) + (count if settings.checkpoint is None else 0)
     return _Outcome(solution, weight, history, count)
 
 
-def _driver(settings: Settings, iterations: int, round_number: int) -> Driver:
+def _driver(problem: WeightedProblem, settings: Settings, iterations: int, round_number: int) -> Driver:
     return Driver(
         iterations=settings.iterations or iterations,
         every=20,
         tolerance=1e-4,
         checkpoint=settings.checkpoint,
+        owner=owner_of(problem.data),
         progress=settings.progress,
         task="reconstructing" if round_number == 0 else f"reconstructing, round {round_number + 1}",
     )

@@ -19,7 +19,7 @@ from microlocal.functionals.base import Proximable
 from microlocal.functionals.box import Box
 from microlocal.functionals.norms import WeightedL1
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.cgls import cgls
+from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.penalised import solve_penalised
 from microlocal.reconstruction.toy import MethodTrial, trial
@@ -27,11 +27,7 @@ from microlocal.reconstruction.weighted_problem import Penalty
 
 
 def _trials() -> list[MethodTrial]:
-    return [trial("shearlet, against cgls", shearlet, _by_cgls, 0.8, iterations=80)]
-
-
-def _by_cgls(scan: Scan) -> Tensor:
-    return cgls(scan, scan.grid, Settings()).image
+    return [trial("shearlet, against cgls", shearlet, least_squares_image, 0.8, iterations=80)]
 
 
 @register("method", "shearlet", samples=_trials, reference="bubba2019")

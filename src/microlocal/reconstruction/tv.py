@@ -2,8 +2,6 @@
 
 import math
 
-from torch import Tensor
-
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
@@ -11,7 +9,7 @@ from microlocal.functionals.box import Box
 from microlocal.functionals.norms import GroupL1
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.cgls import cgls
+from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.penalised import solve_penalised
 from microlocal.reconstruction.toy import MethodTrial, trial
@@ -19,11 +17,7 @@ from microlocal.reconstruction.weighted_problem import Penalty
 
 
 def _trials() -> list[MethodTrial]:
-    return [trial("tv, against cgls", tv, _by_cgls, 0.8, iterations=80)]
-
-
-def _by_cgls(scan: Scan) -> Tensor:
-    return cgls(scan, scan.grid, Settings()).image
+    return [trial("tv, against cgls", tv, least_squares_image, 0.8, iterations=80)]
 
 
 @register("method", "tv", samples=_trials, reference="rudin1992")

@@ -48,6 +48,7 @@ class Driver:
     Parameters: ``iterations``, the budget; ``every``, how often ``measure`` is called (it costs what a residual
     costs) and the stopping test made; ``tolerance`` on the measured "change" or "residual", 0 to use the budget;
     ``checkpoint``, a file to save the state to at most every ``checkpoint_seconds`` and to resume from if it exists;
+    ``owner``, the mark of the data it belongs to (``checkpoint.owner_of``);
     ``progress`` and its ``task`` name.
     """
 
@@ -56,6 +57,7 @@ class Driver:
     tolerance: float = 0.0
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
+    owner: str = ""
     progress: Progress = SILENT
     task: str = "iterating"
 
@@ -72,7 +74,7 @@ class Driver:
         ``criterion`` names the measured number that is compared with ``tolerance``. Raises DivergenceError when a
         measured number is not finite.
         """
-        state = start if self.checkpoint is None else load_state(self.checkpoint, start)
+        state = start if self.checkpoint is None else load_state(self.checkpoint, start, self.owner)
         done = int(state.get("iteration", torch.tensor(0)))
         history: dict[str, list[float]] = {"iteration": []}
         status, began, saved = Status.BUDGET, time.monotonic(), time.monotonic()
@@ -88,12 +90,12 @@ class Driver:
                         status = Status.CONVERGED
                         break
                 if self.checkpoint is not None and time.monotonic() - saved > self.checkpoint_seconds:
-                    save_state(self.checkpoint, state)
+                    save_state(self.checkpoint, state, self.owner)
                     saved = time.monotonic()
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
             if self.checkpoint is not None:
-                save_state(self.checkpoint, state)
+                save_state(self.checkpoint, state, self.owner)
         finally:
             self.progress.finish(self.task)
         stats = {"iterations": float(state.get("iteration", torch.tensor(done))), "seconds": time.monotonic() - began}
