@@ -1,5 +1,6 @@
 """Least squares by conjugate gradients, stopped early: no prior but smoothness."""
 
+from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.grid import Grid
@@ -18,7 +19,7 @@ def _trials() -> list[MethodTrial]:
     return [trial("cgls, against fbp", cgls, _by_fbp, 0.8)]
 
 
-def least_squares_image(scan: Scan) -> Tensor:
+def least_squares_image(scan: Scan) -> Float[Tensor, "*batch row col"]:
     """Return the image of :func:`cgls` with its own settings: the baseline of the sparse methods."""
     return cgls(scan, scan.grid, Settings()).image
 
