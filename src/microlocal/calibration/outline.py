@@ -102,5 +102,4 @@ def _fit_disc(normals: Array, offsets: Array) -> tuple[tuple[float, float, float
     kept = gaps <= 3 * 1.4826 * np.median(gaps) + 1e-9 * np.abs(offsets).max()
     disc = np.linalg.lstsq(design[kept], offsets[kept], rcond=None)[0]
     misfit = float(np.sqrt(np.mean((offsets - design @ disc)[kept] ** 2)))
-    # A margin keeps the pixels on the rim: the outline must not cut into the object.
     return (float(disc[0]), float(disc[1]), float(disc[2])), misfit, float(kept.mean())

@@ -78,13 +78,16 @@ def corrected(weight: float, gap: float) -> float:
 def _best_fit(problem: WeightedProblem, weight: float, noise: float, shown: Progress) -> tuple[Solution, float]:
     """Fit with next to no penalty until the noise is reached or nothing more is gained; return it and its residual."""
     driver = Driver(iterations=FIT_ITERATIONS, every=FIT_ITERATIONS, progress=shown)
-    solution, best = None, math.inf
-    for _ in range(FITS):
+    solution = problem.solve(weight, driver)
+    best = problem.residual(solution)
+    for _ in range(FITS - 1):
+        if best <= noise or solution.status is Status.INTERRUPTED:
+            break
         solution = problem.solve(weight, driver, solution)
         before, best = best, min(best, problem.residual(solution))
-        if best <= noise or best > (1 - STILL_GAINING) * before or solution.status is Status.INTERRUPTED:
-            return solution, best
-    return problem.solve(weight, driver, solution), best
+        if best > (1 - STILL_GAINING) * before:
+            break
+    return solution, best
 
 
 def _explain(noise: float, best: float, target: float, data: Float[Tensor, "..."]) -> str:
