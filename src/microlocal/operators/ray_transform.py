@@ -17,6 +17,7 @@ from microlocal.operators import rays
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.norms import perron_bounds
 
+
 def _samples() -> list["RayTransform"]:
     angles = tuple(math.radians(a) for a in (0.0, 20.0, 45.0, 90.0, 123.0, 200.0))
     shifted = Detector(11, 0.9, offset=0.7, reversed=True)
