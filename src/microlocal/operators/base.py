@@ -73,6 +73,10 @@ class LinearOperator(nn.Module, ABC):
         """The adjoint as an operator."""
         return Adjoint(self)
 
+    def normal(self) -> "LinearOperator":
+        """Return A* A: the composition, unless the operator knows a faster way."""
+        return self.H @ self
+
     def __matmul__(self, other: "LinearOperator") -> "LinearOperator":
         return Composition(self, other)
 
