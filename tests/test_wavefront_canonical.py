@@ -17,7 +17,8 @@ TURN = tuple(np.radians(np.arange(0.0, 360.0)))
 DETECTOR = Detector(400, 0.5, offset=0.7, reversed=True)
 PARALLEL = ParallelBeam(TURN, DETECTOR)
 FAN = FanBeam(TURN, DETECTOR, source_axis=90.0, source_detector=130.0)
-both = pytest.mark.parametrize("geometry", [PARALLEL, FAN], ids=["parallel", "fan"])
+ARC = FanBeam(TURN, DETECTOR, source_axis=90.0, source_detector=130.0, detector_shape="arc")
+both = pytest.mark.parametrize("geometry", [PARALLEL, FAN, ARC], ids=["parallel", "fan", "arc"])
 
 
 @both

@@ -7,14 +7,15 @@ A line is (φ, s) = {x cos φ + y sin φ = s}, with x right and y up. At view an
     fan:       φ = t - γ,   s = R sin γ,   tan γ = u / D
 
 with u the detector coordinate, R the distance source-axis and D the distance source-detector; the fan's source is at
-R (sin t, -cos t), and R → ∞ gives back the parallel beam. Both maps are inverted by ``locate``.
+R (sin t, -cos t), and R → ∞ gives back the parallel beam. On a detector curved around the source u is the length of
+the arc, γ = u / D. All maps are inverted by ``locate``.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,10 +150,11 @@ class ParallelBeam(Geometry):
 
 @dataclass(frozen=True)
 class FanBeam(Geometry):
-    """Rays from a point source to a flat detector.
+    """Rays from a point source to a flat detector, or to one curved around the source.
 
     Parameters: ``source_axis`` R, the distance from the source to the axis of rotation; ``source_detector`` D, from
-    the source to the detector; both in ``unit``, 0 < R < D.
+    the source to the detector; both in ``unit``, 0 < R < D; ``detector_shape``, "flat" (pixels equally spaced along a
+    line, tan γ = u/D) or "arc" (equally spaced in angle on the circle of radius D around the source, γ = u/D).
 
     >>> fan = FanBeam((0.0,), Detector(1, 1.0, offset=5.0), source_axis=10.0, source_detector=20.0)
     >>> [round(v.item(), 6) for v in fan.locate(*fan.lines())]
@@ -161,6 +163,7 @@ class FanBeam(Geometry):
 
     source_axis: float = 1.0
     source_detector: float = 2.0
+    detector_shape: Literal["flat", "arc"] = "flat"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,16 +174,42 @@ class FanBeam(Geometry):
                 got=f"source_axis = {self.source_axis}, source_detector = {self.source_detector}",
                 do="Give both distances from the source, in the same unit.",
             )
+        if self.detector_shape not in ("flat", "arc"):
+            got = f"detector_shape = {self.detector_shape!r}"
+            raise GeometryError("FanBeam", expected="'flat' or 'arc'", got=got, do="Say how the detector is bent.")
+        reach = max(map(abs, self.detector.edges)) / self.source_detector
+        if self.curved and reach >= math.pi / 2:
+            got = f"{math.degrees(reach):.1f} degrees"
+            raise GeometryError(
+                "FanBeam",
+                expected="an arc within 90 degrees of the central ray",
+                got=got,
+                do="Give the pixel pitch along the arc as a length, not as an angle.",
+            )
+
+    @property
+    def curved(self) -> bool:
+        """Whether the detector is an arc around the source."""
+        return self.detector_shape == "arc"
+
+    def fan_angle(self, u: Array) -> Array:
+        """Return γ (radians) of the rays that land at ``u``."""
+        ratio = np.asarray(u) / self.source_detector
+        return ratio if self.curved else np.arctan(ratio)
+
+    def landing(self, gamma: Array) -> Array:
+        """Return the coordinate u at which the rays of fan angle ``gamma`` land: the inverse of ``fan_angle``."""
+        return self.source_detector * (np.asarray(gamma) if self.curved else np.tan(gamma))
 
     def lines_at(self, angle_rad: Array, u: Array) -> tuple[Array, Array]:
-        gamma = np.arctan(u / self.source_detector)
+        gamma = self.fan_angle(u)
         phi, s = np.broadcast_arrays(angle_rad - gamma, self.source_axis * np.sin(gamma))
         return phi, s
 
     def locate(self, phi: Array, s: Array) -> tuple[Array, Array]:
         ratio = s / self.source_axis
         gamma = np.arcsin(np.where(np.abs(ratio) < 1, ratio, np.nan))
-        return phi + gamma, self.source_detector * np.tan(gamma)
+        return phi + gamma, self.landing(gamma)
 
     @property
     def magnification(self) -> float:
@@ -209,7 +238,8 @@ def geometry_from_dict(fields: dict[str, Any]) -> Geometry:
             raise
         raise GeometryError(
             "geometry",
-            expected="angles_deg, detector {count, pitch, offset, reversed}, unit; fan: source_axis, source_detector",
+            expected="angles_deg, detector {count, pitch, offset, reversed}, unit; "
+            "fan: source_axis, source_detector, detector_shape",
             got=f"{type(error).__name__}: {error}",
             do="Mend the JSON fields (docs/scan-files.md shows one of each kind).",
         ) from error

@@ -1,7 +1,7 @@
 """The JSON geometry beside a scan: what the file itself does not say.
 
-Its fields are those of ``Geometry.to_dict`` (kind, angles_deg, detector, unit; fan: source_axis, source_detector), and
-optionally ``grid``, ``axes``, ``quantity``, ``flats``, ``darks``, ``tilt_axis``.
+Its fields are those of ``Geometry.to_dict`` (kind, angles_deg, detector, unit; fan: source_axis, source_detector,
+detector_shape), and optionally ``grid``, ``axes``, ``quantity``, ``flats``, ``darks``, ``tilt_axis``.
 """
 
 import json
@@ -15,7 +15,7 @@ from microlocal.core.geometry import Geometry, geometry_from_dict
 from microlocal.core.grid import Grid
 
 QUANTITIES = ("line integrals", "transmission", "counts")
-GEOMETRY_FIELDS = ("kind", "angles_deg", "detector", "unit", "source_axis", "source_detector")
+GEOMETRY_FIELDS = ("kind", "angles_deg", "detector", "unit", "source_axis", "source_detector", "detector_shape")
 OTHER_FIELDS = ("grid", "axes", "quantity", "flats", "darks", "tilt_axis")
 
 
@@ -101,7 +101,7 @@ def parsed_geometry(fields: dict[str, Any], who: str) -> Geometry:
     for name in ("source_axis", "source_detector"):
         if not _is_number(fields.get(name, 1.0)):
             raise GeometryError(who, expected=f"{name}: a length", got=repr(fields[name])[:80], do="Mend it.")
-    for name in ("kind", "unit"):
+    for name in ("kind", "unit", "detector_shape"):
         if not isinstance(fields.get(name, ""), str):
             raise GeometryError(who, expected=f"{name}: a name", got=repr(fields[name])[:80], do="Mend it.")
     try:

@@ -26,6 +26,7 @@ def _samples() -> list["RayTransform"]:
         RayTransform(ParallelBeam(angles, shifted), Grid((7, 10), 0.8, center=(0.3, -0.2))),
         RayTransform(FanBeam(angles, Detector(12, 1.6), source_axis=20.0, source_detector=31.0), Grid((9, 6), 1.0)),
         RayTransform(FanBeam(angles, shifted, source_axis=15.0, source_detector=22.0), Grid((8, 8), 0.7)),
+        RayTransform(FanBeam(angles, Detector(12, 1.5), "mm", 12.0, 21.0, "arc"), Grid((6, 9), 1.0)),
     ]
 
 

@@ -4,7 +4,10 @@ A point (x, y) traces a curve u(t) through the data. With p = x cos t + y sin t 
 q = -x sin t + y cos t along the central ray, the curvature κ = 1/R of the source's orbit (κ = 0: parallel beam) and
 the magnification M = D/R,
 
-    u = M p / (1 + κ q),    du/dt = M (q (1 + κ q) + κ p²) / (1 + κ q)².
+    u = M p / (1 + κ q),    du/dt = M (q (1 + κ q) + κ p²) / (1 + κ q)²
+
+on a flat detector; on an arc of radius D around the source u = D γ with D tan γ the flat coordinate, and du/dt is
+cos² γ times the flat one.
 
 An edge at (x, y) with normal (cos φ, sin φ) is seen by the line (φ, s = x cos φ + y sin φ) that is tangent to it, and
 appears in the data as an edge at that line's (t, u), tangent to the curve: its conormal is (-du/dt, 1). The relation
@@ -65,7 +68,11 @@ def traced_curve(geometry: Geometry, x: Array, y: Array, angle_rad: Array) -> tu
     p = x * np.cos(angle_rad) + y * np.sin(angle_rad)
     q = -x * np.sin(angle_rad) + y * np.cos(angle_rad)
     depth = np.where(1 + kappa * q > 0, 1 + kappa * q, np.nan)
-    return magnification * p / depth, magnification * (q * depth + kappa * p**2) / depth**2
+    u, slope = magnification * p / depth, magnification * (q * depth + kappa * p**2) / depth**2
+    if isinstance(geometry, FanBeam) and geometry.curved:
+        gamma = np.arctan(u / geometry.source_detector)
+        return geometry.landing(gamma), slope * np.cos(gamma) ** 2
+    return u, slope
 
 
 def data_singularity(geometry: Geometry, point: tuple[float, float], normal_rad: float) -> list[DataSingularity]:
@@ -97,7 +104,7 @@ def image_singularity(geometry: Geometry, angle_rad: float, u: float, slope: flo
     """Return the edge of the image that makes an edge at (t, u) of slope du/dt in the data.
 
     On the line (φ, s) of (t, u) it lies at l = c σ/(1 - κ σ) along the ray from the foot of the perpendicular, where
-    c = cos γ = cos(t - φ), σ = c² slope / M.
+    c = cos γ = cos(t - φ), σ = c² slope / M (on an arc σ = slope / M).
 
     Raises InputError where 1 <= κ σ: no point in front of the source moves that fast across the detector.
 
@@ -108,11 +115,12 @@ def image_singularity(geometry: Geometry, angle_rad: float, u: float, slope: flo
     kappa, magnification = orbit_curvature(geometry), geometry.magnification
     phi, s = (float(v) for v in geometry.lines_at(np.asarray(angle_rad), np.asarray(u)))
     c = math.cos(angle_rad - phi)
-    sigma = c**2 * slope / magnification
+    spread = 1.0 if isinstance(geometry, FanBeam) and geometry.curved else c**2
+    sigma = spread * slope / magnification
     if not (math.isfinite(sigma) and kappa * sigma < 1):
         raise InputError(
             "image_singularity",
-            expected=f"slope du/dt below {magnification / (kappa * c**2) if kappa else math.inf:.6g}",
+            expected=f"slope du/dt below {magnification / (kappa * spread) if kappa else math.inf:.6g}",
             got=f"{slope:.6g}",
             do="Give the slope in length units per radian.",
         )
