@@ -85,6 +85,68 @@ class AnyShape(LinearOperator):
     _forward, _adjoint = forward, adjoint
 
 
+class AnyNumbers(Gradient):
+    """Takes integers and complex numbers as they come."""
+
+    def forward(self, x):
+        return super()._forward(x)
+
+
+class Turn(LinearOperator):
+    """Multiplies by i: the honest complex operator that the mutants below break."""
+
+    domain_complex = codomain_complex = True
+
+    def __init__(self, shape=(3, 4)):
+        super().__init__(shape, shape)
+
+    def _forward(self, x):
+        return 1j * x
+
+    def _adjoint(self, y):
+        return -1j * y
+
+    def norm_bound(self):
+        return 1.0
+
+
+class Antilinear(Turn):
+    """Conjugates: linear over the reals, with a true adjoint there, but not complex-linear."""
+
+    def _forward(self, x):
+        return x.conj().resolve_conj()
+
+    _adjoint = _forward
+
+
+class ForgottenConjugate(Turn):
+    """The adjoint is the transpose without the conjugate."""
+
+    def _adjoint(self, y):
+        return 1j * y
+
+
+class TransposedBackward(Turn):
+    """The right values, but the gradient of torch misses the conjugate."""
+
+    def _forward(self, x):
+        return linear_pair(x, super()._forward, lambda y: 1j * y)
+
+
+class RealPart(Turn):
+    """Declares complex images and returns real ones."""
+
+    def _forward(self, x):
+        return super()._forward(x).real
+
+
+class TakesReal(Turn):
+    """Promotes real images in silence."""
+
+    def forward(self, x):
+        return super()._forward(x)
+
+
 class UnbalancedFrame(ShearletFrame):
     """One filter is 1 % too strong, and the declared bounds hide it."""
 
@@ -104,6 +166,20 @@ class ForgetfulFrame(ShearletFrame):
         kept = y.clone()
         kept[..., -1, :, :] = 0
         return super()._synthesis(kept)
+
+
+class SquaredNorms(ShearletFrame):
+    """Declares the energies of the filters for their norms."""
+
+    def filter_norms(self):
+        return super().filter_norms().square()
+
+
+class ShiftedWeights(ShearletFrame):
+    """Every filter gets its neighbour's weight."""
+
+    def spread(self, values):
+        return super().spread(values.roll(1))
 
 
 class _Relabelled(ShearletFrame):
@@ -149,6 +225,18 @@ def operators() -> dict[str, LinearOperator]:
         "norm_bound_is_a_bound": SmallNorm(shape),
         "steps_are_valid": LongSteps(shape),
         "wrong_shape_is_refused": AnyShape(),
+        "wrong_numbers_are_refused": AnyNumbers(shape),
+    }
+
+
+def complex_operators() -> dict[str, LinearOperator]:
+    """Return mutants with complex images, by the law that has to catch them."""
+    return {
+        "forward_is_linear": Antilinear(),
+        "adjoint_matches_inner_product": ForgottenConjugate(),
+        "backward_is_the_adjoint": TransposedBackward(),
+        "precision_is_kept": RealPart(),
+        "wrong_numbers_are_refused": TakesReal(),
     }
 
 
@@ -160,4 +248,6 @@ def frames() -> dict[str, Frame]:
         "index_has_one_record_a_filter": RepeatedRecord((16, 16)),
         "directions_of_a_scale_tile_the_half_circle": NarrowRanges((16, 16)),
         "filters_answer_to_their_direction": FlippedDirections((32, 32)),
+        "norms_are_those_of_the_atoms": SquaredNorms((16, 16)),
+        "weights_reach_their_filters": ShiftedWeights((16, 16)),
     }

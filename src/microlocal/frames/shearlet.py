@@ -135,6 +135,7 @@ class ShearletFrame(Frame):
         self._cast: dict[torch.dtype, Tensor] = {}
 
     responses: Tensor
+    filters: tuple[FilterIndex, ...]
 
     def _filters(self, like: Tensor) -> Tensor:
         """Return the responses in the precision of ``like``, converted once."""

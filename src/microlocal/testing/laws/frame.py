@@ -3,20 +3,21 @@
 import math
 
 import torch
+from torch import Tensor
 
 from microlocal.core.seeding import generator
-from microlocal.frames.base import Frame
+from microlocal.frames.base import FilterIndex, Frame
 from microlocal.testing.violation import expect
 
 
 def frame_bounds_hold(frame: Frame) -> None:
     """A |x|² <= |W x|² <= B |x|² for noise, single pixels and constants."""
     lower, upper = frame.bounds()
-    rows, cols = frame.domain_shape
-    noise = torch.randn(4, rows, cols, dtype=torch.float64, generator=generator(1))
-    pixel = torch.zeros(1, rows, cols, dtype=torch.float64)
-    pixel[0, rows // 2, cols // 3] = 1.0
-    flat = torch.ones(1, rows, cols, dtype=torch.float64)
+    shape = frame.domain_shape
+    noise = torch.randn(4, *shape, dtype=torch.float64, generator=generator(1))
+    pixel = torch.zeros(1, *shape, dtype=torch.float64)
+    pixel[(0, *(n // 2 for n in shape[:-1]), shape[-1] // 3)] = 1.0
+    flat = torch.ones(1, *shape, dtype=torch.float64)
     for x in torch.cat((noise, pixel, flat)):
         ratio = float(frame(x).square().sum() / x.square().sum())
         expect(
@@ -36,34 +37,66 @@ def parseval_frames_reconstruct(frame: Frame) -> None:
 
 
 def index_has_one_record_a_filter(frame: Frame) -> None:
-    """As many records as filters, no two alike, directions in [0, π)."""
-    expect(len(frame.filters) == frame.codomain_shape[0], "the index and the filters differ in number")
-    keys = {(f.scale, f.cone, f.shear) for f in frame.filters}
+    """As many records as filters, no two alike, directions in [0, π), normals of length one."""
+    bands = frame.bands(torch.zeros(frame.codomain_shape))
+    expect(len(frame.filters) == len(bands), "the index and the filters differ in number")
+    expect(sum(band.numel() for band in bands) == math.prod(frame.codomain_shape), "a coefficient has no filter")
+    keys = {f.key for f in frame.filters}
     expect(len(keys) == len(frame.filters), "two filters share scale, cone and shear")
-    expect(all(0 <= f.direction_rad < math.pi for f in frame.filters), "a direction lies outside of [0, π)")
+    flat = [f for f in frame.filters if isinstance(f, FilterIndex)]
+    expect(all(0 <= f.direction_rad < math.pi for f in flat), "a direction lies outside of [0, π)")
+    lengths = [math.hypot(*f.normal) for f in frame.filters]
+    expect(all(abs(length - 1) <= 1e-12 for length in lengths), "a normal is not of length one")
 
 
 def directions_of_a_scale_tile_the_half_circle(frame: Frame) -> None:
-    """The ranges of directions of each scale add up to π."""
-    for scale in {f.scale for f in frame.filters if f.scale >= 0}:
-        total = sum(2 * f.half_width_rad for f in frame.filters if f.scale == scale)
+    """The ranges of directions of each scale add up to π, in frames of images whose filters have a direction."""
+    flat = [f for f in frame.filters if isinstance(f, FilterIndex) and frame.directional]
+    for scale in {f.scale for f in flat if f.scale >= 0}:
+        total = sum(2 * f.half_width_rad for f in flat if f.scale == scale)
         expect(abs(total - math.pi) <= 1e-9, f"scale {scale}: the ranges add up to {total:.6g}, not π")
 
 
 def filters_answer_to_their_direction(frame: Frame) -> None:
     """A wave with a filter's direction and band has more energy in it than in any other filter of its scale."""
-    rows, cols = frame.domain_shape
-    y, x = -torch.arange(rows, dtype=torch.float64)[:, None], torch.arange(cols, dtype=torch.float64)[None, :]
+    if not frame.directional:
+        return
     finest = max(f.scale for f in frame.filters)
     numbers = [k for k, f in enumerate(frame.filters) if f.scale == finest]
-    window = torch.hann_window(rows, dtype=torch.float64)[:, None] * torch.hann_window(cols, dtype=torch.float64)[None]
     for k in numbers:
-        turn = frame.filters[k].direction_rad
-        frequency = 0.36 / max(abs(math.cos(turn)), abs(math.sin(turn)))
-        phase = 2 * math.pi * frequency * (x * math.cos(turn) + y * math.sin(turn))
-        energies = frame(window * torch.cos(phase))[numbers].square().sum(dim=(-2, -1))
-        best = numbers[int(energies.argmax())]
+        bands = frame.bands(frame(_wave(frame.domain_shape, frame.filters[k].normal)))
+        best = max(numbers, key=lambda number: float(bands[number].square().sum()))
         expect(best == k, f"filter {frame.filters[k]} answers less than {frame.filters[best]} to its own direction")
+
+
+def _wave(shape: tuple[int, ...], normal: tuple[float, ...]) -> Tensor:
+    """Return a windowed wave along ``normal`` (x right, y up, z along the slices), of a frequency in the last band."""
+    axes = (normal[2], -normal[1], normal[0]) if len(shape) == 3 else (-normal[1], normal[0])
+    frequency = 0.36 / max(map(abs, axes))
+    phase, window = torch.zeros(shape, dtype=torch.float64), torch.ones(shape, dtype=torch.float64)
+    for k, (count, component) in enumerate(zip(shape, axes, strict=True)):
+        along = [-1 if axis == k else 1 for axis in range(len(shape))]
+        phase += (2 * math.pi * frequency * component * torch.arange(count, dtype=torch.float64)).reshape(along)
+        window *= torch.hann_window(count, dtype=torch.float64).reshape(along)
+    return window * torch.cos(phase)
+
+
+def norms_are_those_of_the_atoms(frame: Frame) -> None:
+    """The atom in the middle of every filter's coefficients has the norm that the frame declares for the filter."""
+    for k, norm in enumerate(frame.filter_norms().tolist()):
+        unit = torch.zeros(frame.codomain_shape, dtype=torch.float64)
+        band = frame.bands(unit)[k]
+        band[tuple(n // 2 for n in band.shape)] = 1.0
+        size = float(frame.adjoint(unit).norm())
+        expect(abs(size - norm) <= 1e-9, f"{frame.filters[k]}: an atom has norm {size:.9g}, declared {norm:.9g}")
+
+
+def weights_reach_their_filters(frame: Frame) -> None:
+    """One value a filter, spread over the coefficients, is found in that filter's band."""
+    values = torch.arange(1.0, len(frame.filters) + 1, dtype=torch.float64)
+    bands = frame.bands(frame.spread(values).expand(frame.codomain_shape))
+    wrong = [k for k, (band, value) in enumerate(zip(bands, values, strict=True)) if not bool((band == value).all())]
+    expect(not wrong, f"{type(frame).__name__}: the weights of the filters {wrong} went elsewhere")
 
 
 LAWS = (
@@ -72,4 +105,6 @@ LAWS = (
     index_has_one_record_a_filter,
     directions_of_a_scale_tile_the_half_circle,
     filters_answer_to_their_direction,
+    norms_are_those_of_the_atoms,
+    weights_reach_their_filters,
 )
