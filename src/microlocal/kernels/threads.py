@@ -23,12 +23,16 @@ if numba.config.THREADING_LAYER == "default":
     numba.config.THREADING_LAYER = "workqueue"
 
 
+def threads_allowed() -> int:
+    """Return the number of threads a kernel may use now: torch's, and no more than numba was started with."""
+    return int(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
 @contextmanager
 def threads_for(updates: int) -> Iterator[None]:
     """Hold the launch lock, with torch's number of threads, or a single one where there is little to do."""
     with _LOCK:
-        allowed = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-        numba.set_num_threads(allowed if updates > _WORTH_A_SECOND_THREAD else 1)
+        numba.set_num_threads(threads_allowed() if updates > _WORTH_A_SECOND_THREAD else 1)
         yield
 
 
