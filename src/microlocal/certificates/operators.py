@@ -11,6 +11,7 @@ from microlocal.operators.base import LinearOperator
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.norms import norm_estimate, perron_bounds
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.operators.spaces import draw, inner
 
 ADJOINT_GAP = {torch.float64: 1e-10, torch.float32: 1e-5}
 
@@ -19,10 +20,9 @@ def adjoint_gap(operator: LinearOperator, seed: int = 0, pairs: int = 3, dtype: 
     """Return the largest |<A x, y> - <x, A* y>| / (|A x| |y|) over random pairs; 0 for a true adjoint."""
     source, worst = generator(seed), 0.0
     for _ in range(pairs):
-        x = torch.randn(operator.domain_shape, dtype=dtype, generator=source)
-        y = torch.randn(operator.codomain_shape, dtype=dtype, generator=source)
-        image, back = operator(x).double(), operator.adjoint(y).double()
-        gap = abs(float((image * y).sum() - (x * back).sum()))
+        x, y = draw(operator, source, dtype), draw(operator.H, source, dtype)
+        image, back = operator(x), operator.adjoint(y)
+        gap = abs(inner(image, y) - inner(x, back))
         worst = max(worst, gap / max(float(image.norm() * y.norm()), 1e-300))
     return worst
 

@@ -30,6 +30,22 @@ def floating(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
     return x
 
 
+def real_or_complex(x: Shaped[Tensor, "..."], is_complex: bool, who: str) -> Shaped[Tensor, "..."]:
+    """Return ``x`` if it is float32 or float64, or complex64 or complex128 where ``is_complex``.
+
+    Raises InputError that says how to convert, and how a real operator acts on complex arrays.
+    """
+    if not is_complex and not x.is_complex():
+        return floating(x, who)
+    if not is_complex:
+        do = "Give x.real and x.imag in turn, or wrap the operator in Complexified."
+        raise InputError(who, expected="a float32 or float64 tensor", got=str(x.dtype), do=do)
+    if x.dtype not in (torch.complex64, torch.complex128):
+        do = "Convert with x.to(torch.complex64), or compose with AsComplex(shape)."
+        raise InputError(who, expected="a complex64 or complex128 tensor", got=str(x.dtype), do=do)
+    return x
+
+
 def finite(x: Shaped[Tensor, "..."], who: str, do: str) -> Shaped[Tensor, "..."]:
     """Return ``x`` if it holds neither NaN nor infinity; raises InputError with the count otherwise."""
     bad = int((~torch.isfinite(x)).sum())

@@ -15,6 +15,21 @@ REFERENCES: dict[str, str] = dict(
     (
         _entry(
             "article",
+            "barnett2019",
+            {
+                "author": "Barnett, Alexander H. and Magland, Jeremy and af Klinteberg, Ludvig",
+                "title": "A parallel nonuniform fast Fourier transform library based on an exponential of "
+                "semicircle kernel",
+                "journal": "SIAM Journal on Scientific Computing",
+                "volume": "41",
+                "number": "5",
+                "pages": "C479--C504",
+                "year": "2019",
+                "doi": "10.1137/18M120885X",
+            },
+        ),
+        _entry(
+            "article",
             "beck2009",
             {
                 "author": "Beck, Amir and Teboulle, Marc",
@@ -44,6 +59,20 @@ REFERENCES: dict[str, str] = dict(
         ),
         _entry(
             "article",
+            "bredies2010",
+            {
+                "author": "Bredies, Kristian and Kunisch, Karl and Pock, Thomas",
+                "title": "Total generalized variation",
+                "journal": "SIAM Journal on Imaging Sciences",
+                "volume": "3",
+                "number": "3",
+                "pages": "492--526",
+                "year": "2010",
+                "doi": "10.1137/090769521",
+            },
+        ),
+        _entry(
+            "article",
             "bubba2019",
             {
                 "author": 'Bubba, Tatiana A. and Kutyniok, Gitta and Lassas, Matti and M{\\"a}rz, Maximilian and '
@@ -56,6 +85,22 @@ REFERENCES: dict[str, str] = dict(
                 "pages": "064002",
                 "year": "2019",
                 "doi": "10.1088/1361-6420/ab10ca",
+            },
+        ),
+        _entry(
+            "article",
+            "burgholzer2007",
+            {
+                "author": 'Burgholzer, Peter and Bauer-Marschallinger, Johannes and Gr{\\"u}n, Hubert and '
+                'Haltmeier, Markus and Paltauf, G{\\"u}nther',
+                "title": "Temporal back-projection algorithms for photoacoustic tomography with integrating "
+                "line detectors",
+                "journal": "Inverse Problems",
+                "volume": "23",
+                "number": "6",
+                "pages": "S65--S80",
+                "year": "2007",
+                "doi": "10.1088/0266-5611/23/6/S06",
             },
         ),
         _entry(
@@ -200,6 +245,17 @@ REFERENCES: dict[str, str] = dict(
             },
         ),
         _entry(
+            "book",
+            "hansen2006",
+            {
+                "author": "Hansen, Per Christian and Nagy, James G. and O'Leary, Dianne P.",
+                "title": "Deblurring Images: Matrices, Spectra, and Filtering",
+                "publisher": "SIAM",
+                "year": "2006",
+                "doi": "10.1137/1.9780898718874",
+            },
+        ),
+        _entry(
             "misc",
             "hauser2012",
             {
@@ -312,6 +368,20 @@ REFERENCES: dict[str, str] = dict(
         ),
         _entry(
             "article",
+            "lustig2007",
+            {
+                "author": "Lustig, Michael and Donoho, David and Pauly, John M.",
+                "title": "Sparse MRI: the application of compressed sensing for rapid MR imaging",
+                "journal": "Magnetic Resonance in Medicine",
+                "volume": "58",
+                "number": "6",
+                "pages": "1182--1195",
+                "year": "2007",
+                "doi": "10.1002/mrm.21391",
+            },
+        ),
+        _entry(
+            "article",
             "mallat1989",
             {
                 "author": "Mallat, St{\\'e}phane G.",
@@ -400,6 +470,19 @@ REFERENCES: dict[str, str] = dict(
             },
         ),
         _entry(
+            "article",
+            "pipe1999",
+            {
+                "author": "Pipe, James G. and Menon, Padmanabhan",
+                "title": "Sampling density compensation in MRI: rationale and an iterative numerical solution",
+                "journal": "Magnetic Resonance in Medicine",
+                "volume": "41",
+                "number": "1",
+                "pages": "179--186",
+                "year": "1999",
+            },
+        ),
+        _entry(
             "inproceedings",
             "pock2011",
             {
@@ -409,6 +492,19 @@ REFERENCES: dict[str, str] = dict(
                 "pages": "1762--1769",
                 "year": "2011",
                 "doi": "10.1109/ICCV.2011.6126441",
+            },
+        ),
+        _entry(
+            "article",
+            "pruessmann1999",
+            {
+                "author": "Pruessmann, Klaas P. and Weiger, Markus and Scheidegger, Markus B. and Boesiger, Peter",
+                "title": "SENSE: sensitivity encoding for fast MRI",
+                "journal": "Magnetic Resonance in Medicine",
+                "volume": "42",
+                "number": "5",
+                "pages": "952--962",
+                "year": "1999",
             },
         ),
         _entry(

@@ -1,7 +1,32 @@
 """Linear operators, one a file."""
 
+from microlocal.operators import algebra as algebra
 from microlocal.operators.base import LinearOperator as LinearOperator
+from microlocal.operators.complexified import AsComplex as AsComplex
+from microlocal.operators.complexified import Complexified as Complexified
+from microlocal.operators.convolution import Convolution as Convolution
+from microlocal.operators.convolution import disc_kernel as disc_kernel
+from microlocal.operators.convolution import gaussian_kernel as gaussian_kernel
+from microlocal.operators.convolution import motion_kernel as motion_kernel
+from microlocal.operators.downsampling import Downsampling as Downsampling
+from microlocal.operators.downsampling import box_kernel as box_kernel
+from microlocal.operators.fourier import CoilSensitivities as CoilSensitivities
+from microlocal.operators.fourier import FourierSampling as FourierSampling
+from microlocal.operators.fourier import birdcage_maps as birdcage_maps
+from microlocal.operators.fourier import cartesian_mask as cartesian_mask
 from microlocal.operators.gradient import Gradient as Gradient
 from microlocal.operators.identity import Identity as Identity
+from microlocal.operators.kronecker import Kronecker as Kronecker
+from microlocal.operators.mask import Mask as Mask
+from microlocal.operators.mask import Restriction as Restriction
+from microlocal.operators.matrix import MatrixOperator as MatrixOperator
 from microlocal.operators.norms import norm_estimate as norm_estimate
+from microlocal.operators.padding import Pad as Pad
 from microlocal.operators.ray_transform import RayTransform as RayTransform
+from microlocal.operators.ray_transform3d import RayTransform3D as RayTransform3D
+from microlocal.operators.reshape import Reshape as Reshape
+from microlocal.operators.stack import BlockMatrix as BlockMatrix
+from microlocal.operators.stack import Concatenate as Concatenate
+from microlocal.operators.stack import Stack as Stack
+from microlocal.operators.stack import block_diagonal as block_diagonal
+from microlocal.operators.symmetrised_gradient import SymmetrisedGradient as SymmetrisedGradient

@@ -1,34 +1,37 @@
 """The linear operator: a module with a forward map, its exact transpose, shapes, and a norm bound.
 
-    forward: (*batch, *domain) -> (*batch, *codomain)        <A x, y> = <x, A* y>
+    forward: (*batch, *domain) -> (*batch, *codomain)        Re <A x, y> = Re <x, A* y>
 
-The adjoint is the Euclidean transpose, which is what autograd needs; physical scaling lives in the operator. A final
-class writes ``_forward``, ``_adjoint`` and, where it can prove one, ``norm_bound``; the checks are here.
+The adjoint is the Euclidean transpose, conjugated where arrays are complex, which is what autograd needs; physical
+scaling lives in the operator. A final class writes ``_forward``, ``_adjoint`` and, where it can prove one,
+``norm_bound``; the checks are here. Operators combine as in formulas: ``2 * A + B @ C.H``.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
-from microlocal.core.checks import floating, trailing_shape
-
-Map = Callable[[Tensor], Tensor]
+from microlocal.core.checks import real_or_complex, trailing_shape
+from microlocal.core.errors import InputError, ShapeError
+from microlocal.operators.autograd import linear_pair as linear_pair  # noqa: PLC0414 - also found here
 
 
 class LinearOperator(nn.Module, ABC):
     """Base of the linear maps. Holds shapes only: no solver options, no noise, no data.
 
     Parameters: ``domain_shape`` and ``codomain_shape``, the trailing shapes of input and output; ``domain_axes`` and
-    ``codomain_axes``, their names in error messages.
+    ``codomain_axes``, their names in error messages; ``domain_complex`` and ``codomain_complex`` say whether they
+    hold complex numbers (of the same precision: float32 goes with complex64, float64 with complex128).
     """
 
     domain_axes = "row, col"
     codomain_axes = "row, col"
+    domain_complex = False
+    codomain_complex = False
     advice = "Resize the input, or build the operator for this shape."
 
     def __init__(self, domain_shape: tuple[int, ...], codomain_shape: tuple[int, ...]) -> None:
@@ -45,16 +48,19 @@ class LinearOperator(nn.Module, ABC):
         """(*batch, *codomain) -> (*batch, *domain)."""
 
     def forward(self, x: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
-        """Apply the operator: (*batch, *domain) -> (*batch, *codomain). Raises ShapeError for other shapes."""
+        """Apply the operator: (*batch, *domain) -> (*batch, *codomain).
+
+        Raises ShapeError for other shapes, InputError for other kinds of numbers.
+        """
         who = f"{type(self).__name__}.forward"
-        floating(trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice), who)
-        return self._forward(x)
+        trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice)
+        return self._forward(real_or_complex(x, self.domain_complex, who))
 
     def adjoint(self, y: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
-        """Apply the Euclidean transpose: (*batch, *codomain) -> (*batch, *domain). Raises ShapeError likewise."""
+        """Apply the (conjugate) transpose: (*batch, *codomain) -> (*batch, *domain). Raises likewise."""
         who = f"{type(self).__name__}.adjoint"
-        floating(trailing_shape(y, self.codomain_shape, self.codomain_axes, who, self.advice), who)
-        return self._adjoint(y)
+        trailing_shape(y, self.codomain_shape, self.codomain_axes, who, self.advice)
+        return self._adjoint(real_or_complex(y, self.codomain_complex, who))
 
     def norm_bound(self) -> float:
         """Return a proved upper bound of the operator norm; infinity where none is known."""
@@ -80,13 +86,26 @@ class LinearOperator(nn.Module, ABC):
     def __matmul__(self, other: "LinearOperator") -> "LinearOperator":
         return Composition(self, other)
 
+    def __add__(self, other: "LinearOperator") -> "LinearOperator":
+        return Sum(self, other)
+
+    def __sub__(self, other: "LinearOperator") -> "LinearOperator":
+        return Sum(self, Multiple(-1.0, other))
+
+    def __neg__(self) -> "LinearOperator":
+        return Multiple(-1.0, self)
+
+    def __rmul__(self, scalar: complex) -> "LinearOperator":
+        return Multiple(scalar, self)
+
 
 class Adjoint(LinearOperator):
-    """The transpose of an operator, as an operator."""
+    """The adjoint of an operator, as an operator: ``A.H``."""
 
     def __init__(self, operator: LinearOperator) -> None:
         super().__init__(operator.codomain_shape, operator.domain_shape)
         self.domain_axes, self.codomain_axes = operator.codomain_axes, operator.domain_axes
+        self.domain_complex, self.codomain_complex = operator.codomain_complex, operator.domain_complex
         self.operator = operator
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -100,18 +119,24 @@ class Adjoint(LinearOperator):
 
 
 class Composition(LinearOperator):
-    """``outer @ inner``: apply ``inner``, then ``outer``."""
+    """``outer @ inner``: apply ``inner``, then ``outer``, of norm at most the product of the bounds.
+
+    Where ``inner`` gives more leading axes than ``outer`` takes, they stay: ``outer`` acts on each of its images, as
+    the Fourier transform on the image of every coil.
+    """
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
-        trailing_shape(
-            torch.empty(inner.codomain_shape, device="meta"),
-            outer.domain_shape,
-            outer.domain_axes,
-            f"{type(outer).__name__} @ {type(inner).__name__}",
-            "Compose operators whose shapes meet.",
-        )
-        super().__init__(inner.domain_shape, outer.codomain_shape)
+        who = f"{type(outer).__name__} @ {type(inner).__name__}"
+        given = torch.empty(inner.codomain_shape, device="meta")
+        trailing_shape(given, outer.domain_shape, outer.domain_axes, who, "Compose operators whose shapes meet.")
+        if outer.domain_complex != inner.codomain_complex:
+            kinds = [("real", "complex")[flag] for flag in (outer.domain_complex, inner.codomain_complex)]
+            do = "Put AsComplex(shape) or its adjoint between, or wrap the real one in Complexified."
+            raise InputError(who, expected=f"{kinds[0]} arrays", got=kinds[1], do=do)
+        kept = inner.codomain_shape[: len(inner.codomain_shape) - len(outer.domain_shape)]
+        super().__init__(inner.domain_shape, (*kept, *outer.codomain_shape))
         self.domain_axes, self.codomain_axes = inner.domain_axes, outer.codomain_axes
+        self.domain_complex, self.codomain_complex = inner.domain_complex, outer.codomain_complex
         self.outer, self.inner = outer, inner
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -124,20 +149,67 @@ class Composition(LinearOperator):
         return self.outer.norm_bound() * self.inner.norm_bound()
 
 
-class _LinearPair(torch.autograd.Function):
-    """A linear map whose backward pass is one application of its transpose (and so on, at every order)."""
+class Sum(LinearOperator):
+    """``A + B + ...`` of operators between the same spaces, of norm at most the sum of the bounds."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, apply: Map, transpose: Map) -> Tensor:
-        ctx.maps = (apply, transpose)
-        return apply(x)
+    def __init__(self, *operators: LinearOperator) -> None:
+        first = same_spaces(operators, "Sum")
+        super().__init__(first.domain_shape, first.codomain_shape)
+        self.domain_axes, self.codomain_axes = first.domain_axes, first.codomain_axes
+        self.domain_complex, self.codomain_complex = first.domain_complex, first.codomain_complex
+        self.operators = nn.ModuleList(operators)
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        apply, transpose = ctx.maps
-        return linear_pair(grads[0], transpose, apply), None, None
+    def _forward(self, x: Tensor) -> Tensor:
+        first, *others = members(self.operators)
+        return sum((operator(x) for operator in others), start=first(x))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        first, *others = members(self.operators)
+        return sum((operator.adjoint(y) for operator in others), start=first.adjoint(y))
+
+    def norm_bound(self) -> float:
+        return sum(operator.norm_bound() for operator in members(self.operators))
 
 
-def linear_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexact[Tensor, "..."]:
-    """Return ``apply(x)`` with ``transpose`` as its derivative: no intermediate is kept for the backward pass."""
-    return _LinearPair.apply(x, apply, transpose)  # type: ignore[no-untyped-call]
+class Multiple(LinearOperator):
+    """``c * A``, of norm |c| |A|; a complex number c where A gives complex arrays."""
+
+    def __init__(self, scalar: complex, operator: LinearOperator) -> None:
+        super().__init__(operator.domain_shape, operator.codomain_shape)
+        if isinstance(scalar, complex) and not operator.codomain_complex:
+            who = f"{scalar} * {type(operator).__name__}"
+            raise InputError(who, expected="a real number", got=str(scalar), do="Take the multiple of AsComplex @ A.")
+        self.domain_axes, self.codomain_axes = operator.domain_axes, operator.codomain_axes
+        self.domain_complex, self.codomain_complex = operator.domain_complex, operator.codomain_complex
+        self.scalar, self.operator = scalar, operator
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.scalar * self.operator(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.operator.adjoint(self.scalar.conjugate() * y)
+
+    def norm_bound(self) -> float:
+        return abs(self.scalar) * self.operator.norm_bound() if self.scalar else 0.0
+
+
+def members(modules: nn.ModuleList) -> list[LinearOperator]:
+    """Return the operators of a module list, by their type."""
+    return cast(list[LinearOperator], list(modules))
+
+
+def same_spaces(operators: tuple[LinearOperator, ...], who: str) -> LinearOperator:
+    """Return the first of the operators if all have its domain and codomain; raises ShapeError otherwise."""
+    if not operators:
+        raise InputError(who, expected="at least one operator", got="none", do="Give the operators as arguments.")
+    spaces = [(a.domain_shape, a.codomain_shape, a.domain_complex, a.codomain_complex) for a in operators]
+    for other in spaces[1:]:
+        if other != spaces[0]:
+            do = "Give operators between the same spaces: shapes, and real or complex numbers."
+            raise ShapeError(who, expected=_arrow(spaces[0]), got=_arrow(other), do=do)
+    return operators[0]
+
+
+def _arrow(space: tuple[tuple[int, ...], tuple[int, ...], bool, bool]) -> str:
+    kinds = [("real", "complex")[flag] for flag in space[2:]]
+    return f"{kinds[0]} {space[0]} -> {kinds[1]} {space[1]}"

@@ -6,6 +6,7 @@ import torch
 
 from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.spaces import draw
 
 
 def perron_bounds(operator: LinearOperator, iterations: int = 12) -> tuple[float, float]:
@@ -31,7 +32,7 @@ def perron_bounds(operator: LinearOperator, iterations: int = 12) -> tuple[float
 
 def norm_estimate(operator: LinearOperator, iterations: int = 50, seed: int = 0) -> float:
     """Return a lower estimate of |A| by power iteration on AᵀA, from a random start."""
-    x = torch.randn(operator.domain_shape, dtype=torch.float64, generator=generator(seed))
+    x = draw(operator, generator(seed))
     size = 0.0
     for _ in range(iterations):
         x = x / x.norm().clamp_min(1e-300)

@@ -1,35 +1,44 @@
-"""The laws of linear operators."""
+"""The laws of linear operators, real and complex."""
 
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from microlocal.certificates.operators import ADJOINT_GAP
-from microlocal.core.errors import ShapeError
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.norms import norm_estimate
+from microlocal.operators.spaces import draw, in_codomain, in_domain, inner
 from microlocal.testing.violation import LawViolation, expect
 
 
-def _draw(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, dtype=dtype, generator=generator(seed))
+def _input(operator: LinearOperator, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return draw(operator, generator(seed), dtype)
+
+
+def _output(operator: LinearOperator, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return draw(operator.H, generator(seed), dtype)
 
 
 def forward_is_linear(operator: LinearOperator) -> None:
-    """A(2 x - 3 y) = 2 A x - 3 A y."""
-    x, y = _draw(operator.domain_shape, 1), _draw(operator.domain_shape, 2)
-    gap = (operator(2 * x - 3 * y) - 2 * operator(x) + 3 * operator(y)).norm()
-    expect(float(gap) <= 1e-10 * float(operator(x).norm() + 1), f"{_name(operator)} is off linear by {float(gap):.3g}")
+    """A(a x - 3 y) = a A x - 3 A y, for complex a too where domain and codomain are complex."""
+    x, y = _input(operator, 1), _input(operator, 2)
+    factors = (2.0, 2.0 + 1.5j) if operator.domain_complex and operator.codomain_complex else (2.0,)
+    for a in factors:
+        gap = (operator(a * x - 3 * y) - a * operator(x) + 3 * operator(y)).norm()
+        allowed = 1e-10 * float(operator(x).norm() + 1)
+        expect(float(gap) <= allowed, f"{_name(operator)} is off linear by {float(gap):.3g} with the factor {a}")
 
 
 def adjoint_matches_inner_product(operator: LinearOperator) -> None:
-    """<A x, y> = <x, A* y>, normalised by the norms, in both precisions."""
+    """Re <A x, y> = Re <x, A* y>, normalised by the norms, in both precisions."""
     for dtype, allowed in ADJOINT_GAP.items():
-        x, y = _draw(operator.domain_shape, 3, dtype), _draw(operator.codomain_shape, 4, dtype)
-        image, back = operator(x).double(), operator.adjoint(y).double()
-        left, right = float((image * y).sum()), float((x * back).sum())
+        x, y = _input(operator, 3, dtype), _output(operator, 4, dtype)
+        image, back = operator(x), operator.adjoint(y)
+        left, right = inner(image, y), inner(x, back)
         gap = abs(left - right) / max(float(image.norm() * y.norm()), 1e-300)
         factor = right / left if left else float("nan")
         expect(
@@ -38,20 +47,20 @@ def adjoint_matches_inner_product(operator: LinearOperator) -> None:
 
 
 def backward_is_the_adjoint(operator: LinearOperator) -> None:
-    """The gradient of <A x, y> in x is A* y, and gradcheck passes through forward and adjoint."""
-    x, y = _draw(operator.domain_shape, 5).requires_grad_(), _draw(operator.codomain_shape, 6)
-    (gradient,) = torch.autograd.grad((operator(x) * y).sum(), x)
+    """The gradient of Re <A x, y> in x is A* y, and that of Re <A* y, x> in y is A x."""
+    x, y = _input(operator, 5).requires_grad_(), _output(operator, 6)
+    (gradient,) = torch.autograd.grad((operator(x) * y.conj()).sum().real, x)
     gap = float((gradient - operator.adjoint(y)).norm()) / max(float(gradient.norm()), 1e-300)
     expect(gap <= 1e-10, f"{_name(operator)}: autograd differs from the adjoint by {gap:.3g}")
     y.requires_grad_()
-    (pulled,) = torch.autograd.grad((operator.adjoint(y) * x.detach()).sum(), y)
+    (pulled,) = torch.autograd.grad((operator.adjoint(y) * x.detach().conj()).sum().real, y)
     gap = float((pulled - operator(x.detach())).norm()) / max(float(pulled.norm()), 1e-300)
     expect(gap <= 1e-10, f"{_name(operator)}: the adjoint's autograd differs from forward by {gap:.3g}")
 
 
 def batches_are_independent(operator: LinearOperator) -> None:
     """Any leading axes are kept, and each image is treated as if alone."""
-    x = _draw((2, 3, *operator.domain_shape), 7)
+    x = draw(operator, generator(7), batch=(2, 3))
     together = operator(x)
     expect(
         tuple(together.shape) == (2, 3, *operator.codomain_shape), f"{_name(operator)}: batch became {together.shape}"
@@ -64,17 +73,17 @@ def batches_are_independent(operator: LinearOperator) -> None:
 
 
 def precision_is_kept(operator: LinearOperator) -> None:
-    """float32 in, float32 out, and likewise float64."""
-    for dtype in (torch.float32, torch.float64):
-        image = operator(_draw(operator.domain_shape, 8, dtype))
-        back = operator.adjoint(image)
-        got = (image.dtype, back.dtype)
-        expect(got == (dtype, dtype), f"{_name(operator)}: {dtype} became {got}")
+    """float32 or complex64 in, float32 or complex64 out, as declared, and likewise in double precision."""
+    for precision in (torch.float32, torch.float64):
+        image = operator(_input(operator, 8, precision))
+        back = operator.adjoint(_output(operator, 8, precision))
+        got, declared = (image.dtype, back.dtype), (in_codomain(operator, precision), in_domain(operator, precision))
+        expect(got == declared, f"{_name(operator)}: {precision} gave {got}, declared {declared}")
 
 
 def nothing_is_modified(operator: LinearOperator) -> None:
     """Neither the input nor the operator's own tensors change."""
-    x, y = _draw(operator.domain_shape, 9), _draw(operator.codomain_shape, 10)
+    x, y = _input(operator, 9), _output(operator, 10)
     before, kept = _fingerprint(operator), (x.clone(), y.clone())
     operator(x)
     operator.adjoint(y)
@@ -91,7 +100,7 @@ def norm_bound_is_a_bound(operator: LinearOperator) -> None:
 def steps_are_valid(operator: LinearOperator) -> None:
     """|Σ^½ A T^½| <= 1 for the declared steps, on which primal-dual solvers rest."""
     sigma, tau = (torch.as_tensor(s, dtype=torch.float64).sqrt() for s in operator.step_sizes())
-    x, size = _draw(operator.domain_shape, 11), 0.0
+    x, size = _input(operator, 11), 0.0
     for _ in range(60):
         x = x / x.norm().clamp_min(1e-300)
         image = sigma * operator(tau * x)
@@ -102,14 +111,32 @@ def steps_are_valid(operator: LinearOperator) -> None:
 
 def wrong_shape_is_refused(operator: LinearOperator) -> None:
     """A last axis that is one too long raises ShapeError that names both shapes, forward and adjoint."""
-    for call, shape in ((operator, operator.domain_shape), (operator.adjoint, operator.codomain_shape)):
+    spaces = ((operator.domain_shape, in_domain(operator)), (operator.codomain_shape, in_codomain(operator)))
+    for call, (shape, dtype) in zip(_both_ways(operator), spaces, strict=True):
         wrong = (*shape[:-1], shape[-1] + 1)
         try:
-            call(torch.zeros(wrong, dtype=torch.float64))
+            call(torch.zeros(wrong, dtype=dtype))
         except ShapeError as error:
             expect(str(shape[-1]) in str(error) and str(wrong[-1]) in str(error), f"the message hides a shape: {error}")
         else:
             raise LawViolation(f"{_name(operator)} accepted {wrong} instead of {shape}")
+
+
+def wrong_numbers_are_refused(operator: LinearOperator) -> None:
+    """Integers, and complex numbers for real ones or the reverse, raise InputError that says what to do."""
+    spaces = ((operator.domain_shape, operator.domain_complex), (operator.codomain_shape, operator.codomain_complex))
+    for call, (shape, is_complex) in zip(_both_ways(operator), spaces, strict=True):
+        for dtype in (torch.int64, torch.float64 if is_complex else torch.complex128):
+            try:
+                call(torch.zeros(shape, dtype=dtype))
+            except InputError as error:
+                expect(str(dtype) in str(error) and bool(error.do), f"the message hides the dtype: {error}")
+            else:
+                raise LawViolation(f"{_name(operator)} accepted {dtype}")
+
+
+def _both_ways(operator: LinearOperator) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    return operator, operator.adjoint
 
 
 def _fingerprint(operator: LinearOperator) -> str:
@@ -133,4 +160,5 @@ LAWS = (
     norm_bound_is_a_bound,
     steps_are_valid,
     wrong_shape_is_refused,
+    wrong_numbers_are_refused,
 )

@@ -1,0 +1,42 @@
+"""The spaces of an operator: real or complex arrays of one shape with the real inner product Re <x, y>.
+
+With that inner product every operator that is linear over the reals has an adjoint, from and to complex arrays
+alike; where A is linear over the complex numbers it is the conjugate transpose.
+"""
+
+import torch
+from jaxtyping import Inexact
+from torch import Tensor
+
+from microlocal.operators.base import LinearOperator
+
+
+def inner(x: Inexact[Tensor, "..."], y: Inexact[Tensor, "..."]) -> float:
+    """Return Re <x, y>, summed in double precision.
+
+    >>> inner(torch.tensor([1j, 2.0]), torch.tensor([1j, 1.0]))
+    3.0
+    """
+    left, right = (torch.view_as_real(a) if a.is_complex() else a for a in (x, y))
+    return float((left.double() * right.double()).sum())
+
+
+def in_domain(operator: LinearOperator, precision: torch.dtype = torch.float64) -> torch.dtype:
+    """Return the dtype of the operator's inputs in ``precision``, torch.float32 or torch.float64."""
+    return precision.to_complex() if operator.domain_complex else precision
+
+
+def in_codomain(operator: LinearOperator, precision: torch.dtype = torch.float64) -> torch.dtype:
+    """Return the dtype of the operator's outputs in ``precision``, torch.float32 or torch.float64."""
+    return precision.to_complex() if operator.codomain_complex else precision
+
+
+def draw(
+    operator: LinearOperator,
+    source: torch.Generator,
+    precision: torch.dtype = torch.float64,
+    batch: tuple[int, ...] = (),
+) -> Inexact[Tensor, "..."]:
+    """Return normal noise from the operator's domain, (*batch, *domain); ``draw(A.H, ...)`` draws data."""
+    shape = (*batch, *operator.domain_shape)
+    return torch.randn(shape, dtype=in_domain(operator, precision), generator=source)

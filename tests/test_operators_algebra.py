@@ -1,0 +1,117 @@
+"""The algebra against dense matrices: sums, products, stacks, blocks, Kronecker products, and their bounds."""
+
+import numpy as np
+import pytest
+import torch
+
+from microlocal.core.errors import InputError, ShapeError
+from microlocal.operators import (
+    BlockMatrix,
+    CoilSensitivities,
+    Concatenate,
+    FourierSampling,
+    Gradient,
+    Identity,
+    Kronecker,
+    MatrixOperator,
+    Reshape,
+    Restriction,
+    Stack,
+    birdcage_maps,
+    block_diagonal,
+)
+from microlocal.operators.spaces import in_domain
+from microlocal.testing import check
+
+
+def dense(operator):
+    """Return the matrix of an operator, column by column."""
+    size = int(np.prod(operator.domain_shape))
+    basis = torch.eye(size, dtype=in_domain(operator)).reshape(size, *operator.domain_shape)
+    return operator(basis).reshape(size, -1).mT
+
+
+A = MatrixOperator(torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 4.0]]))
+B = MatrixOperator(torch.tensor([[0.5, 0.0, 1.0], [1.0, 1.0, -2.0]]))
+C = MatrixOperator(torch.tensor([[1.0, 3.0], [-2.0, 0.0]]))
+
+
+def test_python_operators_are_those_of_matrices():
+    a, b, c = dense(A), dense(B), dense(C)
+    assert dense(2 * A - B + (-A)).allclose(2 * a - b - a)
+    assert dense(C @ A).allclose(c @ a)
+    assert dense((C @ A).H).allclose((c @ a).mT)
+    assert dense(A.normal()).allclose(a.mT @ a)
+    check("operator", 0.5 * (C @ A) + B)
+
+
+@pytest.mark.parametrize(
+    ("operator", "matrix"),
+    [
+        (Stack(A, B), lambda a, b: torch.cat((a, b))),
+        (Concatenate(A, B, axis=-1), lambda a, b: torch.cat((a, b))),
+        (block_diagonal(A, B), torch.block_diag),
+        (BlockMatrix([[A, None], [B, A]]), lambda a, b: torch.cat((torch.cat((a, 0 * a), 1), torch.cat((b, a), 1)))),
+        (Kronecker(A, B), torch.kron),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_combinations_against_dense_matrices(operator, matrix):
+    expected = matrix(dense(A), dense(B))
+    assert dense(operator).allclose(expected)
+    norm = float(torch.linalg.matrix_norm(expected, 2))
+    assert norm <= operator.norm_bound() * (1 + 1e-12)
+    assert operator.norm_bound() < 1.5 * norm
+
+
+def test_bounds_that_are_exact():
+    norms = [float(torch.linalg.matrix_norm(dense(a), 2)) for a in (A, B)]
+    assert block_diagonal(A, B).norm_bound() == pytest.approx(max(norms), rel=1e-8)
+    assert Kronecker(A, B).norm_bound() == pytest.approx(norms[0] * norms[1], rel=1e-8)
+    assert (-3 * A).norm_bound() == pytest.approx(3 * norms[0], rel=1e-8)
+    assert (0 * A).norm_bound() == 0.0
+
+
+def test_the_outer_operator_acts_on_every_image_the_inner_one_gives():
+    maps = birdcage_maps(3, (4, 6))
+    sense = FourierSampling(torch.ones(4, 6)) @ CoilSensitivities(maps)
+    assert sense.codomain_shape == (3, 4, 6)
+    check("operator", sense)
+    second = Gradient((4, 6)) @ Gradient((4, 6))
+    assert second.codomain_shape == (2, 2, 4, 6)
+    check("operator", second)
+
+
+def test_kronecker_is_the_separable_operator():
+    x = torch.arange(9.0, dtype=torch.float64).reshape(3, 3)
+    assert Kronecker(A, B)(x).allclose(dense(A) @ x @ dense(B).mT)
+
+
+def test_reshape_and_restriction_meet_a_matrix():
+    marked = torch.tensor([[True, False, True], [True, True, True]])
+    chain = MatrixOperator(torch.ones(1, 5)) @ Restriction(marked)
+    assert float(chain(torch.arange(6.0).reshape(2, 3))) == 14.0
+    flat = MatrixOperator(torch.ones(1, 6)) @ Reshape((2, 3), (-1,))
+    assert float(flat(torch.ones(2, 3))) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: A + C, r"Sum: expected real \(3,\) -> real \(2,\), got real \(2,\) -> real \(2,\)"),
+        (lambda: A @ B, r"MatrixOperator @ MatrixOperator: expected \(\*batch, 3\)"),
+        (lambda: Stack(A, C), "Stack: expected"),
+        (Stack, "at least one operator"),
+        (lambda: 2j * A, "expected a real number"),
+        (lambda: Concatenate(A, B, axis=0), "an axis from -1 to -1"),
+        (lambda: Concatenate(Gradient((3, 4)), Identity((3, 4)), axis=-1), "Concatenate: expected"),
+        (lambda: BlockMatrix([[A, None], [B]]), "rows of one length"),
+        (lambda: Kronecker(A, Gradient((2, 2))), "one axis in domain and codomain"),
+        (lambda: Kronecker(A, MatrixOperator(1j * torch.ones(2, 2))), "two real or two complex operators"),
+        (lambda: Reshape((2, 3), (4,)), "a target of 6 numbers"),
+        (lambda: Restriction(torch.zeros(2, 2, dtype=torch.bool)), "with marked pixels"),
+    ],
+)
+def test_what_does_not_fit_is_refused(build, message):
+    with pytest.raises((InputError, ShapeError), match=message):
+        build()

@@ -1,0 +1,58 @@
+"""Complex images: the laws see through broken conjugates, and errors say how to go between real and complex."""
+
+import pytest
+import torch
+
+from microlocal.core.errors import InputError
+from microlocal.operators import AsComplex, Complexified, FourierSampling, Gradient, norm_estimate
+from microlocal.operators.spaces import draw, inner
+from microlocal.testing import LawViolation, check, laws
+from tests.mutants.operators import Turn, complex_operators
+
+LAWS = {law.__name__: law for law in laws("operator")}
+MUTANTS = complex_operators()
+
+
+def test_the_honest_complex_operator_passes_every_law():
+    check("operator", Turn())
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_law_catches_its_complex_mutant(name):
+    with pytest.raises(LawViolation) as caught:
+        LAWS[name](MUTANTS[name])
+    assert len(str(caught.value)) > 20
+
+
+def test_real_arrays_are_refused_with_the_way_out():
+    fourier = FourierSampling(torch.ones(3, 3))
+    with pytest.raises(InputError, match=r"complex64 or complex128.*float32.*AsComplex"):
+        fourier(torch.ones(3, 3))
+    with pytest.raises(InputError, match=r"float32 or float64.*complex64.*Complexified"):
+        Gradient((3, 3))(torch.ones(3, 3, dtype=torch.complex64))
+    with pytest.raises(InputError, match=r"Gradient @ FourierSampling: expected real arrays, got complex"):
+        Gradient((3, 3)) @ fourier
+
+
+def test_a_real_image_seen_through_a_complex_operator_has_a_real_gradient():
+    operator = FourierSampling(torch.ones(4, 5)) @ AsComplex((4, 5))
+    check("operator", operator)
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    operator(x).abs().square().sum().backward()
+    assert x.grad.allclose(2 * x)  # |F x|² = |x|²
+
+
+def test_complexified_keeps_the_norm_and_acts_on_both_parts():
+    real = Gradient((5, 6))
+    operator = Complexified(real)
+    x = draw(operator, torch.Generator().manual_seed(1))
+    assert operator(x).real.equal(real(x.real))
+    assert operator(x).imag.equal(real(x.imag))
+    assert norm_estimate(operator) == pytest.approx(norm_estimate(real), rel=1e-3)
+    with pytest.raises(InputError, match="Complexified: expected a real operator"):
+        Complexified(operator)
+
+
+def test_inner_product_is_the_real_part():
+    x, y = torch.tensor([1 + 2j, 3j]), torch.tensor([2 - 1j, 1j])
+    assert inner(x, y) == pytest.approx(float((x.conj() * y).sum().real))

@@ -1,0 +1,53 @@
+"""Matrices from torch, numpy and scipy, dense and sparse, agree with the product they stand for."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from microlocal.core.errors import InputError, ShapeError
+from microlocal.operators import MatrixOperator
+from microlocal.testing import check
+
+TABLE = np.round(np.random.default_rng(1).standard_normal((7, 6)), 2) * (np.arange(42).reshape(7, 6) % 3 > 0)
+FORMS = {
+    "numpy": lambda m: m,
+    "torch": torch.from_numpy,
+    "scipy csr": scipy.sparse.csr_array,
+    "scipy coo matrix": scipy.sparse.coo_matrix,
+    "torch coo": lambda m: torch.from_numpy(m).to_sparse_coo(),
+}
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 - 2j], ids=["real", "complex"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_operator(form, factor):
+    matrix = TABLE * factor
+    operator = MatrixOperator(FORMS[form](matrix), domain_shape=(2, 3))
+    check("operator", operator)
+    x = torch.randn(2, 3, dtype=operator(torch.zeros(2, 3, dtype=torch.from_numpy(matrix).dtype)).dtype)
+    assert operator(x).numpy() == pytest.approx(matrix @ x.flatten().numpy())
+    assert operator.adjoint(operator(x)).flatten().numpy() == pytest.approx(
+        matrix.conj().T @ (matrix @ x.flatten().numpy())
+    )
+
+
+def test_norm_bounds_of_small_and_of_sparse_matrices():
+    norm = np.linalg.norm(TABLE, 2)
+    assert MatrixOperator(TABLE).norm_bound() == pytest.approx(norm, rel=1e-8)
+    sparse = MatrixOperator(scipy.sparse.csr_array(TABLE)).norm_bound()
+    sums = np.sqrt(np.abs(TABLE).sum(axis=0).max() * np.abs(TABLE).sum(axis=1).max())
+    assert sparse == pytest.approx(sums, rel=1e-8)
+    assert sparse >= norm
+
+
+def test_large_dense_matrices_take_the_bound_by_sums():
+    table = np.full((600, 520), 0.5)
+    assert MatrixOperator(table).norm_bound() == pytest.approx(0.5 * np.sqrt(600 * 520))
+
+
+def test_what_is_no_matrix_is_refused():
+    with pytest.raises(InputError, match="expected a matrix"):
+        MatrixOperator(np.ones((2, 2), dtype=int))
+    with pytest.raises(ShapeError, match="6 -> 7 numbers"):
+        MatrixOperator(TABLE, domain_shape=(5,))
