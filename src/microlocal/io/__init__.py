@@ -13,6 +13,9 @@ from microlocal.io.read import find_reader as find_reader
 from microlocal.io.read import read_scan as read_scan
 from microlocal.io.reader import Reader as Reader
 from microlocal.io.sidecar import read_sidecar as read_sidecar
+from microlocal.io.stack import Stack as Stack
+from microlocal.io.stack_formats import open_stack as open_stack
 from microlocal.io.tiff import TiffStack as TiffStack
 from microlocal.io.values import write_json as write_json
 from microlocal.io.values import write_npz as write_npz
+from microlocal.io.volumes import volume_at as volume_at

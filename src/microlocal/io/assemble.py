@@ -53,8 +53,8 @@ def finished(views: Views, geometry: Geometry, grid: Grid | None, source: Source
     """
     who = source.path
     _check_shape(views, geometry, who)
-    _check_values(views.data, who)
-    views = _ordered(_unrepeated(_said_if_radians(views)))
+    check_values(views.data, who)
+    views = in_order(_said_if_radians(views))
     if views.angles_deg.size < 2:
         got = f"{views.angles_deg.size} different angle"
         raise GeometryError(who, expected="at least 2 view angles", got=got, do="Give a scan of several views.")
@@ -66,6 +66,11 @@ def finished(views: Views, geometry: Geometry, grid: Grid | None, source: Source
         source,
         views.warnings,
     )
+
+
+def in_order(views: Views) -> Views:
+    """Return the views sorted by angle, those of the same direction averaged."""
+    return _ordered(_unrepeated(views))
 
 
 def _check_shape(views: Views, geometry: Geometry, who: str) -> None:
@@ -85,7 +90,8 @@ def _check_shape(views: Views, geometry: Geometry, who: str) -> None:
         raise GeometryError(who, expected="finite view angles", got=got, do="Mend the list of angles.")
 
 
-def _check_values(data: NDArray[Any], who: str) -> None:
+def check_values(data: NDArray[Any], who: str) -> None:
+    """Raise ScanFileError for values that are not finite, do not vary, or whose squares leave single precision."""
     bad = int(data.size - np.count_nonzero(np.isfinite(data)))
     if bad:
         got = f"{bad} NaN or infinite of {data.size}"

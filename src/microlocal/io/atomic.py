@@ -16,15 +16,23 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        _removed(temporary)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the file system raises while ``path`` is written into an OutputError that names it."""
+    try:
+        yield
     except OSError as error:
         got = error.strerror or str(error)
         do = "Choose a folder that you may write to, with space left."
         raise OutputError(str(path), expected="a place that can be written", got=got, do=do) from error
-    finally:
-        _removed(temporary)
 
 
 def _removed(path: Path) -> None:

@@ -24,17 +24,21 @@ class Flux:
     dark: Float[np.ndarray, "slice detector"]
 
 
-def line_integrals(counts: Frames, flux: Flux, who: str) -> tuple[Frames, tuple[str, ...]]:
+def line_integrals(
+    counts: Frames, flux: Flux, who: str, typical: float | None = None
+) -> tuple[Frames, tuple[str, ...]]:
     """Return -log((counts - dark)/(flat - dark)), and sentences about what was repaired.
 
-    Parameters: ``counts`` (angle, slice, detector). Raises ScanFileError if the frames do not fit, the flats are not
-    brighter than the darks, or most readings are unusable.
+    Parameters: ``counts`` (angle, slice, detector); ``typical``, the usual flat - dark of the whole detector where
+    these are some of its rows (by default the median of what is given). Raises ScanFileError if the frames do not
+    fit, the flats are not brighter than the darks, or most readings are unusable.
     """
     if flux.flat.shape != counts.shape[1:] or flux.dark.shape != counts.shape[1:]:
         got = f"flats {flux.flat.shape} and darks {flux.dark.shape}"
         raise ScanFileError(who, expected=f"frames of shape {counts.shape[1:]}", got=got, do="Give matching frames.")
     beam = np.asarray(flux.flat, np.float64) - flux.dark
-    typical = float(np.nanmedian(beam)) if np.isfinite(beam).any() else 0.0
+    if typical is None:
+        typical = float(np.nanmedian(beam)) if np.isfinite(beam).any() else 0.0
     if typical <= 0:
         got = f"a median of flats minus darks of {typical:g}"
         raise ScanFileError(who, expected="flats brighter than darks", got=got, do="Check which frames are the flats.")

@@ -50,12 +50,12 @@ class DataExchange:
             flat, flat_said = _mean_frame(file, "exchange/data_white", counts, path)
             dark, dark_said = _mean_frame(file, "exchange/data_dark", counts, path)
             data, repaired = line_integrals(counts, Flux(flat, dark), who)
-            angles = np.degrees(sidecar.geometry.angles) if sidecar.geometry else _angles(file, len(counts), who)
+            angles = np.degrees(sidecar.geometry.angles) if sidecar.geometry else view_angles(file, len(counts), who)
             views = Views(data.transpose(1, 0, 2), angles, (*flat_said, *dark_said, *repaired))
-            source = Source(who, "dxchange", sha256([path]), _metadata(file))
+            source = Source(who, "dxchange", sha256([path]), metadata(file))
             if sidecar.geometry is not None:
                 return finished(views, sidecar.geometry, sidecar.grid, source)
-            pixel = _pixel(file, who)
+            pixel = pixel_size(file, who)
             if pixel is None:
                 views = views.said("The file has no pixel size: lengths are in pixels.")
             return parallel_scan(views, *(pixel or (1.0, "pixel")), source)
@@ -85,7 +85,7 @@ def _mean_frame(
     raise ScanFileError(str(path), expected=f"{name}, the frames without sample", got="none", do=do)
 
 
-def _angles(file: h5py.File, count: int, who: str) -> Float[np.ndarray, " angle"]:
+def view_angles(file: h5py.File, count: int, who: str) -> Float[np.ndarray, " angle"]:
     """Return theta in degrees, or the evenly spaced angles that ``process/acquisition/rotation`` describes."""
     theta = file.get("exchange/theta")
     if isinstance(theta, h5py.Dataset):
@@ -103,7 +103,7 @@ def _angles(file: h5py.File, count: int, who: str) -> Float[np.ndarray, " angle"
     return (start or 0.0) + step * np.arange(count, dtype=np.float64)
 
 
-def _pixel(file: h5py.File, who: str) -> tuple[float, str] | None:
+def pixel_size(file: h5py.File, who: str) -> tuple[float, str] | None:
     """Return the effective pixel size and its unit, if the file has it."""
     for name in PIXEL_SIZES:
         value = _number(file, name)
@@ -119,7 +119,7 @@ def _number(file: h5py.File, name: str) -> float | None:
     return float(np.ravel(dataset[()])[0])
 
 
-def _metadata(file: h5py.File) -> dict[str, Any]:
+def metadata(file: h5py.File) -> dict[str, Any]:
     """Return the few texts that say what was measured."""
     found = {}
     for name in ("exchange/title", "measurement/sample/name", "measurement/instrument/name"):

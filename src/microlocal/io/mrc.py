@@ -23,6 +23,9 @@ from microlocal.io.sidecar import Sidecar
 FORM = "MRC file"
 MODES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}  # bytes per value
 TILT_SUFFIXES = (".rawtlt", ".tlt")
+AXIS_TAKEN = (
+    'The tilt axis is taken to be vertical (IMOD); if it runs along x, write {"tilt_axis": "x"} in a JSON file.'
+)
 FEI_RECORD, FEI_TILT, FEI_PIXEL = 32, 0, 11  # 1024 records of 32 floats; a_tilt in degrees, pixel_size in metres
 
 
@@ -45,7 +48,7 @@ class Mrc:
         """Return a stack (slice, angle, detector) in the unit of the header (nm)."""
         who = str(path)
         with guarded(path, FORM):
-            _check_size(path)
+            check_size(path)
             with mrcfile.open(path, permissive=True) as file:
                 if file.data is None or file.data.ndim != 3:
                     got = "no data" if file.data is None else f"an array of shape {file.data.shape}"
@@ -53,7 +56,7 @@ class Mrc:
                 stack = floats(np.array(file.data), who)
                 pixel_nm = float(file.voxel_size.x) / 10
                 labels = [str(label) for label in file.get_labels()]
-                records = _fei_records(bytes(file.extended_header.tobytes()), labels, len(stack))
+                records = fei_records(bytes(file.extended_header.tobytes()), labels, len(stack))
             source = Source(who, "mrc", sha256([path]), {"labels": labels})
             return _scan(stack, pixel_nm, records, source, sidecar)
 
@@ -66,13 +69,11 @@ def _scan(
     sidecar: Sidecar,
 ) -> Scan:
     axis = sidecar.tilt_axis or "y"
-    angles, said = _angles(Path(source.path), records, sidecar)
+    angles, said = tilts_of(Path(source.path), records, sidecar)
     doubts = contradiction(stack, axis)
     views = Views(sinograms(stack, axis), angles, (*said, *doubts))
     if sidecar.tilt_axis is None and not doubts:
-        views = views.said(
-            'The tilt axis is taken to be vertical (IMOD); if it runs along x, write {"tilt_axis": "x"} in a JSON file.'
-        )
+        views = views.said(AXIS_TAKEN)
     views = without_background(views)
     if sidecar.geometry is not None:
         return finished(views, sidecar.geometry, sidecar.grid, source)
@@ -83,7 +84,7 @@ def _scan(
     return parallel_scan(views.said("The header has no pixel size: lengths are in pixels."), 1.0, "pixel", source)
 
 
-def _check_size(path: Path) -> None:
+def check_size(path: Path) -> None:
     """Refuse a file that is shorter than its header says, in the byte order in which that is smaller."""
     sizes = []
     for order in "<>":
@@ -95,7 +96,7 @@ def _check_size(path: Path) -> None:
         raise ScanFileError(str(path), expected=f"a complete {FORM}", got=got, do="Copy the file again.")
 
 
-def _fei_records(extended: bytes, labels: list[str], tilts: int) -> Float[np.ndarray, "angle field"] | None:
+def fei_records(extended: bytes, labels: list[str], tilts: int) -> Float[np.ndarray, "angle field"] | None:
     """Return FEI's per-image records (tilt, 32 fields), if the file has them and they make sense."""
     if not any("fei company" in label.lower() for label in labels) or len(extended) < 4 * FEI_RECORD * tilts:
         return None
@@ -105,7 +106,7 @@ def _fei_records(extended: bytes, labels: list[str], tilts: int) -> Float[np.nda
     return records if sensible else None
 
 
-def _angles(
+def tilts_of(
     path: Path, records: Float[np.ndarray, "angle field"] | None, sidecar: Sidecar
 ) -> tuple[Float[np.ndarray, " angle"], tuple[str, ...]]:
     """Return the tilt angles in degrees: from the sidecar, a text file of the same stem, the only one, or FEI's."""

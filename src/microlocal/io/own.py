@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 
 from microlocal.core.errors import OutputError, ScanFileError
+from microlocal.core.geometry import Geometry
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.atomic import replacing
@@ -67,14 +68,10 @@ class OwnScan:
         who = str(path)
         with guarded(path, FORM):
             data, angles, text = _parts(path)
-            header = json.loads(text)
-            if not isinstance(header, dict) or header.get("version") != VERSION:
-                got = f"version {header.get('version')!r}" if isinstance(header, dict) else "no header"
-                raise ScanFileError(who, expected=f"version {VERSION}", got=got, do=AGAIN)
-            geometry = replace(parsed_geometry(header["geometry"], who), angles_rad=tuple(angles.tolist()))
+            header = parsed_header(text, who)
             return Scan(
                 torch.from_numpy(data),
-                geometry,
+                header_geometry(header, angles, who),
                 parsed_grid(header["grid"], who),
                 _source(header["source"], path),
                 tuple(str(sentence) for sentence in header["warnings"]),
@@ -89,6 +86,20 @@ def _header(scan: Scan) -> dict[str, Any]:
         "source": jsonable(asdict(scan.source)),
         "warnings": list(scan.warnings),
     }
+
+
+def parsed_header(text: str, who: str) -> dict[str, Any]:
+    """Return the fields of a header; raises ScanFileError for one of another version."""
+    header = json.loads(text)
+    if not isinstance(header, dict) or header.get("version") != VERSION:
+        got = f"version {header.get('version')!r}" if isinstance(header, dict) else "no header"
+        raise ScanFileError(who, expected=f"version {VERSION}", got=got, do=AGAIN)
+    return header
+
+
+def header_geometry(header: dict[str, Any], angles_rad: Float[np.ndarray, " angle"], who: str) -> Geometry:
+    """Return the geometry of a header with the exact angles."""
+    return replace(parsed_geometry(header["geometry"], who), angles_rad=tuple(angles_rad.tolist()))
 
 
 def _parts(path: Path) -> tuple[Shaped[np.ndarray, "*batch angle detector"], Float[np.ndarray, " angle"], str]:
