@@ -28,7 +28,7 @@ def test_the_line_of_a_pixel_runs_from_the_source_to_it():
     t, u = ARC.angles[:, None], ARC.detector.positions()[None, :]
     source = 80.0 * np.stack((np.sin(t), -np.cos(t)))
     gamma = u / 130.0
-    # A pixel lies at distance D from the source, turned by γ from the central ray (-sin t, cos t) towards (cos t, sin t).
+    # A pixel lies at distance D from the source, turned by γ from the central ray towards (cos t, sin t).
     ahead, across = np.stack((-np.sin(t), np.cos(t))), np.stack((np.cos(t), np.sin(t)))
     pixel = source + 130.0 * (np.cos(gamma) * ahead + np.sin(gamma) * across)
     phi, s = ARC.lines()

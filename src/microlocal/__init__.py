@@ -13,18 +13,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from microlocal.core import ConeBeam as ConeBeam
     from microlocal.core import Detector as Detector
     from microlocal.core import FanBeam as FanBeam
+    from microlocal.core import FlatPanel as FlatPanel
     from microlocal.core import Geometry as Geometry
     from microlocal.core import Grid as Grid
     from microlocal.core import MicrolocalError as MicrolocalError
     from microlocal.core import ParallelBeam as ParallelBeam
+    from microlocal.core import ParallelBeam3D as ParallelBeam3D
     from microlocal.core import Scan as Scan
+    from microlocal.core import ViewVectors as ViewVectors
+    from microlocal.core import VolumeGrid as VolumeGrid
     from microlocal.frames import ShearletFrame as ShearletFrame
     from microlocal.io import read_scan as read_scan
     from microlocal.io import write_scan as write_scan
     from microlocal.operators import Gradient as Gradient
     from microlocal.operators import RayTransform as RayTransform
+    from microlocal.operators import RayTransform3D as RayTransform3D
     from microlocal.reconstruction import Reconstruction as Reconstruction
     from microlocal.reconstruction import methods as methods
     from microlocal.reconstruction import reconstruct as reconstruct
@@ -36,10 +42,23 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "core": ("Detector", "FanBeam", "Geometry", "Grid", "MicrolocalError", "ParallelBeam", "Scan"),
+    "core": (
+        "ConeBeam",
+        "Detector",
+        "FanBeam",
+        "FlatPanel",
+        "Geometry",
+        "Grid",
+        "MicrolocalError",
+        "ParallelBeam",
+        "ParallelBeam3D",
+        "Scan",
+        "ViewVectors",
+        "VolumeGrid",
+    ),
     "frames": ("ShearletFrame",),
     "io": ("read_scan", "write_scan"),
-    "operators": ("Gradient", "RayTransform"),
+    "operators": ("Gradient", "RayTransform", "RayTransform3D"),
     "reconstruction": ("Reconstruction", "methods", "reconstruct"),
     "report": ("write_report",),
     "wavefront": ("measured_fraction", "measured_range", "missing_wedge"),

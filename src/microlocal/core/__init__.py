@@ -11,6 +11,12 @@ from microlocal.core.geometry import Detector as Detector
 from microlocal.core.geometry import FanBeam as FanBeam
 from microlocal.core.geometry import Geometry as Geometry
 from microlocal.core.geometry import ParallelBeam as ParallelBeam
+from microlocal.core.geometry3d import ConeBeam as ConeBeam
+from microlocal.core.geometry3d import FlatPanel as FlatPanel
+from microlocal.core.geometry3d import Geometry3D as Geometry3D
+from microlocal.core.geometry3d import ParallelBeam3D as ParallelBeam3D
 from microlocal.core.grid import Grid as Grid
 from microlocal.core.scan import Scan as Scan
 from microlocal.core.scan import Source as Source
+from microlocal.core.view_vectors import ViewVectors as ViewVectors
+from microlocal.core.volume import VolumeGrid as VolumeGrid
