@@ -151,9 +151,9 @@ class UnbalancedFrame(ShearletFrame):
     """One filter is 1 % too strong, and the declared bounds hide it."""
 
     def _filters(self, like):
-        filters = super()._filters(like).clone()
-        filters[1] *= 1.01
-        return filters
+        first, second, *others = super()._filters(like)
+        blocks = tuple((place, 1.01 * values) for place, values in second.blocks)
+        return (first, replace(second, blocks=blocks), *others)
 
     def bounds(self):
         return 1.0, 1.0
