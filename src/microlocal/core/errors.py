@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class MicrolocalError(Exception):
@@ -18,6 +19,16 @@ class InputError(MicrolocalError, ValueError):
     def __init__(self, who: str, *, expected: str, got: str, do: str) -> None:
         super().__init__(f"{who}: expected {expected}, got {got}. {do}")
         self.who, self.expected, self.got, self.do = who, expected, got, do
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error travel between processes with all its parts."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[InputError], args: tuple[str, ...], parts: dict[str, str]) -> InputError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(parts)
+    return error
 
 
 class ShapeError(InputError):

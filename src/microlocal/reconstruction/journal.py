@@ -1,0 +1,56 @@
+"""The journal of a stack: which slices are done, one small file a block, written after its slices.
+
+Every file is written whole or not at all and belongs to one block, so that processes on several machines need no
+lock, and a kill at any moment loses at most the block that was being computed.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from microlocal.io.values import write_json
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one slice: ``residual`` |R f - g|/|g|, ``seconds``, ``sha256`` of its pixels, or ``error``."""
+
+    slice: int
+    residual: float = 0.0
+    seconds: float = 0.0
+    sha256: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The rows in a folder, which need not exist yet."""
+
+    folder: Path
+
+    def write(self, numbers: range, rows: Iterable[Row]) -> None:
+        """Record what became of the slices ``numbers``; raises OutputError."""
+        write_json([asdict(row) for row in rows], self.folder / f"{numbers.start:06d}-{numbers.stop:06d}.json")
+
+    def rows(self) -> dict[int, Row]:
+        """Return the rows by slice; where a slice was tried more than once, a success counts."""
+        found: dict[int, Row] = {}
+        for path in sorted(self.folder.glob("[0-9]*.json")):
+            for row in _rows_of(path):
+                if row.slice not in found or found[row.slice].error:
+                    found[row.slice] = row
+        return found
+
+    def done(self) -> dict[int, Row]:
+        """Return the rows of the slices that are done."""
+        return {number: row for number, row in self.rows().items() if not row.error}
+
+
+def _rows_of(path: Path) -> list[Row]:
+    """Return the rows of one file, none where it is damaged: its slices are computed again."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return [Row(**row | {"residual": float(row["residual"])}) for row in fields]
+    except (OSError, ValueError, TypeError, LookupError):
+        return []
