@@ -98,14 +98,14 @@ class Geometry(ABC):
         """The factor by which the detector sees an object at the axis of rotation enlarged."""
 
     def arcs(self) -> tuple[tuple[float, float], ...]:
-        """Return the measured arcs (first, last) in radians: views joined where no gap exceeds 2.5 usual steps.
+        """Return the measured arcs (first, last) in radians: views joined where no gap is too long (``usual_gap``).
 
         Each arc reaches half a step beyond its outer views, since a view stands for the angles nearest to it.
         """
         angles = np.unique(np.round(self.angles, 9))
         steps = np.diff(angles)
-        step = float(np.median(steps)) if steps.size else math.radians(1.0)
-        cuts = np.flatnonzero(steps > 2.5 * step)
+        step, longest = usual_gap(steps)
+        cuts = np.flatnonzero(steps > longest)
         firsts, lasts = angles[np.r_[0, cuts + 1]], angles[np.r_[cuts, angles.size - 1]]
         return tuple((float(a - step / 2), float(b + step / 2)) for a, b in zip(firsts, lasts, strict=True))
 
@@ -126,6 +126,18 @@ class Geometry(ABC):
         fields = asdict(self)
         fields["angles_deg"] = [math.degrees(a) for a in fields.pop("angles_rad")]
         return {"kind": KIND_OF[type(self)]} | fields
+
+
+def usual_gap(gaps: Array) -> tuple[float, float]:
+    """Return the usual step between sorted views, and the gap above which directions between them are missing.
+
+    Missing is what exceeds 2.5 median steps and twice the step that 80 % of the gaps stay below: the second lets
+    golden-angle scans pass, whose gaps have up to three lengths, in the ratio 1 : 1.618 : 2.618.
+    """
+    if not gaps.size:
+        return math.radians(1.0), math.inf
+    usual = float(np.median(gaps))
+    return usual, max(2.5 * usual, 2.0 * float(np.quantile(gaps, 0.8, method="lower")))
 
 
 @dataclass(frozen=True)

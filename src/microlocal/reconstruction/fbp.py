@@ -1,28 +1,33 @@
-"""Filtered backprojection for parallel and fan beams, on any arc.
+"""Filtered backprojection for parallel and fan beams, on any arc, with a flat or a curved detector.
 
-    f(x) = Σ_t Δt  (R/U)²  [w c p(t, ·) * h](u(x, t))
+    f(x) = Σ_t Δt  (R/U)²  [w cos γ p(t, ·) * h](u(x, t))
 
-with the ramp filter h, U the depth of x seen from the source, c = R/√(R² + u²) and w the share of a line that this
-datum stands for, so that lines measured twice count once. For parallel beam R/U = c = 1. The result is in 1/length on
-any arc: a partial arc gives the partial sum of the same integral, not a stretched one.
+with the ramp filter h, U the depth of x seen from the source and w the share of a line that this datum stands for
+(``redundancy``), so that lines measured twice count once. For parallel beam R/U = cos γ = 1. On a curved detector the
+distance from the source stands for the depth U, and (γ/sin γ)² h for h. The result is in 1/length on any arc: a partial
+arc gives the partial sum of the same integral, not a stretched one.
 
-References: Kak and Slaney (1988), sections 3.3 and 3.4; the smooth redundancy weights follow the idea of Parker (1982).
+Reference: Kak and Slaney (1988), sections 3.3 and 3.4.
 """
 
-import math
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from torch import Tensor
 
-from microlocal.core.geometry import FanBeam, Geometry
+from microlocal.core.geometry import Detector, FanBeam, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.kernels.pixel_driven import accumulate
+from microlocal.kernels.threads import fft_threads_for
 from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.redundancy import redundancy, view_steps
 from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.wavefront import missing_wedge
 
@@ -54,73 +59,88 @@ def filtered_backprojection(
     data: Float[Tensor, "*batch angle detector"], geometry: Geometry, grid: Grid
 ) -> Float[Tensor, "*batch row col"]:
     """Return the filtered backprojection of ``data`` on ``grid``, in 1/unit."""
+    weighted, geometry = _widened(data * _weights(geometry, data.dtype), geometry)
     pitch = geometry.detector.pitch / geometry.magnification
-    weights = torch.from_numpy(redundancy(geometry) * _cosine(geometry)).to(data.dtype)
-    filtered = ramp_filter(data * weights, pitch).reshape(-1, *geometry.shape).numpy()
+    if isinstance(geometry, FanBeam) and geometry.curved:
+        step = geometry.detector.pitch / geometry.source_detector
+        filtered, geometry = _flattened(ramp_filter(weighted, pitch, step, refine=2), geometry)
+    else:
+        filtered = ramp_filter(weighted, pitch)
     power = 2 if isinstance(geometry, FanBeam) else 0
-    images = accumulate(filtered, _index_table(geometry, grid), view_steps(geometry), power, grid.shape)
+    projections = filtered.reshape(-1, *geometry.shape).numpy()
+    images = accumulate(projections, _index_table(geometry, grid), view_steps(geometry), power, grid.shape)
     return torch.from_numpy(images).reshape(*data.shape[:-2], *grid.shape)
 
 
-def ramp_filter(data: Float[Tensor, "*batch angle detector"], pitch: float) -> Float[Tensor, "*batch angle detector"]:
-    """Convolve every view with the band-limited ramp, h(0) = 1/(4 a²), h(n) = -1/(π n a)² for odd n, 0 for even."""
+def ramp_filter(
+    data: Float[Tensor, "*batch angle detector"], pitch: float, arc_step: float = 0.0, refine: int = 1
+) -> Float[Tensor, "*batch angle {refine}*detector"]:
+    """Convolve every view with the band-limited ramp, h(0) = 1/(4 a²), h(n) = -1/(π n a)² for odd n, 0 for even.
+
+    ``arc_step``, the angle in radians between pixels of a curved detector, multiplies h by (γ/sin γ)², γ = n arc_step;
+    ``refine`` times as many samples are returned, the first of each group at the data's own pixel.
+    """
     count = data.shape[-1]
-    size = 1 << (2 * count - 1).bit_length()
+    size = next_fast_len(2 * count - 1, real=True)
+    response = torch.from_numpy(_ramp_response(size, count, pitch, arc_step)).to(data.dtype)
+    with fft_threads_for(data.numel()):
+        spectrum = torch.fft.rfft(data, n=size).mul_(response)
+        # An even size splits its last frequency in two when refined; the ramp's error there is below interpolation's.
+        return torch.fft.irfft(spectrum, n=refine * size)[..., : refine * count].mul_(refine)
+
+
+@lru_cache(maxsize=8)
+def _ramp_response(size: int, count: int, pitch: float, arc_step: float) -> Array:
+    """Return the real transform (size // 2 + 1,) of the sampled ramp, times the pitch."""
     n = np.abs(np.fft.fftfreq(size, 1 / size))
     kernel = np.where(n % 2 == 1, -1 / (np.pi * np.maximum(n, 1) * pitch) ** 2, 0.0)
     kernel[0] = 1 / (4 * pitch**2)
-    response = torch.from_numpy(np.fft.rfft(kernel).real * pitch).to(data.dtype)
-    return torch.fft.irfft(torch.fft.rfft(data, n=size) * response, n=size)[..., :count].contiguous()
+    gamma = np.where(n < count, n * arc_step, 0.0)  # beyond, nothing meets the data
+    return np.fft.rfft(kernel / np.sinc(gamma / np.pi) ** 2).real * pitch
 
 
-def view_steps(geometry: Geometry) -> Array:
-    """Return Δt of every view: half the way to its neighbours, a usual step at the ends of the arcs; (angle,).
-
-    Where a view is measured twice (modulo a full turn), the two share its step.
-    """
-    angles = geometry.angles % (2 * math.pi)
-    unique, inverse, counts = np.unique(np.round(angles, 9), return_inverse=True, return_counts=True)
-    if unique.size == 1:
-        return np.full(angles.size, math.pi / angles.size)
-    gaps = np.diff(unique, append=unique[0] + 2 * math.pi)
-    usual = float(np.median(gaps))
-    gaps = np.where(gaps > 2.5 * usual, usual, gaps)
-    steps = (gaps + np.roll(gaps, 1)) / 2
-    return np.asarray((steps / counts)[inverse])
-
-
-def redundancy(geometry: Geometry) -> Array:
-    """Return the share w in [0, 1] of every datum in its line, (angle, detector): w + w' = 1 with its opposite.
-
-    The opposite view of the line (φ, s) is the one that sees (φ + π, -s). Both are weighted by a smooth distance to the
-    ends of their arcs, so that weights do not jump where a second measurement sets in.
-    """
-    phi, s = geometry.lines()
-    opposite, u = geometry.locate(phi + math.pi, -s)
-    low, high = geometry.detector.edges
-    seen = (u >= low) & (u <= high)
-    own = _distance_to_ends(geometry, np.broadcast_to(geometry.angles[:, None], phi.shape))
-    other = np.where(seen, _distance_to_ends(geometry, opposite), 0.0)
-    return own**2 / (own**2 + other**2)
-
-
-def _distance_to_ends(geometry: Geometry, angle: Array) -> Array:
-    """Return how far inside its arc an angle lies, in radians, at most 10 degrees; 0 outside of every arc."""
-    inside = np.zeros(np.shape(angle))
-    for first, last in geometry.arcs():
-        if last - first >= 2 * math.pi - 1e-9:
-            return np.full(np.shape(angle), math.radians(10.0))
-        behind = (angle - first) % (2 * math.pi)
-        inside = np.maximum(inside, np.minimum(behind, (last - first) - behind))
-    return np.clip(inside, 0.0, math.radians(10.0))
-
-
-def _cosine(geometry: Geometry) -> Array:
-    """Return the obliquity factor c of every detector pixel, (detector,)."""
-    u = geometry.detector.positions()
+@lru_cache(maxsize=8)
+def _weights(geometry: Geometry, dtype: torch.dtype) -> Tensor:
+    """Return w cos γ of every datum, (angle, detector)."""
+    shares = redundancy(geometry)
     if isinstance(geometry, FanBeam):
-        return geometry.source_detector / np.sqrt(geometry.source_detector**2 + u**2)
-    return np.ones_like(u)
+        shares = shares * np.cos(geometry.fan_angle(geometry.detector.positions()))
+    return torch.tensor(shares, dtype=dtype)
+
+
+def _widened(weighted: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:
+    """Let a detector that is moved aside reach equally far on both sides, with zeros.
+
+    What the ramp spreads beyond the nearer end belongs to the image: the lines there are measured from the other side.
+    """
+    detector = geometry.detector
+    low, high = detector.edges
+    extra = int(abs(low + high) / detector.pitch + 0.5)
+    if extra == 0:
+        return weighted, geometry
+    at_low = -low < high
+    offset = detector.offset + (-1 if at_low else 1) * extra * detector.pitch / 2
+    wide = replace(detector, count=detector.count + extra, offset=offset)
+    padding = (extra, 0) if at_low != detector.reversed else (0, extra)
+    return torch.nn.functional.pad(weighted, padding), replace(geometry, detector=wide)
+
+
+def _flattened(filtered: Tensor, geometry: FanBeam) -> tuple[Tensor, FanBeam]:
+    """Carry data on an arc, two samples a pixel, to a flat detector, with cos² γ for the distance instead of the depth.
+
+    Both samplings are twice as fine as the pixels, so that the two linear interpolations blur less than one otherwise.
+    """
+    detector = geometry.detector
+    low, high = geometry.source_detector * np.tan(np.asarray(detector.edges) / geometry.source_detector)
+    flat = Detector(int(np.ceil(2 * (high - low) / detector.pitch)), detector.pitch / 2, (low + high) / 2)
+    gamma = np.arctan(flat.positions() / geometry.source_detector)
+    sign = -1.0 if detector.reversed else 1.0
+    index = 2 * (sign * (geometry.landing(gamma) - detector.offset) / detector.pitch + (detector.count - 1) / 2)
+    position = np.clip(index, 0, filtered.shape[-1] - 2)
+    left = torch.from_numpy(position.astype(np.int64))
+    share, cosine = (torch.from_numpy(a).to(filtered.dtype) for a in (position % 1, np.cos(gamma) ** 2))
+    values = filtered[..., left] * ((1 - share) * cosine) + filtered[..., left + 1] * (share * cosine)
+    return values, replace(geometry, detector=flat, detector_shape="flat")
 
 
 def _index_table(geometry: Geometry, grid: Grid) -> Array:
