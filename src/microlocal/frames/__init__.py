@@ -2,6 +2,10 @@
 
 from microlocal.frames.base import FilterIndex as FilterIndex
 from microlocal.frames.base import Frame as Frame
+from microlocal.frames.compact_shearlet import CompactShearletFrame as CompactShearletFrame
 from microlocal.frames.shearlet import ShearletFrame as ShearletFrame
+from microlocal.frames.shearlet3d import FilterIndex3D as FilterIndex3D
+from microlocal.frames.shearlet3d import ShearletFrame3D as ShearletFrame3D
+from microlocal.frames.undecimated_wavelet import UndecimatedWaveletFrame as UndecimatedWaveletFrame
 from microlocal.frames.wavelet import WaveletFrame as WaveletFrame
 from microlocal.frames.wavelet import WaveletIndex as WaveletIndex

@@ -98,6 +98,7 @@ class ShearletFrame(SpectralFrame):
     Guarantees: synthesis inverts analysis exactly, |W x| = |x|; the adjoint is the synthesis; the backward pass of
     autograd is one adjoint and keeps nothing.
 
+    >>> import torch
     >>> frame = ShearletFrame((32, 20))
     >>> x = torch.rand(32, 20, dtype=torch.float64)
     >>> bool(torch.allclose(frame.adjoint(frame(x)), x, atol=1e-14))

@@ -8,6 +8,7 @@ and filters are taken in lanes, so that both maps cost less than one product and
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -81,7 +82,7 @@ class SpectralFrame(Frame):
         result = torch.empty_like(images)
         for chunk in self._chunks(len(images)):
             spectra = torch.fft.rfftn(images[chunk], dim=self._axes)
-            result[chunk] = self._summed(spectra, lambda s=spectra: self._mapper(s, responses, change))
+            result[chunk] = self._summed(spectra, partial(self._mapper, spectra, responses, change))
         return result.reshape(x.shape)
 
     def _mapper(self, spectra: Tensor, responses: tuple[Response, ...], change: Change) -> Step:
@@ -114,7 +115,7 @@ class SpectralFrame(Frame):
         for chunk in self._chunks(len(source)):
             some = source[chunk]
             like = self._half_spectrum(some)
-            result[chunk] = self._summed(like, lambda s=some, h=like: self._gatherer(s, responses, h))
+            result[chunk] = self._summed(like, partial(self._gatherer, some, responses, like))
         return result.reshape(*y.shape[: y.ndim - len(self.codomain_shape)], *self.domain_shape)
 
     def _gatherer(self, coefficients: Tensor, responses: tuple[Response, ...], like: Tensor) -> Step:
