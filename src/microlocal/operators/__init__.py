@@ -20,6 +20,10 @@ from microlocal.operators.kronecker import Kronecker as Kronecker
 from microlocal.operators.mask import Mask as Mask
 from microlocal.operators.mask import Restriction as Restriction
 from microlocal.operators.matrix import MatrixOperator as MatrixOperator
+from microlocal.operators.nonuniform_fourier import NonUniformFourier as NonUniformFourier
+from microlocal.operators.nonuniform_fourier import density_compensation as density_compensation
+from microlocal.operators.nonuniform_fourier import radial_trajectory as radial_trajectory
+from microlocal.operators.nonuniform_fourier import spiral_trajectory as spiral_trajectory
 from microlocal.operators.norms import norm_estimate as norm_estimate
 from microlocal.operators.padding import Pad as Pad
 from microlocal.operators.ray_transform import RayTransform as RayTransform
