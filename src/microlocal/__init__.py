@@ -26,14 +26,19 @@ if TYPE_CHECKING:
     from microlocal.core import ViewVectors as ViewVectors
     from microlocal.core import VolumeGrid as VolumeGrid
     from microlocal.frames import ShearletFrame as ShearletFrame
+    from microlocal.io import open_stack as open_stack
     from microlocal.io import read_scan as read_scan
     from microlocal.io import write_scan as write_scan
     from microlocal.operators import Gradient as Gradient
     from microlocal.operators import RayTransform as RayTransform
     from microlocal.operators import RayTransform3D as RayTransform3D
     from microlocal.reconstruction import Reconstruction as Reconstruction
+    from microlocal.reconstruction import Scheduler as Scheduler
+    from microlocal.reconstruction import StackRequest as StackRequest
+    from microlocal.reconstruction import Workers as Workers
     from microlocal.reconstruction import methods as methods
     from microlocal.reconstruction import reconstruct as reconstruct
+    from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
     from microlocal.report import write_report as write_report
     from microlocal.wavefront import measured_fraction as measured_fraction
     from microlocal.wavefront import measured_range as measured_range
@@ -57,9 +62,17 @@ _NAMES = {
         "VolumeGrid",
     ),
     "frames": ("ShearletFrame",),
-    "io": ("read_scan", "write_scan"),
+    "io": ("open_stack", "read_scan", "write_scan"),
     "operators": ("Gradient", "RayTransform", "RayTransform3D"),
-    "reconstruction": ("Reconstruction", "methods", "reconstruct"),
+    "reconstruction": (
+        "Reconstruction",
+        "Scheduler",
+        "StackRequest",
+        "Workers",
+        "methods",
+        "reconstruct",
+        "reconstruct_stack",
+    ),
     "report": ("write_report",),
     "wavefront": ("measured_fraction", "measured_range", "missing_wedge"),
 }

@@ -9,6 +9,7 @@ from microlocal.cli.choices import Arc, Shape, Slices
 
 if TYPE_CHECKING:
     from microlocal.core import Grid, Scan
+    from microlocal.io import Stack
 
 # Data Exchange files do not say where the axis of rotation is.
 WITHOUT_AXIS = ("dxchange",)
@@ -38,7 +39,7 @@ def with_found_axis(scan: "Scan") -> "Scan":
     return replace(moved, warnings=(*scan.warnings, found.note))
 
 
-def chosen_grid(scan: "Scan", shape: Shape | None, pixel: float | None) -> "Grid":
+def chosen_grid(scan: "Scan | Stack", shape: Shape | None, pixel: float | None) -> "Grid":
     """Return the grid for ``--grid`` and ``--pixel``; what is not given keeps the field of view of the scan's grid."""
     own = scan.grid
     if shape is None and pixel is None:

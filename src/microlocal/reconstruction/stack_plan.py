@@ -34,7 +34,7 @@ USUAL_COPIES = 40
 
 
 @dataclass(frozen=True)
-class Request:
+class StackRequest:
     """What a user asks for.
 
     Parameters: ``method``; ``weight`` (None: chosen on the sample); ``iterations``; ``seed``; ``grid`` (None: the
@@ -70,7 +70,7 @@ class Choices:
     notes: tuple[str, ...] = ()
 
 
-def wanted_slices(request: Request, stack: Stack) -> range:
+def wanted_slices(request: StackRequest, stack: Stack) -> range:
     """Return the numbers of the slices; raises InputError for some that are not there."""
     first, last = request.slices or (0, len(stack))
     if not 0 <= first < last <= len(stack):
@@ -80,7 +80,7 @@ def wanted_slices(request: Request, stack: Stack) -> range:
     return range(first, last)
 
 
-def chosen(request: Request, stack: Stack, progress: Progress) -> Choices:
+def chosen(request: StackRequest, stack: Stack, progress: Progress) -> Choices:
     """Make the choices on the sample of slices; the heaviest one is reconstructed, so that mistakes show at once."""
     sample = stack.sample()
     notes: list[str] = []
@@ -105,7 +105,7 @@ def chosen(request: Request, stack: Stack, progress: Progress) -> Choices:
     return Choices(pixels, weight, request.block or _block(request, heaviest), tuple(notes))
 
 
-def _trial(request: Request, scan: Scan, progress: Progress) -> tuple[float | None, str]:
+def _trial(request: StackRequest, scan: Scan, progress: Progress) -> tuple[float | None, str]:
     """Reconstruct one slice; return the weight if the method chose one from the data, and its sentence."""
     method = lookup("method", request.method, "stack").member
     settings = Settings(request.weight, request.iterations, request.seed, None, progress)
@@ -116,7 +116,7 @@ def _trial(request: Request, scan: Scan, progress: Progress) -> tuple[float | No
     return (float(estimate.config["weight"]), estimate.notes[0]) if by_data else (None, "")
 
 
-def _block(request: Request, scan: Scan) -> int:
+def _block(request: StackRequest, scan: Scan) -> int:
     """Return how many slices fit into ``BLOCK_BYTES``, 16 at most: it depends on method and sizes alone."""
     rows, cols = (request.grid or scan.grid).shape
     views, pixels = scan.geometry.shape

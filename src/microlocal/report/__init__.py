@@ -3,3 +3,4 @@
 from microlocal.report.html import render_report as render_report
 from microlocal.report.html import write_report as write_report
 from microlocal.report.notebook import figure as figure
+from microlocal.report.stack_page import write_stack_page as write_stack_page

@@ -28,7 +28,7 @@ from microlocal.wavefront import measured_range
 
 _STATIC = Path(__file__).parent / "static"
 _SCRIPTS = ("data.js", "viewer.js", "compare.js", "overlay.js", "page.js")
-_ENVIRONMENT = jinja2.Environment(
+ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
@@ -62,12 +62,12 @@ def render_report(reconstruction: Reconstruction, *, compare: Sequence[Reconstru
     slices = chosen_slices(found)
     script = _script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _ENVIRONMENT.get_template("report.html.j2").render(
+    return ENVIRONMENT.get_template("report.html.j2").render(
         script=Markup(script),
         script_hash=digest,
-        light=_own("light.css"),
-        dark=_own("dark.css"),
-        style=_own("report.css"),
+        light=own("light.css"),
+        dark=own("dark.css"),
+        style=own("report.css"),
         payload=Markup(script_json(build_payload(found, slices))),  # script_json has escaped it
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         number=number,
@@ -80,13 +80,13 @@ def render_report(reconstruction: Reconstruction, *, compare: Sequence[Reconstru
     )
 
 
-def _own(name: str) -> Markup:
+def own(name: str) -> Markup:
     """One of our own files, which needs no escaping."""
     return Markup((_STATIC / name).read_text(encoding="utf-8"))
 
 
 def _script() -> str:
-    parts = "\n".join(_own(name) for name in _SCRIPTS)
+    parts = "\n".join(own(name) for name in _SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}\n}})();'
 
 

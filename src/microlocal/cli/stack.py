@@ -1,0 +1,171 @@
+"""``microlocal stack``: all slices of a scan at constant memory, resumable, on one machine or many."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from microlocal.cli import lazy
+from microlocal.cli.choices import (
+    ArcChoice,
+    CenterChoice,
+    GridChoice,
+    OutFolder,
+    PixelChoice,
+    ScanFile,
+    Slices,
+    parse_slices,
+    parse_weight,
+)
+from microlocal.cli.failures import BROKEN, INTERRUPTED
+from microlocal.cli.folders import output_folder
+from microlocal.cli.prepare import chosen_grid
+from microlocal.cli.screen import Screen, screen_of
+from microlocal.cli.teaching import examples
+from microlocal.cli.words import bullets, heading, joined
+
+if TYPE_CHECKING:
+    from microlocal.reconstruction import StackState
+    from microlocal.reconstruction.pools import Where
+
+EXAMPLES = examples(
+    ("all slices of a beamline file, four at a time", "microlocal stack scan.h5 --method fbp --workers 4"),
+    ("a hundred slices into one Zarr volume", "microlocal stack scan.h5 --slice 200:300 --format zarr"),
+    ("on a dask cluster", "microlocal stack scan.h5 --scheduler tcp://10.0.0.1:8786"),
+    ("the third of ten jobs of an array", "microlocal stack scan.h5 --num-parts 10 --part-id 2"),
+    ("how far it is", "microlocal stack scan.h5 --status"),
+    after="Ctrl-C, a kill or a full disk lose nothing that is done: the same command\n"
+    "goes on from there. Exit code 3 after Ctrl-C, 1 if slices failed.",
+)
+MOST_LISTED = 8
+
+
+def stack(
+    context: typer.Context,
+    scan: ScanFile,
+    method: Annotated[str, typer.Option("--method", "-m", metavar="NAME", help="See microlocal methods.")] = "shearlet",
+    out: OutFolder = Path("microlocal-stack"),
+    form: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="tiff (a file a slice), bigtiff (one file), or zarr.")
+    ] = "tiff",
+    slices: Annotated[
+        Slices | None,
+        typer.Option("--slice", metavar="K|A:B", parser=parse_slices, help="Only slice K, or A to B-1."),
+    ] = None,
+    angles: ArcChoice = None,
+    center: CenterChoice = None,
+    grid: GridChoice = None,
+    pixel: PixelChoice = None,
+    weight: Annotated[
+        str,
+        typer.Option("--weight", metavar="auto|X", parser=parse_weight, help="Regularisation; auto: by one slice."),
+    ] = "auto",
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="N", min=1, help="Budget. Default: the method's own.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Start of every random draw.")] = 0,
+    block: Annotated[
+        int | None, typer.Option("--block", metavar="N", min=1, help="Slices computed together. Default: by memory.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes of this machine.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A dask scheduler, instead of --workers.")
+    ] = None,
+    num_parts: Annotated[
+        int, typer.Option("--num-parts", metavar="K", min=1, help="Divide the work among K jobs that share --out.")
+    ] = 1,
+    part_id: Annotated[int, typer.Option("--part-id", metavar="I", min=0, help="Which of them this is, from 0.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard what an earlier run left in --out.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only tell how far it is.")] = False,
+) -> None:
+    """Reconstruct all slices of a stack, a few at a time, into a volume.
+
+    What slices have in common (axis, weight) is chosen once, on a sample.
+    The memory needed does not grow with the number of slices.
+    """
+    screen = screen_of(context)
+    lazy.members.load_all()
+    if status:
+        _tell(screen, lazy.reconstruction.write_state(out), interrupted=False, status=True)
+        return
+    rooms, opened = lazy.reconstruction, lazy.io.open_stack(scan)
+    where: Where = rooms.Workers(workers) if scheduler is None else rooms.Scheduler(scheduler)
+    request = rooms.StackRequest(
+        method=method,
+        weight=None if weight == "auto" else float(weight),
+        iterations=iterations,
+        seed=seed,
+        grid=None if grid is None and pixel is None else chosen_grid(opened, grid, pixel),
+        center=center,
+        arc=None if angles is None else (angles.first_deg, angles.last_deg),
+        slices=None if slices is None else (slices.first, slices.last or slices.first + 1),
+        block=block,
+        form=form,
+    )
+    interrupted = False
+    with output_folder(out) as folder, screen.bars() as bars:
+        bars.prefix = f"{method}: "
+        try:
+            state = rooms.reconstruct_stack(
+                opened, folder, request, where=where, part=(part_id, num_parts), fresh=fresh, progress=bars
+            )
+        except KeyboardInterrupt:
+            if not rooms.has_begun(folder):
+                raise
+            state, interrupted = rooms.write_state(folder), True
+    _tell(screen, state, interrupted=interrupted, status=False)
+
+
+def _tell(screen: Screen, state: "StackState", *, interrupted: bool, status: bool) -> None:
+    """Give the answer, and end with the exit code that it deserves."""
+    screen.answer(fields_of(state, interrupted), *lines_of(state, interrupted))
+    if interrupted or (status and not state.complete):
+        raise typer.Exit(INTERRUPTED)
+    if any(k in state.failed for k in state.share):
+        raise typer.Exit(BROKEN)
+
+
+def fields_of(state: "StackState", interrupted: bool) -> dict[str, Any]:
+    """Return the answer for programs: what summary.json holds, without the rows."""
+    fields = {name: value for name, value in state.to_dict().items() if name != "rows"}
+    return fields | {"interrupted": interrupted, "files": _files(state)}
+
+
+def lines_of(state: "StackState", interrupted: bool) -> list[RenderableType | Path]:
+    """Return the answer for people."""
+    total, left = len(state.numbers), len(state.missing)
+    opening = "interrupted" if interrupted else "done" if state.complete else "not complete"
+    counted = f" {opening}. {total - left} of {total} slices"
+    parts: list[RenderableType | Path] = [Text.assemble((state.plan["request"]["method"], "what"), f"{counted}.")]
+    if state.failed:
+        faults = [f"slice {k}: {error}" for k, error in list(state.failed.items())[:MOST_LISTED]]
+        parts += [heading(f"Failed: {len(state.failed)}"), bullets(faults, "bad")]
+    if left:
+        parts.append(Text(f"\nMissing: {spans(state.missing)}. The same command goes on with them."))
+    if state.plan["choices"]["notes"]:
+        parts += [heading("What was chosen for all slices"), bullets(state.plan["choices"]["notes"])]
+    return [*parts, heading("Files"), *_files(state)]
+
+
+def spans(numbers: tuple[int, ...]) -> str:
+    """Return whole numbers in words, runs joined.
+
+    >>> spans((1, 2, 3, 7, 9, 10))
+    '1–3, 7 and 9–10'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    named = [str(a) if a == b else f"{a}–{b}" for a, b in runs]
+    more = [f"{len(named) - MOST_LISTED} more runs"] if len(named) > MOST_LISTED else []
+    return joined([*named[:MOST_LISTED], *more])
+
+
+def _files(state: "StackState") -> list[Path]:
+    names = ("slices", "volume.tif", "volume.zarr", "summary.json", "summary.html")
+    return [path for path in (state.folder / name for name in names) if path.exists()]
