@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import Scheduler as Scheduler
     from microlocal.reconstruction import StackRequest as StackRequest
     from microlocal.reconstruction import Workers as Workers
+    from microlocal.reconstruction import fbp_volume as fbp_volume
+    from microlocal.reconstruction import fdk as fdk
     from microlocal.reconstruction import methods as methods
     from microlocal.reconstruction import reconstruct as reconstruct
     from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
@@ -69,6 +71,8 @@ _NAMES = {
         "Scheduler",
         "StackRequest",
         "Workers",
+        "fbp_volume",
+        "fdk",
         "methods",
         "reconstruct",
         "reconstruct_stack",

@@ -59,7 +59,7 @@ def filtered_backprojection(
     data: Float[Tensor, "*batch angle detector"], geometry: Geometry, grid: Grid
 ) -> Float[Tensor, "*batch row col"]:
     """Return the filtered backprojection of ``data`` on ``grid``, in 1/unit."""
-    weighted, geometry = _widened(data * _weights(geometry, data.dtype), geometry)
+    weighted, geometry = widened(data * _weights(geometry, data.dtype), geometry)
     pitch = geometry.detector.pitch / geometry.magnification
     if isinstance(geometry, FanBeam) and geometry.curved:
         step = geometry.detector.pitch / geometry.source_detector
@@ -108,8 +108,10 @@ def _weights(geometry: Geometry, dtype: torch.dtype) -> Tensor:
     return torch.tensor(shares, dtype=dtype)
 
 
-def _widened(weighted: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:
-    """Let a detector that is moved aside reach equally far on both sides, with zeros.
+def widened(
+    weighted: Float[Tensor, "*batch detector"], geometry: Geometry
+) -> tuple[Float[Tensor, "*batch wider"], Geometry]:
+    """Let a detector that is moved aside reach equally far on both sides, with zeros; return data and geometry.
 
     What the ramp spreads beyond the nearer end belongs to the image: the lines there are measured from the other side.
     """

@@ -1,0 +1,146 @@
+"""Filtered backprojection of volumes: Feldkamp's formula for cone beam, and the parallel beam tilted and rolled.
+
+    f(x) = cos τ Σ_t Δt  (R/U)²  [w (D/√(D² + u² + v²)) p(t, v, ·) * h](v(x, t), u(x, t))
+
+with the ramp h along u, U the depth of x seen from the source, w the planar redundancy weights of the middle row and τ
+the tilt; for parallel beam R/U and the root are 1. What it inverts:
+
+    cone beam, τ = 0: the middle plane exactly (full, short and offset scans), volumes that do not change along z, and
+        elsewhere approximately, with low values far from the middle plane where the cone is wide;
+    parallel beam, τ = 0: every slice exactly; a rolled panel is filtered across the axis of rotation;
+    τ > 0 (laminography), full turn: the measured frequencies exactly, |k_z| <= |k_xy| cot τ; the cone around z
+        is missing. The factor cos τ is the Jacobian of (t, k_u, k_v) -> k, |k_u| cos τ. Arcs below a full turn give a
+        partial sum.
+
+References: Feldkamp, Davis and Kress, J. Opt. Soc. Am. A 1 (1984); Myagotin et al., IEEE Trans. Image Process. 22
+(2013), for laminography.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from microlocal.core.checks import floating, trailing_shape
+from microlocal.core.errors import GeometryError
+from microlocal.core.geometry3d import ConeBeam, FlatPanel, Geometry3D, ParallelBeam3D
+from microlocal.core.volume import VolumeGrid
+from microlocal.kernels.pixel_driven3d import accumulate
+from microlocal.reconstruction.fbp import ramp_filter, widened
+from microlocal.reconstruction.redundancy import redundancy, view_steps
+
+Array = NDArray[np.float64]
+
+# Views filtered together: bounds the working memory to a few panels.
+CHUNK = 16
+
+
+def fdk(
+    data: Float[Tensor, "*batch angle v u"], geometry: ConeBeam, grid: VolumeGrid
+) -> Float[Tensor, "*batch slice row col"]:
+    """Return Feldkamp's filtered backprojection of cone-beam ``data`` on ``grid``, in 1/unit.
+
+    Any arc and panel offset; of a short arc the measured part, in the right scale. Raises ShapeError for data that do
+    not fit, GeometryError for a panel rolled around the beam.
+
+    >>> panel = FlatPanel(3, 32, (1.0, 1.0))
+    >>> views = tuple(np.radians(np.arange(0.0, 360.0, 6.0)))
+    >>> cone = ConeBeam(views, panel, source_axis=100.0, source_detector=200.0)
+    >>> fdk(torch.ones(60, 3, 32), cone, VolumeGrid((1, 5, 6), 0.5)).shape
+    torch.Size([1, 5, 6])
+    """
+    if geometry.roll_rad != 0:
+        got = f"roll_rad = {geometry.roll_rad:.6g}"
+        do = "Turn the projections by the roll first, or use an iterative method with RayTransform3D."
+        raise GeometryError("fdk", expected="a panel whose rows are level", got=got, do=do)
+    return _filtered_backprojection(data, geometry, grid, "fdk")
+
+
+def fbp_volume(
+    data: Float[Tensor, "*batch angle v u"], geometry: ParallelBeam3D, grid: VolumeGrid
+) -> Float[Tensor, "*batch slice row col"]:
+    """Return the filtered backprojection of parallel-beam ``data`` on ``grid``, in 1/unit: stacks and laminography.
+
+    Any tilt, roll, arc and panel offset (a rolled panel should see the whole object). Raises ShapeError for data that
+    do not fit.
+    """
+    return _filtered_backprojection(data, geometry, grid, "fbp_volume")
+
+
+def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGrid, who: str) -> Tensor:
+    floating(trailing_shape(data, geometry.shape, "angle, v, u", who, "Give the geometry of these data."), who)
+    stack = data.reshape(-1, *geometry.shape)
+    volumes = np.zeros((stack.shape[0], *grid.shape), dtype=stack.numpy().dtype)
+    # The shares of all views, since a view's depends on where the others end; the scale of the ramp is the axis'.
+    shares = torch.tensor(_shares(geometry)[:, None, :] * _cosines(geometry), dtype=data.dtype)
+    steps = view_steps(geometry.midplane()) * math.cos(geometry.tilt_rad)
+    power = 2 if isinstance(geometry, ConeBeam) else 0
+    for first in range(0, geometry.shape[0], CHUNK):
+        views = range(first, min(first + CHUNK, geometry.shape[0]))
+        part, wide = _filtered(stack[:, views] * shares[views], geometry.select(views))
+        accumulate(part.numpy(), panel_map(wide, grid), steps[views], power, volumes)
+    return torch.from_numpy(volumes).reshape(*data.shape[:-3], *grid.shape)
+
+
+def _filtered(weighted: Tensor, geometry: Geometry3D) -> tuple[Tensor, Geometry3D]:
+    """Return the filtered views and their geometry, whose panel may have grown sideways."""
+    pitch_v, pitch_u = (p / geometry.magnification for p in geometry.detector.pitch)
+    if geometry.roll_rad != 0:
+        return _oblique_ramp(weighted, (pitch_v, pitch_u), geometry.roll_rad), geometry
+    weighted, planar = widened(weighted, geometry.midplane())
+    panel, row = geometry.detector, planar.detector
+    wide = FlatPanel(panel.rows, row.count, panel.pitch, (panel.offset[0], row.offset))
+    return ramp_filter(weighted, pitch_u), replace(geometry, detector=wide)
+
+
+def _shares(geometry: Geometry3D) -> Array:
+    """Return the planar redundancy weights (angle, u); across a rolled panel the offset is left aside."""
+    planar = geometry.midplane()
+    return redundancy(planar if geometry.roll_rad == 0 else planar.with_offset(0.0))
+
+
+def _cosines(geometry: Geometry3D) -> Array:
+    """Return the cosine of the angle between every ray and the central one, (v, u)."""
+    v, u = geometry.detector.positions()
+    if not isinstance(geometry, ConeBeam):
+        return np.ones((v.size, u.size))
+    return geometry.source_detector / np.sqrt(geometry.source_detector**2 + u**2 + v[:, None] ** 2)
+
+
+def _oblique_ramp(data: Tensor, pitch: tuple[float, float], roll: float) -> Tensor:
+    """Filter by the ramp in the direction across the axis of rotation, (cos ρ, -sin ρ) in (u, v), in two dimensions."""
+    rows, cols = data.shape[-2:]
+    size = (2 * rows, 2 * cols)
+    along_v = np.fft.fftfreq(size[0], pitch[0])[:, None]
+    along_u = np.fft.rfftfreq(size[1], pitch[1])[None, :]
+    across = np.abs(along_u * math.cos(roll) - along_v * math.sin(roll))
+    # The transform of the band-limited ramp as a function of frequency; nothing beyond its band.
+    fine, step = 8 * (rows + cols), min(pitch)
+    impulse = torch.zeros(1, fine, dtype=torch.float64)
+    impulse[0, fine // 2] = 1.0
+    ramp = np.abs(np.fft.rfft(np.fft.ifftshift(ramp_filter(impulse, step).numpy()[0])))
+    response = np.interp(across, np.fft.rfftfreq(fine, step), ramp, right=0.0)
+    spectrum = torch.fft.rfft2(data, s=size) * torch.from_numpy(response).to(data.dtype)
+    return torch.fft.irfft2(spectrum, s=size)[..., :rows, :cols].contiguous()
+
+
+def panel_map(geometry: Geometry3D, grid: VolumeGrid) -> Float[np.ndarray, "view 3 4"]:
+    """Return depth, u depth and v depth as affine functions (constant, slice, row, col) of a voxel's index.
+
+    A voxel x = s + λ (c + u U + v V - s), with c the first pixel and U, V the steps on the panel, gives (λ, λ u, λ v)
+    by a 3 x 3 solve; the depth is λ relative to the axis. For parallel rays x = c + u U + v V - λ d and the depth is 1.
+    """
+    vectors = geometry.to_vectors()
+    start, corner, u, v = np.moveaxis(vectors.in_grid(grid), 1, 0)
+    origin = start if vectors.diverging else corner
+    basis = np.stack((corner - start if vectors.diverging else -start, u, v), axis=2)
+    inverse = np.linalg.inv(basis)
+    table = np.concatenate((-inverse @ origin[:, :, None], inverse), axis=2)
+    if not vectors.diverging:
+        table[:, 0] = [1.0, 0.0, 0.0, 0.0]
+        return table
+    return table * geometry.magnification
