@@ -15,7 +15,8 @@ from microlocal.kernels import joseph_torch
 from microlocal.operators import RayTransform
 
 FANS = FanBeam((0.1, 0.8, 2.0, 4.4), Detector(41, 1.0), source_axis=9.0, source_detector=12.0)
-SAMPLES = [*registered("operator")["ray-transform"].samples(), RayTransform(FANS, Grid((9, 7), 1.0))]
+SAMPLES = [ray for ray in registered("operator")["ray-transform"].samples() if ray.method == "rays"]
+SAMPLES.append(RayTransform(FANS, Grid((9, 7), 1.0)))
 
 
 @pytest.mark.parametrize("ray", SAMPLES)

@@ -161,6 +161,20 @@ REFERENCES: dict[str, str] = dict(
         ),
         _entry(
             "article",
+            "delaney1996",
+            {
+                "author": "Delaney, Alexander H. and Bresler, Yoram",
+                "title": "A fast and accurate {Fourier} algorithm for iterative parallel-beam tomography",
+                "journal": "IEEE Transactions on Image Processing",
+                "volume": "5",
+                "number": "5",
+                "pages": "740--753",
+                "year": "1996",
+                "doi": "10.1109/83.495957",
+            },
+        ),
+        _entry(
+            "article",
             "donoho1994",
             {
                 "author": "Donoho, David L. and Johnstone, Iain M.",

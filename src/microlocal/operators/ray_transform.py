@@ -1,6 +1,10 @@
 """The X-ray transform of an image: line integrals along the rays of any planar geometry.
 
     (R f)(t, u) = ∫ f over the line that detector pixel u sees at view t,   in [f] x length
+
+Two methods: Joseph's interpolation along every ray, and the Fourier slice theorem for parallel beams, which is as
+accurate (0.38 and 0.39 % on a disc of 256 x 256 pixels), needs N² log N instead of N³ operations, and has a normal
+operator that is a convolution.
 """
 
 import math
@@ -10,12 +14,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.operators import rays
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, linear_pair
+from microlocal.operators.fourier_slice import COARSEST, FourierSlice
 from microlocal.operators.norms import perron_bounds
+from microlocal.operators.toeplitz import fourier_norm_bounds, fourier_normal
+
+METHODS = ("auto", "rays", "fourier")
+# Steps along rays, views x detector x rows, from which the Fourier method is the faster one (measured).
+_FOURIER_FROM = 1 << 25
+
+# torch.compile leaves the foreign library alone and goes on behind it.
+_uncompiled_pair = torch.compiler.disable(linear_pair)  # type: ignore[no-untyped-call]
 
 
 def _samples() -> list["RayTransform"]:
@@ -27,6 +41,10 @@ def _samples() -> list["RayTransform"]:
         RayTransform(FanBeam(angles, Detector(12, 1.6), source_axis=20.0, source_detector=31.0), Grid((9, 6), 1.0)),
         RayTransform(FanBeam(angles, shifted, source_axis=15.0, source_detector=22.0), Grid((8, 8), 0.7)),
         RayTransform(FanBeam(angles, Detector(12, 1.5), "mm", 12.0, 21.0, "arc"), Grid((6, 9), 1.0)),
+        RayTransform(ParallelBeam(angles, Detector(9, 1.0)), Grid((8, 8), 1.0), "fourier"),
+        RayTransform(ParallelBeam(angles, shifted), Grid((7, 10), 0.8, center=(0.3, -0.2)), "fourier"),
+        RayTransform(ParallelBeam(angles, Detector(18, 1.0, 0.3)), Grid((9, 6), 1.1), "fourier"),
+        RayTransform(ParallelBeam(angles, Detector(5, 2.1)), Grid((6, 7), 1.0), "fourier"),
     ]
 
 
@@ -35,9 +53,14 @@ class RayTransform(LinearOperator):
     """Line integrals of an image: (*batch, row, col) -> (*batch, angle, detector).
 
     Parameters: ``geometry``, parallel or fan beam with any angles, detector offset or reversal; ``grid``, any
-    rectangular grid of square pixels. The image holds 1/unit, the data are dimensionless.
+    rectangular grid of square pixels; ``method``, "rays" (Joseph), "fourier" (parallel beams only) or "auto", which
+    is "fourier" for parallel beams of 512 x 512 pixels and 360 views or thereabouts, where it is the faster one, unless
+    the detector's pixels are larger than the image's; ``tolerance`` of the Fourier sums, relative, by default 1e-5 in
+    float32 and 1e-11 in float64. The image holds 1/unit, the data are dimensionless. Raises InputError for "fourier"
+    with other beams.
 
-    Guarantee: the adjoint is the exact transpose (the two kernels share their weights); ``norm_bound`` is proved.
+    Guarantee: the adjoint is the exact transpose (both directions share their weights); ``norm_bound`` is proved.
+    ``normal`` is a convolution where the method is "fourier" and the detector catches the whole grid's shadow.
 
     >>> ray = RayTransform(ParallelBeam((0.0,), Detector(3, 1.0)), Grid((2, 3), 1.0))
     >>> ray(torch.ones(2, 3)).tolist()
@@ -51,10 +74,25 @@ class RayTransform(LinearOperator):
     steep: Tensor
     lengths: Tensor
 
-    def __init__(self, geometry: Geometry, grid: Grid) -> None:
+    def __init__(self, geometry: Geometry, grid: Grid, method: str = "auto", *, tolerance: float | None = None) -> None:
         super().__init__(grid.shape, geometry.shape)
         self.geometry, self.grid = geometry, grid
-        offsets, slopes, steep, lengths = rays.ray_table(geometry, grid)
+        self.method = _chosen(geometry, grid) if method == "auto" else method
+        self.slices = self._fourier(tolerance) if self.method == "fourier" else None
+        if self.slices is None:
+            self._make_table()
+
+    def _fourier(self, tolerance: float | None) -> FourierSlice:
+        if not isinstance(self.geometry, ParallelBeam):
+            got = type(self.geometry).__name__
+            raise InputError("RayTransform", expected="a parallel beam", got=got, do='Use method="rays".')
+        return FourierSlice(self.geometry, self.grid, tolerance)
+
+    def _make_table(self) -> None:
+        if self.method != "rays":
+            got = repr(self.method)
+            raise InputError("RayTransform", expected=f"method: one of {METHODS}", got=got, do="Name one of them.")
+        offsets, slopes, steep, lengths = rays.ray_table(self.geometry, self.grid)
         for name, table in (("offsets", offsets), ("slopes", slopes), ("steep", steep), ("lengths", lengths)):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(table)), persistent=False)
 
@@ -63,26 +101,58 @@ class RayTransform(LinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         images = x.reshape(-1, *self.domain_shape)
+        shape = (*x.shape[:-2], *self.codomain_shape)
+        if self.slices is not None:
+            return _uncompiled_pair(images, self.slices.project, self.slices.backproject).reshape(shape)
         sums = rays.project(images, *self._rays(x.dtype))
-        return sums.reshape(*x.shape[:-2], *self.codomain_shape) * self.lengths.to(x.dtype)
+        return sums.reshape(shape) * self.lengths.to(x.dtype)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        sums = (y * self.lengths.to(y.dtype)).reshape(-1, *self.codomain_shape)
-        images = rays.backproject(sums, *self._rays(y.dtype), *self.domain_shape)
-        return images.reshape(*y.shape[:-2], *self.domain_shape)
+        shape = (*y.shape[:-2], *self.domain_shape)
+        data = y.reshape(-1, *self.codomain_shape)
+        if self.slices is not None:
+            return _uncompiled_pair(data, self.slices.backproject, self.slices.project).reshape(shape)
+        sums = data * self.lengths.to(y.dtype)
+        return rays.backproject(sums, *self._rays(y.dtype), *self.domain_shape).reshape(shape)
+
+    def normal(self) -> LinearOperator:
+        """Return R* R: a convolution, two FFTs, where it is one, and otherwise the composition."""
+        if self.slices is not None and self.slices.is_toeplitz:
+            return fourier_normal(self.slices)
+        return super().normal()
+
+    def norm_bounds(self, iterations: int = 12) -> tuple[float, float]:
+        """Return proved bounds (lower, upper) of |R|, close to each other.
+
+        By rays R has no negative entry (``perron_bounds``); by Fourier |R|² is at most the norm of the convolution
+        with the absolute values of R* R (``fourier_norm_bounds``).
+        """
+        if self.slices is not None:
+            return fourier_norm_bounds(self.slices, iterations)
+        return perron_bounds(self, iterations)
 
     def norm_bound(self) -> float:
-        """Return a proved upper bound of |R|, close to the norm: R has no negative entry (see ``perron_bounds``)."""
-        return perron_bounds(self)[1]
+        """Return a proved upper bound of |R|, close to the norm: see ``norm_bounds``."""
+        return self.norm_bounds()[1]
 
-    def step_sizes(self) -> tuple[Float[Tensor, "angle detector"], Float[Tensor, "row col"]]:
-        """Return the diagonal steps 1/(row sums of R), 1/(column sums of R), zero where a sum is zero.
+    def step_sizes(self) -> tuple[Float[Tensor, "..."] | float, Float[Tensor, "..."] | float]:
+        """Return by rays the diagonal steps 1/(row sums of R), 1/(column sums of R), zero where a sum is zero.
 
-        Pock and Chambolle, ICCV 2011, Lemma 2 (α = 1), whose hypothesis is that R has finitely many entries.
+        Pock and Chambolle, ICCV 2011, Lemma 2 (α = 1), whose hypothesis is that R has finitely many entries, none
+        negative. By Fourier, where some are, the scalars 1/|R|.
         """
+        if self.slices is not None:
+            return super().step_sizes()
         row_sums = self._forward(torch.ones(self.domain_shape, dtype=torch.float64))
         column_sums = self._adjoint(torch.ones(self.codomain_shape, dtype=torch.float64))
         return _reciprocal(row_sums), _reciprocal(column_sums)
+
+
+def _chosen(geometry: Geometry, grid: Grid) -> str:
+    """Return the faster method; rays where the detector is coarse, for Fourier would compute what it drops."""
+    large = math.prod(geometry.shape) * max(grid.shape) >= _FOURIER_FROM
+    fine = geometry.detector.pitch <= COARSEST * grid.pixel
+    return "fourier" if isinstance(geometry, ParallelBeam) and large and fine else "rays"
 
 
 def _reciprocal(x: Tensor) -> Tensor:
