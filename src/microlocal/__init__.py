@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from microlocal.core import Scan as Scan
     from microlocal.core import ViewVectors as ViewVectors
     from microlocal.core import VolumeGrid as VolumeGrid
+    from microlocal.frames import DecimatedShearletFrame as DecimatedShearletFrame
     from microlocal.frames import ShearletFrame as ShearletFrame
+    from microlocal.frames import ShearletFrame3D as ShearletFrame3D
     from microlocal.io import open_stack as open_stack
     from microlocal.io import read_scan as read_scan
     from microlocal.io import write_scan as write_scan
@@ -63,7 +65,7 @@ _NAMES = {
         "ViewVectors",
         "VolumeGrid",
     ),
-    "frames": ("ShearletFrame",),
+    "frames": ("DecimatedShearletFrame", "ShearletFrame", "ShearletFrame3D"),
     "io": ("open_stack", "read_scan", "write_scan"),
     "operators": ("Gradient", "RayTransform", "RayTransform3D"),
     "reconstruction": (

@@ -145,6 +145,20 @@ REFERENCES: dict[str, str] = dict(
             },
         ),
         _entry(
+            "article",
+            "candes2006",
+            {
+                "author": "Cand{\\`e}s, Emmanuel and Demanet, Laurent and Donoho, David and Ying, Lexing",
+                "title": "Fast discrete curvelet transforms",
+                "journal": "Multiscale Modeling and Simulation",
+                "volume": "5",
+                "number": "3",
+                "pages": "861--899",
+                "year": "2006",
+                "doi": "10.1137/05064182X",
+            },
+        ),
+        _entry(
             "incollection",
             "coifman1995",
             {

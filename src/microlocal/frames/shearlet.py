@@ -84,6 +84,17 @@ def _node(record: FilterIndex, shear_max: int) -> tuple[int, int]:
     return -record.shear, shear_max
 
 
+def shearlet_system(
+    shape: tuple[int, int], scales: int | None, shears: Sequence[int] | None, who: str
+) -> tuple[tuple[int, ...], tuple[FilterIndex, ...], tuple[Element, ...]]:
+    """Return the shears, the records and the responses of a system, with the defaults filled in."""
+    count = default_scales(shape) if scales is None else at_least(scales, 1, "scales", who)
+    chosen = definition_shears(count) if shears is None else tuple(shears)
+    at_least(min(chosen, default=0), 1, "shears", who)
+    records = shearlet_index(chosen)
+    return chosen, records, shearlet_elements(records, chosen)
+
+
 def _samples() -> list["ShearletFrame"]:
     return [ShearletFrame((16, 16)), ShearletFrame((15, 22), scales=2), ShearletFrame((17, 13), shears=(1, 3))]
 
@@ -108,8 +119,5 @@ class ShearletFrame(SpectralFrame):
     filters: tuple[FilterIndex, ...]
 
     def __init__(self, shape: tuple[int, int], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
-        count = default_scales(shape) if scales is None else at_least(scales, 1, "scales", "ShearletFrame")
-        self.shears = definition_shears(count) if shears is None else tuple(shears)
-        at_least(min(self.shears), 1, "shears", "ShearletFrame")
-        records = shearlet_index(self.shears)
-        super().__init__(shape, records, shearlet_elements(records, self.shears))
+        self.shears, records, elements = shearlet_system(shape, scales, shears, "ShearletFrame")
+        super().__init__(shape, records, elements)

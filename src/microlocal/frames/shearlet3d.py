@@ -82,6 +82,16 @@ def default_scales3d(shape: tuple[int, int, int]) -> int:
     return max(1, min(3, int(math.log2(max(min(shape), 2))) - 3))
 
 
+def shearlet3d_system(
+    shape: tuple[int, int, int], scales: int | None, shears: Sequence[int] | None, who: str
+) -> tuple[tuple[int, ...], tuple[FilterIndex3D, ...], tuple[Element, ...]]:
+    """Return the shears, the records and the responses of a system, with the defaults filled in."""
+    count = default_scales3d(shape) if scales is None else at_least(scales, 1, "scales", who)
+    chosen = definition_shears(count) if shears is None else tuple(shears)
+    at_least(min(chosen, default=0), 1, "shears", who)
+    return chosen, *shearlet3d_index(chosen)
+
+
 def _samples() -> list["ShearletFrame3D"]:
     return [ShearletFrame3D((12, 12, 12)), ShearletFrame3D((9, 10, 13), shears=(1,))]
 
@@ -112,8 +122,5 @@ class ShearletFrame3D(SpectralFrame):
     def __init__(
         self, shape: tuple[int, int, int], scales: int | None = None, shears: Sequence[int] | None = None
     ) -> None:
-        count = default_scales3d(shape) if scales is None else at_least(scales, 1, "scales", "ShearletFrame3D")
-        self.shears = definition_shears(count) if shears is None else tuple(shears)
-        at_least(min(self.shears), 1, "shears", "ShearletFrame3D")
-        records, elements = shearlet3d_index(self.shears)
-        super().__init__(tuple(shape), records, elements)
+        self.shears, records, elements = shearlet3d_system(shape, scales, shears, "ShearletFrame3D")
+        super().__init__(shape, records, elements)
