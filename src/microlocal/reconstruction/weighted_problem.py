@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -47,7 +48,7 @@ class WeightedProblem:
         """Minimise at ``weight``, from an earlier solution where there is one."""
         image = max(float(self.start.norm()), 1e-30)
         fit = max(float((self.ray(self.start) - self.data).norm()), 1e-30)
-        sigma, tau = self.ray.step_sizes()
+        sigma, tau = (torch.as_tensor(step) for step in self.ray.step_sizes())
         usual = math.sqrt(float(tau[tau > 0].median() / sigma[sigma > 0].median()))
         batch = math.sqrt(self.data[..., 0, 0].numel())
         dual = max(ACTIVE_SHARE * weight * self.penalty.dual_norm * batch, 1e-30)
