@@ -96,8 +96,9 @@ class RayTransform(LinearOperator):
         for name, table in (("offsets", offsets), ("slopes", slopes), ("steep", steep), ("lengths", lengths)):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(table)), persistent=False)
 
-    def _rays(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        return self.offsets.to(dtype), self.slopes.to(dtype), self.steep
+    def _rays(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        planned = rays.planned(self.geometry, self.grid, dtype) if self.offsets.device.type == "cpu" else []
+        return self.offsets, self.slopes, self.steep, planned
 
     def _forward(self, x: Tensor) -> Tensor:
         images = x.reshape(-1, *self.domain_shape)

@@ -1,7 +1,10 @@
 """The table of rays of a planar geometry, and Joseph's kernels as two custom operators of torch.
 
-The geometry is turned once into offsets and slopes in pixel coordinates; the kernels know nothing else of it.
+The geometry is turned once into offsets and slopes in pixel coordinates; the kernels know nothing else of it. Where
+the processor has the instructions, the rays are also sorted for the vector kernels (``planned``).
 """
+
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,52 +13,83 @@ from torch import Tensor
 
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
-from microlocal.kernels import joseph
+from microlocal.kernels import joseph, joseph_lanes, lanes
+from microlocal.kernels.ray_plan import RayPlan, plan
 
-# The two custom operators are linear in their first argument and each is the other's derivative.
+# The two custom operators are linear in their first argument and each is the other's derivative. ``planned`` is empty
+# or holds the tables of a RayPlan for the dtype of the first argument.
 
 
 @torch.library.custom_op("microlocal::project", mutates_args=(), device_types="cpu")
-def project(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor) -> Tensor:
-    sums = joseph.project(image.detach().numpy(), offsets.numpy(), slopes.numpy(), steep.numpy())
-    return torch.from_numpy(sums)
+def project(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor]) -> Tensor:
+    images = np.ascontiguousarray(image.detach().numpy())
+    if planned:
+        return torch.from_numpy(joseph_lanes.project(images, _plan_of(planned), (offsets.shape[0], offsets.shape[1])))
+    return torch.from_numpy(joseph.project(images, *_table(offsets, slopes, image.dtype), steep.numpy()))
 
 
 @torch.library.custom_op("microlocal::backproject", mutates_args=(), device_types="cpu")
-def backproject(sums: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, rows: int, cols: int) -> Tensor:
-    values = np.ascontiguousarray(sums.detach().numpy())
-    return torch.from_numpy(joseph.backproject(values, offsets.numpy(), slopes.numpy(), steep.numpy(), (rows, cols)))
+def backproject(
+    sums: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor], rows: int, cols: int
+) -> Tensor:
+    values, shape = np.ascontiguousarray(sums.detach().numpy()), (rows, cols)
+    if planned:
+        return torch.from_numpy(joseph_lanes.backproject(values, _plan_of(planned), shape))
+    return torch.from_numpy(joseph.backproject(values, *_table(offsets, slopes, sums.dtype), steep.numpy(), shape))
+
+
+def _plan_of(planned: list[Tensor]) -> RayPlan:
+    return RayPlan(*(table.numpy() for table in planned))
+
+
+def _table(offsets: Tensor, slopes: Tensor, dtype: torch.dtype) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    return offsets.to(dtype).numpy(), slopes.to(dtype).numpy()
 
 
 @project.register_fake
-def _(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor) -> Tensor:
-    del slopes, steep
+def _(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor]) -> Tensor:
+    del slopes, steep, planned
     return image.new_empty((image.shape[0], *offsets.shape))
 
 
 @backproject.register_fake
-def _(sums: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, rows: int, cols: int) -> Tensor:
-    del offsets, slopes, steep
+def _(
+    sums: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor], rows: int, cols: int
+) -> Tensor:
+    del offsets, slopes, steep, planned
     return sums.new_empty((sums.shape[0], rows, cols))
 
 
 def _save_rays(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     del output
-    ctx.save_for_backward(*inputs[1:4])
+    ctx.save_for_backward(*inputs[1:4], *inputs[4])
     ctx.shape = inputs[0].shape[-2:]
 
 
 def _project_backward(ctx, grad):  # type: ignore[no-untyped-def]
-    offsets, slopes, steep = ctx.saved_tensors
-    return backproject(grad, offsets, slopes, steep, *ctx.shape), None, None, None
+    offsets, slopes, steep, *planned = ctx.saved_tensors
+    back = backproject(grad, offsets, slopes, steep, planned, *ctx.shape)
+    return back, None, None, None, [None] * len(planned)
 
 
 def _backproject_backward(ctx, grad):  # type: ignore[no-untyped-def]
-    return project(grad, *ctx.saved_tensors), None, None, None, None, None
+    offsets, slopes, steep, *planned = ctx.saved_tensors
+    sums = project(grad, offsets, slopes, steep, planned)
+    return sums, None, None, None, [None] * len(planned), None, None
 
 
 project.register_autograd(_project_backward, setup_context=_save_rays)
 backproject.register_autograd(_backproject_backward, setup_context=_save_rays)
+
+
+@lru_cache(maxsize=8)
+def planned(geometry: Geometry, grid: Grid, dtype: torch.dtype) -> list[Tensor]:
+    """Return the tables of the vector kernels; none where they cannot serve (processor, device or rays)."""
+    if not lanes.AVAILABLE or dtype not in (torch.float32, torch.float64):
+        return []
+    offsets, slopes, steep, _ = ray_table(geometry, grid)
+    tables = plan(offsets, slopes, steep, grid.shape, np.float32 if dtype == torch.float32 else np.float64)
+    return [] if tables is None else [torch.from_numpy(np.ascontiguousarray(t)) for t in tables]
 
 
 def ray_table(

@@ -1,0 +1,254 @@
+"""Joseph's projector on vector registers: the same sums as ``joseph``, several times faster."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from microlocal.kernels.lanes import add_pixels, add_rays
+from microlocal.kernels.ray_plan import CELL, RayPlan
+from microlocal.kernels.threads import threads_for
+
+Floats = NDArray[np.floating]
+Counts = NDArray[np.int64]
+
+_OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp"}}
+_STRIP = 64  # rows of the image that stay in the second-level cache while all rays of some views pass through
+_VIEWS = 4  # views of one job
+
+
+@numba.njit(**_OPTIONS)
+def _both_ways(images: Floats, pad: int, upright: Floats, turned: Floats) -> None:
+    """Copy images (image, row, col) into the padded rows of ``upright`` and, transposed, of ``turned``."""
+    count, height, width = images.shape
+    strips = (height + CELL - 1) // CELL
+    for job in numba.prange(count * strips):
+        image, top = job // strips, job % strips * CELL
+        bottom = min(top + CELL, height)
+        for r in range(top, bottom):
+            upright[image, r, pad : pad + width] = images[image, r]
+        for c in range(width):
+            for r in range(top, bottom):
+                turned[image, c, pad + r] = images[image, r, c]
+
+
+@numba.njit(**_OPTIONS)
+def _line_sums(
+    upright: Floats,
+    turned: Floats,
+    pad: int,
+    offsets: Floats,
+    slopes: Floats,
+    blocks: Counts,
+    views: Counts,
+    sums: Floats,
+) -> None:
+    """Add to sums (image, datum) what the rays of all blocks collect from the two padded images."""
+    count, height, stride = upright.shape
+    width, turned_stride = turned.shape[1:]
+    up, over = upright.reshape(upright.size), turned.reshape(turned.size)
+    chunks = (views.size - 2) // _VIEWS + 1
+    for job in numba.prange(count * chunks):
+        image, chunk = job // chunks, job % chunks
+        here = np.empty(pad // 2, sums.dtype)
+        first, last = views[chunk * _VIEWS], views[min((chunk + 1) * _VIEWS, views.size - 1)]
+        for top in range(0, max(height, width), _STRIP):
+            for b in range(first, last):
+                begin, end = max(blocks[b, 4], top), min(blocks[b, 5], top + _STRIP)
+                if begin < end:
+                    ray, datum, rays = blocks[b, 1], blocks[b, 2], blocks[b, 3]
+                    if blocks[b, 0] == 0:
+                        at, limit = image * height * stride, pad + width
+                        add_rays(up, at, stride, limit, begin, end, offsets, slopes, ray, rays, here)
+                    else:
+                        at, limit = image * width * turned_stride, pad + height
+                        add_rays(over, at, turned_stride, limit, begin, end, offsets, slopes, ray, rays, here)
+                    for k in range(rays):
+                        sums[image, datum + k] += here[k]
+
+
+@numba.njit(**_OPTIONS)
+def _spread(
+    data: Floats,
+    pad: int,
+    tables: Floats,
+    lines_of: Floats,
+    runs: Counts,
+    widths: Counts,
+    slacks: Floats,
+    guesses: Floats,
+    upright: Floats,
+    turned: Floats,
+) -> None:
+    """Add to the images (image, row, col + lanes) and their transposes what data (image, table) spread."""
+    count, height, room = upright.shape
+    width, turned_room = turned.shape[1:]
+    up, over = upright.reshape(upright.size), turned.reshape(turned.size)
+    flat = data.reshape(data.size)
+    strips, turned_strips = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
+    jobs = strips + turned_strips
+    for job in numba.prange(count * jobs):
+        image, strip = job // jobs, job % jobs
+        at = image * data.shape[1]
+        if strip < strips:
+            place = (image * height + strip * CELL) * room
+            _spread_strip(
+                flat, at, pad, tables, lines_of, runs, 0, widths, slacks, guesses, strip, height, width, up, place, room
+            )
+        else:
+            strip -= strips
+            place = (image * width + strip * CELL) * turned_room
+            _spread_strip(
+                flat,
+                at,
+                pad,
+                tables,
+                lines_of,
+                runs,
+                1,
+                widths,
+                slacks,
+                guesses,
+                strip,
+                width,
+                height,
+                over,
+                place,
+                turned_room,
+            )
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz", "arcp"})
+def _spread_strip(
+    data: Floats,
+    at: int,
+    pad: int,
+    tables: Floats,
+    lines_of: Floats,
+    runs: Counts,
+    kind: int,
+    widths: Counts,
+    slacks: Floats,
+    guesses: Floats,
+    strip: int,
+    lines: int,
+    across: int,
+    out: Floats,
+    place: int,
+    room: int,
+) -> None:
+    """Rows 16 strip ... of one image from the rays of one kind."""
+    number = data.dtype.type
+    cells = (across + CELL - 1) // CELL
+    top, bottom, below = strip * CELL, min(strip * CELL + CELL, lines), min(strip * CELL + CELL, lines - 1)
+    starts, steps = np.empty((CELL, cells), data.dtype), np.empty((CELL, cells), data.dtype)
+    firsts, taps = np.empty((CELL, cells), np.int32), np.empty((CELL, cells), np.int32)
+    for i in range(runs.shape[0]):
+        if runs[i, 1] != kind:
+            continue
+        rays, ray = runs[i, 3], runs[i, 4]
+        size = rays + 2 * pad
+        # A slice, since loops over slices from zero are the ones that the compiler vectorises.
+        table = tables[ray : ray + size]
+        guess = runs[i, 5] + strip * (cells + 1)
+        above, beneath = guesses[guess : guess + cells + 1], guesses[guess + cells + 1 : guess + 2 * (cells + 1)]
+        slack, per_block = slacks[i], widths[i]
+        limit, gap = number(size - pad), number(1) / number(max(below - top, 1))
+        for inner in range(0, CELL, per_block):
+            pixels = min(per_block, CELL - inner)
+            near, far = number(inner), number(pixels - 1)
+            for r in range(bottom - top):
+                share = number(r) * gap
+                start, step, first, tap = starts[r], steps[r], firsts[r], taps[r]
+                for e in range(cells):
+                    left, right = (
+                        above[e] + share * (beneath[e] - above[e]),
+                        above[e + 1] + share * (beneath[e + 1] - above[e + 1]),
+                    )
+                    change = (right - left) * number(1 / CELL)
+                    begin = left + change * near + (number(1) - slack)
+                    start[e], step[e] = begin, change
+                    first[e] = np.int32(min(max(min(begin, begin + change * far), number(0)), limit))
+                    tap[e] = np.int32(np.ceil(number(2) * (abs(change) + slack) - number(1e-5)))
+            for r in range(bottom - top):
+                shift, scale = (
+                    lines_of[i, 0] + lines_of[i, 1] * number(top + r),
+                    lines_of[i, 2] + lines_of[i, 3] * number(top + r),
+                )
+                one, other = (
+                    shift + scale * table[pad] - number(pad),
+                    shift + scale * table[pad + rays - 1] - number(pad),
+                )
+                # Cut off towards zero: math.floor would be a call that spills every vector register.
+                begin_cell = int(max(min(one, other), number(0))) // CELL
+                end_cell = min(int(max(one, other) + number(CELL + 1)) // CELL, cells)
+                line = place + r * room + inner
+                for e in range(begin_cell, end_cell):
+                    add_pixels(
+                        table,
+                        shift,
+                        scale,
+                        data,
+                        at + ray,
+                        firsts,
+                        starts,
+                        steps,
+                        taps,
+                        r * cells + e,
+                        number(CELL * e + inner + pad),
+                        pixels,
+                        out,
+                        line + CELL * e,
+                    )
+
+
+@numba.njit(**_OPTIONS)
+def _joined(upright: Floats, turned: Floats, images: Floats) -> None:
+    count, height, width = images.shape
+    strips = (height + CELL - 1) // CELL
+    for job in numba.prange(count * strips):
+        image, top = job // strips, job % strips * CELL
+        bottom = min(top + CELL, height)
+        for r in range(top, bottom):
+            images[image, r] = upright[image, r, :width]
+        for c in range(width):
+            for r in range(top, bottom):
+                images[image, r, c] += turned[image, c, r]
+
+
+@numba.njit(**_OPTIONS)
+def _packed(sums: Floats, pad: int, runs: Counts, views: int, data: Floats) -> None:
+    """Copy sums (image, datum) into the layout of the tables, with zeros in the pads."""
+    rays = sums.shape[1] // views
+    for job in numba.prange(sums.shape[0] * runs.shape[0]):
+        image, i = job // runs.shape[0], job % runs.shape[0]
+        datum, count, place = runs[i, 0] * rays + runs[i, 2], runs[i, 3], runs[i, 4] + pad
+        data[image, place : place + count] = sums[image, datum : datum + count]
+
+
+def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
+    """Sum images (image, row, col) along the planned rays; returns (image, view, ray), ``shape`` its last two axes."""
+    count, height, width = images.shape
+    pad = 128 // images.itemsize
+    upright = np.zeros((count, height, width + 2 * pad), images.dtype)
+    turned = np.zeros((count, width, height + 2 * pad), images.dtype)
+    sums = np.zeros((count, shape[0] * shape[1]), images.dtype)
+    with threads_for(sums.size * height):
+        _both_ways(images, pad, upright, turned)
+        _line_sums(upright, turned, pad, plan.offsets, plan.slopes, plan.blocks, plan.views, sums)
+    return sums.reshape(count, *shape)
+
+
+def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
+    """Spread sums (image, view, ray) along the planned rays into images of ``shape``: the transpose of ``project``."""
+    count, views = sums.shape[:2]
+    height, width = shape
+    pad = 128 // sums.itemsize
+    data = np.zeros((count, plan.offsets.size), sums.dtype)
+    upright = np.zeros((count, height, width + pad), sums.dtype)
+    turned = np.zeros((count, width, height + pad), sums.dtype)
+    images = np.empty((count, height, width), sums.dtype)
+    with threads_for(sums.size * height):
+        _packed(sums.reshape(count, -1), pad, plan.runs, views, data)
+        _spread(data, pad, plan.tables, plan.lines, plan.runs, plan.widths, plan.slacks, plan.guesses, upright, turned)
+        _joined(upright, turned, images)
+    return images

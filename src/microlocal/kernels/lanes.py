@@ -1,0 +1,198 @@
+"""Two innermost loops of the ray kernels as vector instructions: interpolation among pixels held in registers.
+
+The limit of Joseph's method is fetching two neighbours for every update. Where a processor can permute two registers
+by a third (AVX-512: ``vpermi2ps``), the pixels that a vector of neighbouring rays needs are read once as two plain
+loads, and both neighbours are picked from them inside the registers; a table look-up becomes one instruction for 16
+numbers (8 in float64). LLVM does not find this by itself, so the two loops are written here as its vector code:
+
+* ``add_rays``    rays of one block, many rows:  acc[k] += lerp(row r, offset[k] + slope[k] r)
+* ``add_pixels``  pixels of one row, one view:   out[c] += Σ_k hat(x[k] - c) y[k],  hat(t) = max(0, 1 - |t|)
+
+The plain kernels of ``joseph`` do the same sums on any processor and are held against these in the tests.
+"""
+
+from typing import Any
+
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+AVAILABLE = bool(llvm.get_host_cpu_features().get("avx512f", False))
+INT64 = ir.IntType(64)
+
+
+def lanes_of(itemsize: int) -> int:
+    """How many numbers of ``itemsize`` bytes one register holds; a window of pixels or rays is two registers."""
+    return 64 // itemsize
+
+
+class _Vectors:
+    """The vector types and instructions for one floating-point type; every method emits code at the builder."""
+
+    def __init__(self, builder: Any, single: bool) -> None:
+        self.builder = builder
+        self.lanes = 16 if single else 8
+        self.number = ir.FloatType() if single else ir.DoubleType()
+        self.integer = ir.IntType(32 if single else 64)
+        self.floats, self.integers = (ir.VectorType(t, self.lanes) for t in (self.number, self.integer))
+        self.suffix, self.permute = ("f32", "ps") if single else ("f64", "pd")
+
+    def call(self, name: str, result: Any, *arguments: Any) -> Any:
+        kind = ir.FunctionType(result, [a.type for a in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        vector = f"v{self.lanes}" if isinstance(a.type, ir.VectorType) else ""
+        return self.call(f"llvm.fma.{vector}{self.suffix}", a.type, a, b, c)
+
+    def pick(self, low: Any, high: Any, index: Any) -> Any:
+        """Lane i of the result is number ``index[i]`` of the window (low, high)."""
+        return self.call(f"llvm.x86.avx512.vpermi2var.{self.permute}.512", self.floats, low, index, high)
+
+    def splat(self, scalar: Any) -> Any:
+        vector = ir.VectorType(scalar.type, self.lanes)
+        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(self.floats, [value] * self.lanes)
+
+    def load(self, pointer: Any, index: Any) -> Any:
+        place = self.builder.gep(pointer, [index])
+        place = self.builder.bitcast(place, self.floats.as_pointer())
+        return self.builder.load(place, align=4)
+
+    def store(self, value: Any, pointer: Any, index: Any) -> None:
+        place = self.builder.bitcast(self.builder.gep(pointer, [index]), self.floats.as_pointer())
+        self.builder.store(value, place, align=4)
+
+    def load_scalar(self, pointer: Any, index: Any) -> Any:
+        return self.builder.load(self.builder.gep(pointer, [index]))
+
+    def clamp(self, value: Any, limit: Any) -> Any:
+        """A signed 64-bit integer cut to 0..limit."""
+        zero = ir.Constant(INT64, 0)
+        value = self.builder.select(self.builder.icmp_signed("<", value, zero), zero, value)
+        return self.builder.select(self.builder.icmp_signed(">", value, limit), limit, value)
+
+    def smaller(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    return context.make_array(kind)(context, builder, array).data
+
+
+@intrinsic
+def add_rays(typing: Any, rows, at, stride, limit, begin, end, offsets, slopes, ray, count, out):  # type: ignore
+    """out[:lanes] = Σ_{begin <= r < end} lerp(rows[at + r stride + ...], offsets[ray:] + slopes[ray:] r).
+
+    The ``count`` rays of a block lie within a window of 2 lanes - 3 pixels of each other at every row. A window that
+    begins outside 0..limit is moved to these ends, where a row holds zeros only.
+    """
+    del typing
+    signature = types.void(rows, *([types.int64] * 5), offsets, slopes, types.int64, types.int64, out)
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        at, stride, limit, begin, end, ray, count = (arguments[i] for i in (1, 2, 3, 4, 5, 8, 9))
+        v = _Vectors(builder, signature.args[0].dtype == types.float32)
+        image, o, s, result = (_pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 6, 7, 10))
+        offset, slope = v.load(o, ray), v.load(s, ray)
+        last = builder.sub(builder.add(ray, count), ir.Constant(INT64, 1))
+        ends = [(v.load_scalar(o, k), v.load_scalar(s, k)) for k in (ray, last)]
+        values = cgutils.alloca_once_value(builder, v.constant(0.0))
+        steps = cgutils.alloca_once_value(builder, v.constant(0.0))
+        with cgutils.for_range_slice(builder, begin, end, ir.Constant(INT64, 1), INT64) as (row, _):
+            height = builder.sitofp(row, v.number)
+            position = v.fma(slope, v.splat(height), offset)
+            whole = builder.fptosi(position, v.integers)
+            weight = builder.fsub(position, builder.sitofp(whole, v.floats))
+            first = builder.fptosi(v.smaller(*(v.fma(b, height, a) for a, b in ends)), v.integer)
+            first = builder.sext(first, INT64) if v.lanes == 16 else first
+            first = v.clamp(first, limit)
+            narrow = builder.trunc(first, v.integer) if v.lanes == 16 else first
+            index = builder.sub(whole, v.splat(narrow))
+            place = builder.add(builder.add(at, builder.mul(row, stride)), first)
+            low, high = v.load(image, place), v.load(image, builder.add(place, ir.Constant(INT64, v.lanes)))
+            here = v.pick(low, high, index)
+            following = v.pick(low, high, builder.add(index, ir.Constant(v.integers, [1] * v.lanes)))
+            builder.store(builder.fadd(builder.load(values), here), values)
+            builder.store(v.fma(weight, builder.fsub(following, here), builder.load(steps)), steps)
+        v.store(builder.fadd(builder.load(values), builder.load(steps)), result, ir.Constant(INT64, 0))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def add_pixels(typing: Any, table, shift, scale, y, at, firsts, starts, steps, taps, block, pixel, count, out, place):  # type: ignore
+    """out[place + i] += Σ_k hat(x[k] - pixel - i) y[at + k] over the rays k from ⌊starts[block] + i steps[block]⌋.
+
+    ``taps[block]`` rays are tried for each of the pixels i < count; all must lie in the window of two registers that
+    begins with ray ``firsts[block]``. x counts from its beginning, y from ``at``.
+    """
+    del typing
+    number = table.dtype
+    signature = types.void(
+        table,
+        number,
+        number,
+        y,
+        types.int64,
+        firsts,
+        starts,
+        steps,
+        taps,
+        types.int64,
+        number,
+        types.int64,
+        out,
+        types.int64,
+    )
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        shift, scale, at, block, pixel, count, place = (arguments[i] for i in (1, 2, 4, 9, 10, 11, 13))
+        table, data, firsts, starts, steps, taps, result = (
+            _pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 6, 7, 8, 12)
+        )
+        v = _Vectors(builder, signature.args[0].dtype == types.float32)
+        first = v.load_scalar(firsts, block)
+        iota = ir.Constant(v.floats, [float(i) for i in range(v.lanes)])
+        guess = v.fma(iota, v.splat(v.load_scalar(steps, block)), v.splat(v.load_scalar(starts, block)))
+        index = builder.sub(
+            builder.fptosi(guess, v.integers), v.splat(builder.sext(first, v.integer) if v.lanes == 8 else first)
+        )
+        first = builder.sext(first, INT64)
+        window = builder.add(first, ir.Constant(INT64, v.lanes))
+        near = [v.fma(v.load(table, k), v.splat(scale), v.splat(shift)) for k in (first, window)]
+        values = v.load(data, builder.add(at, first)), v.load(data, builder.add(at, window))
+        center = builder.fadd(v.splat(pixel), iota)
+        total = cgutils.alloca_once_value(builder, v.constant(0.0))
+        place_of = cgutils.alloca_once_value(builder, index)
+
+        def tap() -> None:
+            here = builder.load(place_of)
+            distance = builder.fsub(v.pick(near[0], near[1], here), center)
+            distance = v.call(f"llvm.fabs.v{v.lanes}{v.suffix}", v.floats, distance)
+            hat = builder.fsub(v.constant(1.0), distance)
+            positive = builder.fcmp_ordered(">", hat, v.constant(0.0))
+            hat = builder.select(positive, hat, v.constant(0.0))
+            builder.store(v.fma(hat, v.pick(values[0], values[1], here), builder.load(total)), total)
+            builder.store(builder.add(here, ir.Constant(v.integers, [1] * v.lanes)), place_of)
+
+        tap()
+        tap()
+        more = builder.sext(v.load_scalar(taps, block), INT64)
+        with cgutils.for_range_slice(builder, ir.Constant(INT64, 2), more, ir.Constant(INT64, 1), INT64):
+            tap()
+        numbers = ir.VectorType(ir.IntType(32), v.lanes)
+        bound = builder.trunc(count, ir.IntType(32))
+        kept = builder.icmp_signed("<", ir.Constant(numbers, list(range(v.lanes))), v.splat(bound))
+        share = builder.select(kept, builder.load(total), v.constant(0.0))
+        v.store(builder.fadd(v.load(result, place), share), result, place)
+        return context.get_dummy_value()
+
+    return signature, codegen
