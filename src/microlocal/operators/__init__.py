@@ -2,6 +2,9 @@
 
 from microlocal.operators import algebra as algebra
 from microlocal.operators.base import LinearOperator as LinearOperator
+from microlocal.operators.circular_means import CircularMeans as CircularMeans
+from microlocal.operators.circular_means import circular_detectors as circular_detectors
+from microlocal.operators.circular_means import line_detectors as line_detectors
 from microlocal.operators.complexified import AsComplex as AsComplex
 from microlocal.operators.complexified import Complexified as Complexified
 from microlocal.operators.convolution import Convolution as Convolution
@@ -26,6 +29,7 @@ from microlocal.operators.nonuniform_fourier import radial_trajectory as radial_
 from microlocal.operators.nonuniform_fourier import spiral_trajectory as spiral_trajectory
 from microlocal.operators.norms import norm_estimate as norm_estimate
 from microlocal.operators.padding import Pad as Pad
+from microlocal.operators.photoacoustic import Photoacoustic as Photoacoustic
 from microlocal.operators.ray_transform import RayTransform as RayTransform
 from microlocal.operators.ray_transform3d import RayTransform3D as RayTransform3D
 from microlocal.operators.reshape import Reshape as Reshape
@@ -34,3 +38,4 @@ from microlocal.operators.stack import Concatenate as Concatenate
 from microlocal.operators.stack import Stack as Stack
 from microlocal.operators.stack import block_diagonal as block_diagonal
 from microlocal.operators.symmetrised_gradient import SymmetrisedGradient as SymmetrisedGradient
+from microlocal.operators.toeplitz import Toeplitz as Toeplitz
