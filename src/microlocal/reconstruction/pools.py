@@ -5,12 +5,14 @@ so that a slice that kills its worker, or does not fit into the memory together 
 """
 
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Protocol, Self
@@ -23,6 +25,7 @@ from microlocal.reconstruction.journal import Row
 from microlocal.reconstruction.stack_job import Job, run_block
 
 TRIES = 2
+PATIENCE = 5.0  # seconds for a worker to clean up after itself
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,13 @@ class Processes:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for worker in self._workers:
-            worker.process.kill()
+            worker.connection.close()  # an idle worker ends by itself
+            if worker.numbers is not None:
+                worker.process.terminate()
         for worker in self._workers:
+            worker.process.join(PATIENCE)
+            worker.process.kill()
             worker.process.join()
-            worker.connection.close()
 
     def free(self) -> bool:
         return any(worker.numbers is None for worker in self._workers)
@@ -166,9 +172,11 @@ class Processes:
                     return answer
 
     def _started(self) -> _Worker:
-        context = get_context("spawn")
+        context = _context()
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self.job, self.threads), daemon=True)
+        process = context.Process(  # type: ignore[attr-defined]  # typeshed knows it in the subclasses
+            target=serve, args=(theirs, self.job, self.threads), daemon=True
+        )
         process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -186,9 +194,22 @@ class Processes:
         return Outcome(numbers, error=f"the worker died ({how})")
 
 
+def _context() -> BaseContext:
+    """Return how workers start: forked from a small server that has loaded this module, where the system has that.
+
+    So torch is loaded once, not once a worker, and the workers share its pages; the server itself runs no threads.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def serve(connection: Connection, job: Job, threads: int) -> None:
     """Compute the blocks that come through ``connection`` until it closes: the life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who gives the work
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(-number))  # with locks and temporary files removed
     torch.set_num_threads(threads)
     try:
         connection.send("ready")
