@@ -32,6 +32,10 @@ class Proximable(Functional):
         """Return prox of ``step`` x F* at y, by Moreau's identity."""
         return y - step * self.prox(y / step, 1 / step)
 
+    def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        """Return ``conjugate_prox`` at y + ``step`` x image; ``image`` may be overwritten, for it may be large."""
+        return self.conjugate_prox(y + step * image, step)
+
 
 class Smooth(Functional):
     """A functional with a gradient."""

@@ -1,11 +1,14 @@
 """The norms of sparse regularisation: weighted l1, and l1 of vectors at each pixel."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.registry import register
 from microlocal.functionals.base import Proximable, Step
+from microlocal.kernels.dual_steps import clip_step, shorten_step
 
 
 def _l1_samples() -> list["WeightedL1"]:
@@ -39,6 +42,14 @@ class WeightedL1(Proximable):
         limit = torch.as_tensor(self.weights, dtype=y.dtype)
         return torch.maximum(torch.minimum(y, limit), -limit)
 
+    def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        weights = torch.as_tensor(self.weights, dtype=image.dtype)
+        if not _plain(y, image, step) or weights.shape[-2:].numel() != 1 or image.ndim < max(3, weights.ndim):
+            return super().dual_step(y, image, step)
+        lanes = weights.expand(*image.shape[:-2], 1, 1).reshape(-1).contiguous()
+        clip_step(_lanes(y), _lanes(image), float(step), lanes.numpy())
+        return image
+
 
 def _group_samples() -> list["GroupL1"]:
     return [GroupL1(0.8), GroupL1(torch.tensor([[1.5]]))]
@@ -70,7 +81,31 @@ class GroupL1(Proximable):
         limit = _with_component_axis(self.weights, y)
         return y * (limit / torch.maximum(size, limit).clamp_min(torch.finfo(y.dtype).tiny))
 
+    def dual_step(
+        self, y: Float[Tensor, "*batch component row col"], image: Float[Tensor, "..."], step: Step
+    ) -> Float[Tensor, "..."]:
+        if not _plain(y, image, step) or torch.as_tensor(self.weights).numel() != 1 or image.shape[-3] != 2:
+            return super().dual_step(y, image, step)
+        for old, new in zip(_pages(y), _pages(image), strict=True):
+            shorten_step(old.numpy(), new.numpy(), float(step), float(self.weights))
+        return image
+
 
 def _with_component_axis(weights: float | Tensor, like: Tensor) -> Tensor:
     values = torch.as_tensor(weights, dtype=like.dtype)
     return values.unsqueeze(-3) if values.ndim >= 2 else values
+
+
+def _plain(y: Tensor, image: Tensor, step: Step) -> bool:
+    """Whether the kernels can take these: contiguous, on the CPU, of one kind, without gradients, one step."""
+    same = y.shape == image.shape and y.dtype == image.dtype and y.is_contiguous() and image.is_contiguous()
+    free = y.device.type == "cpu" == image.device.type and not (y.requires_grad or image.requires_grad)
+    return same and free and torch.as_tensor(step).numel() == 1
+
+
+def _pages(x: Tensor) -> Tensor:
+    return x.reshape(-1, *x.shape[-3:])
+
+
+def _lanes(x: Tensor) -> NDArray[np.floating]:
+    return x.reshape(-1, x.shape[-2] * x.shape[-1]).numpy()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from microlocal.functionals.base import Proximable
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.operators.toeplitz import Toeplitz
 from microlocal.reconstruction.discrepancy import CLOSE_ENOUGH, Choice, choose_weight, corrected
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.weighted_problem import Penalty, WeightedProblem
@@ -39,8 +40,10 @@ def solve_penalised(
     ``data`` (*batch, angle, detector); batches share one weight. ``iterations`` of a round, up to five rounds; a number
     of iterations in ``settings`` is one round of that many. The config records weight, target and residual.
     """
-    start = bounds.prox(cgls(ray, data, Driver(iterations=12, every=12)).value, 1.0)
-    problem = WeightedProblem(ray, data, penalty, bounds, start)
+    normal = ray.normal()
+    fast = normal if isinstance(normal, Toeplitz) else None
+    start = bounds.prox(cgls(ray, data, Driver(iterations=12, every=12), normal=fast).value, 1.0)
+    problem = WeightedProblem(ray, data, penalty, bounds, start, fast)
     if settings.weight is None:
         choice = choose_weight(problem, settings.progress)
     else:

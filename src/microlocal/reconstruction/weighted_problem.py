@@ -36,13 +36,17 @@ class Penalty:
 
 @dataclass(frozen=True)
 class WeightedProblem:
-    """The problem for ``data`` (*batch, angle, detector); ``start`` (*batch, row, col) begins the first solve."""
+    """The problem for ``data`` (*batch, angle, detector); ``start`` (*batch, row, col) begins the first solve.
+
+    ``normal`` is R* R where it is a convolution.
+    """
 
     ray: RayTransform
     data: Float[Tensor, "*batch angle detector"]
     penalty: Penalty
     bounds: Proximable
     start: Float[Tensor, "*batch row col"]
+    normal: LinearOperator | None = None
 
     def solve(self, weight: float, driver: Driver, warm: Solution | None = None) -> Solution:
         """Minimise at ``weight``, from an earlier solution where there is one."""
@@ -53,7 +57,7 @@ class WeightedProblem:
         batch = math.sqrt(self.data[..., 0, 0].numel())
         dual = max(ACTIVE_SHARE * weight * self.penalty.dual_norm * batch, 1e-30)
         terms = (
-            Term(self.ray, SquaredDistance(self.data), DUAL_EMPHASIS * usual * fit / image),
+            Term(self.ray, SquaredDistance(self.data), DUAL_EMPHASIS * usual * fit / image, self.normal),
             Term(self.penalty.operator, self.penalty.functional(weight), DUAL_EMPHASIS * dual / image),
         )
         duals = None if warm is None else [warm.state["dual0"], warm.state["dual1"]]

@@ -54,9 +54,11 @@ def admm(
     terms = [*problem.terms, Term(Identity((start.shape[-2], start.shape[-1])), problem.constraint)]
     images = [term.operator(start) for term in terms]
     names = [(f"split{i}", f"scaled{i}") for i in range(len(terms))]
+    normals = [term.operator.normal() if term.normal is None else term.normal for term in terms]
 
     def normal(x: Tensor) -> Tensor:
-        return _weighted_adjoint(terms, penalties, [term.operator(x) for term in terms])
+        parts = [rho * normal_of(x) for rho, normal_of in zip(penalties, normals, strict=True)]
+        return torch.stack(parts).sum(dim=0)
 
     def step(state: State) -> State:
         target = [state[z] - state[u] for z, u in names]

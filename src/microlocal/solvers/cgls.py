@@ -16,14 +16,15 @@ from microlocal.solvers.trial import Trial, least_squares_answer, small_scan
 
 
 def _trials() -> list[Trial]:
-    return [_trial(0.0), _trial(0.5)]
+    return [_trial(0.0), _trial(0.5), _trial(0.5, by_normal=True)]
 
 
-def _trial(damping: float) -> Trial:
+def _trial(damping: float, by_normal: bool = False) -> Trial:
     ray, matrix, data = small_scan()
+    normal = ray.normal() if by_normal else None
     return Trial(
-        f"cgls with damping {damping}",
-        lambda b, driver: cgls(ray, b, driver, damping=damping),
+        f"cgls with damping {damping}" + (", by the normal operator" if by_normal else ""),
+        lambda b, driver: cgls(ray, b, driver, damping=damping, normal=normal),
         data,
         least_squares_answer(matrix, data, damping),
         "residual",
@@ -32,30 +33,50 @@ def _trial(damping: float) -> Trial:
 
 
 @register("solver", "cgls", samples=_trials, reference="hestenes1952")
-def cgls(operator: LinearOperator, data: Float[Tensor, "..."], driver: Driver, *, damping: float = 0.0) -> Solution:
+def cgls(
+    operator: LinearOperator,
+    data: Float[Tensor, "..."],
+    driver: Driver,
+    *,
+    damping: float = 0.0,
+    normal: LinearOperator | None = None,
+) -> Solution:
     """Minimise |A x - b|² + ``damping`` |x|² from zero.
 
-    ``data`` is (*batch, *codomain); batches are independent problems. Records "residual", the recomputed |A x - b|
-    over |b|, and "gradient", the recomputed |Aᵀ(b - A x) - δ x| over |Aᵀ b|; stops when "gradient" falls below the
-    driver's tolerance.
+    ``data`` is (*batch, *codomain); batches are independent problems; ``normal`` is AᵀA where that is cheaper than A
+    and Aᵀ in turn, and then the same iterates are reached without the data. Records "residual", the recomputed
+    |A x - b| over |b|, and "gradient", the recomputed |Aᵀ(b - A x) - δ x| over |Aᵀ b|; stops when "gradient" falls
+    below the driver's tolerance.
     """
     axes = tuple(range(-len(operator.domain_shape), 0))
     data_axes = tuple(range(-len(operator.codomain_shape), 0))
     gradient = operator.adjoint(data)
-    start = {"x": torch.zeros_like(gradient), "residual": data, "gradient": gradient, "direction": gradient}
+    start = {"x": torch.zeros_like(gradient), "gradient": gradient, "direction": gradient}
+    if normal is None:
+        start["residual"] = data
+    along = operator.normal() if normal is None else normal
     gradient_norm, data_norm = float(gradient.norm()) or 1.0, float(data.norm()) or 1.0
 
-    def step(state: State) -> State:
-        direction, gradient = state["direction"], state["gradient"]
+    def moved(state: State, energy: Tensor) -> State:
+        """Go along the direction to the minimum, with the residual b - A x at hand."""
+        direction = state["direction"]
         image = operator(direction)
-        curvature = _energy(image, data_axes) + damping * _energy(direction, axes)
-        energy = _energy(gradient, axes)
-        length = _ratio(energy, curvature)
+        length = _ratio(energy, _energy(image, data_axes) + damping * _energy(direction, axes))
         x = state["x"] + _spread(length, axes) * direction
         residual = state["residual"] - _spread(length, data_axes) * image
-        new = operator.adjoint(residual) - damping * x
-        conjugate = _spread(_ratio(_energy(new, axes), energy), axes)
-        return {"x": x, "residual": residual, "gradient": new, "direction": new + conjugate * direction}
+        return {"x": x, "residual": residual, "gradient": operator.adjoint(residual) - damping * x}
+
+    def moved_without_data(state: State, energy: Tensor) -> State:
+        direction = state["direction"]
+        image = along(direction) + damping * direction
+        length = _spread(_ratio(energy, (direction * image).sum(dim=axes)), axes)
+        return {"x": state["x"] + length * direction, "gradient": state["gradient"] - length * image}
+
+    def step(state: State) -> State:
+        energy = _energy(state["gradient"], axes)
+        new = (moved if normal is None else moved_without_data)(state, energy)
+        conjugate = _spread(_ratio(_energy(new["gradient"], axes), energy), axes)
+        return new | {"direction": new["gradient"] + conjugate * state["direction"]}
 
     def measure(state: State) -> dict[str, float]:
         residual = data - operator(state["x"])
@@ -66,7 +87,7 @@ def cgls(operator: LinearOperator, data: Float[Tensor, "..."], driver: Driver, *
 
 
 def _energy(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return x.square().sum(dim=axes)
+    return (x * x.conj()).real.sum(dim=axes)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

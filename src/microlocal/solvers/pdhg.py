@@ -7,6 +7,12 @@ satisfy this alone; taking 1/τ = Σ_i 1/τ_i, it holds for the stack:
 
     |Σ^½ K T^½ x|² = Σ_i |Σ_i^½ K_i T^½ x|² <= Σ_i Σ_j (τ_j/τ_ij) x_j² = |x|².
 
+For F_i = w/2 |y - b|² with one step σ_i for all data, the pull v = K_iᵀ y_i obeys a recursion of its own,
+
+    v <- (v + σ_i (K_iᵀ K_i x̄ - K_iᵀ b)) / (1 + σ_i/w),
+
+so a term that knows its normal operator is carried as v: the same iterates without a projection.
+
 References: Chambolle and Pock (2011); Pock and Chambolle (2011).
 """
 
@@ -18,8 +24,10 @@ from torch import Tensor
 
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
+from microlocal.functionals.squared_distance import SquaredDistance
+from microlocal.operators.base import LinearOperator
 from microlocal.solvers.driver import Driver, Solution, State
-from microlocal.solvers.problem import Problem
+from microlocal.solvers.problem import Problem, Term
 from microlocal.solvers.trial import Trial, step_answer, step_image, step_problem
 
 
@@ -68,20 +76,17 @@ def pdhg(
     "residual" falls below the driver's tolerance.
     """
     sigmas, tau = combined_steps(problem, start)
-    count = len(problem.terms)
-    names = [f"dual{i}" for i in range(count)]
-    zero = [torch.zeros_like(term.operator(start)) for term in problem.terms] if duals is None else list(duals)
+    parts = [_part(term, sigma) for term, sigma in zip(problem.terms, sigmas, strict=True)]
+    names = [f"dual{i}" for i in range(len(parts))]
+    zero = [torch.zeros_like(part.image(start)) for part in parts] if duals is None else list(duals)
 
     def dual_step(y: Sequence[Tensor], x: Tensor) -> list[Tensor]:
-        return [
-            term.functional.conjugate_prox(y_i + sigma * term.operator(x), sigma)
-            for y_i, sigma, term in zip(y, sigmas, problem.terms, strict=True)
-        ]
+        return [part.dual_step(y_i, x) for y_i, part in zip(y, parts, strict=True)]
 
     def primal_step(x: Tensor, y: Sequence[Tensor]) -> Tensor:
         pull = torch.zeros_like(x)
-        for term, y_i in zip(problem.terms, y, strict=True):
-            pull += term.operator.adjoint(y_i)
+        for part, y_i in zip(parts, y, strict=True):
+            pull += part.pull(y_i)
         return problem.constraint.prox(x - tau * pull, 1.0)
 
     def step(state: State) -> State:
@@ -100,3 +105,38 @@ def pdhg(
 
     first = {"x": start, "ahead": start} | dict(zip(names, zero, strict=True))
     return driver.run(first, step, lambda state: state["x"], measure, criterion="residual")
+
+
+class _DataSpace:
+    """A term whose dual variable is y, in the codomain of its operator."""
+
+    def __init__(self, term: Term, sigma: Tensor) -> None:
+        self.image, self.pull = term.operator, term.operator.adjoint
+        self.functional, self.sigma = term.functional, sigma
+
+    def dual_step(self, y: Tensor, x: Tensor) -> Tensor:
+        image = self.image(x)
+        if image.data_ptr() == x.data_ptr():  # the identity returns x itself, which is still needed
+            image = image.clone()
+        return self.functional.dual_step(y, image, self.sigma)
+
+
+class _ImageSpace:
+    """A least-squares term whose dual variable is v = Kᵀ y, in the domain of its operator."""
+
+    def __init__(self, term: Term, normal: LinearOperator, functional: SquaredDistance, sigma: Tensor) -> None:
+        self.image, self.weight, self.sigma = normal, functional.weight, sigma
+        self.back = term.operator.adjoint(functional.target).to(sigma.dtype)
+
+    def dual_step(self, y: Tensor, x: Tensor) -> Tensor:
+        return (y + self.sigma * (self.image(x) - self.back)) / (1 + self.sigma / self.weight)
+
+    @staticmethod
+    def pull(y: Tensor) -> Tensor:
+        return y
+
+
+def _part(term: Term, sigma: Tensor) -> _DataSpace | _ImageSpace:
+    if term.normal is not None and isinstance(term.functional, SquaredDistance) and sigma.numel() == 1:
+        return _ImageSpace(term, term.normal, term.functional, sigma)
+    return _DataSpace(term, sigma)

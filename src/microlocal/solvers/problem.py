@@ -15,11 +15,16 @@ from microlocal.operators.base import LinearOperator
 
 @dataclass(frozen=True)
 class Term:
-    """F(K x). ``balance`` shifts its steps: σ x balance, τ / balance, which changes speed but not the solution."""
+    """F(K x). ``balance`` shifts its steps: σ x balance, τ / balance, which changes speed but not the solution.
+
+    ``normal`` is K* K where it is cheaper than K and K* in turn (a convolution, say): solvers then stay in the space
+    of x as far as they can. Only for F(y) = w/2 |y - b|².
+    """
 
     operator: LinearOperator
     functional: Proximable
     balance: float = 1.0
+    normal: LinearOperator | None = None
 
 
 @dataclass(frozen=True)

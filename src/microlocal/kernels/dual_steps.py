@@ -1,0 +1,50 @@
+"""Dual steps of primal-dual methods in one pass over memory: y + σ K x, projected on a ball, written over K x.
+
+For 49 bands of 512 x 512 pixels this is limited by memory: three passes of a straightforward formula take 50 ms.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from microlocal.kernels.threads import threads_for
+
+Floats = NDArray[np.floating]
+
+_OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract"}}
+
+
+@numba.njit(**_OPTIONS)
+def _clipped(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
+    """y, image (lane, pixel), limits (lane,): image <- min(max(y + σ image, -limit), limit)."""
+    step = image.dtype.type(sigma)
+    for lane in numba.prange(y.shape[0]):
+        limit = limits[lane]
+        for k in range(y.shape[1]):
+            image[lane, k] = min(max(y[lane, k] + step * image[lane, k], -limit), limit)
+
+
+@numba.njit(**_OPTIONS)
+def _shortened(y: Floats, image: Floats, sigma: float, limit: float) -> None:
+    """y, image (row, 2, pixel): vectors of two components are shortened to ``limit``."""
+    step, longest = image.dtype.type(sigma), image.dtype.type(limit)
+    for row in numba.prange(y.shape[0]):
+        for k in range(y.shape[2]):
+            a = y[row, 0, k] + step * image[row, 0, k]
+            b = y[row, 1, k] + step * image[row, 1, k]
+            size = np.sqrt(a * a + b * b)
+            scale = longest / max(size, longest) if longest > 0 else longest
+            image[row, 0, k] = a * scale
+            image[row, 1, k] = b * scale
+
+
+def clip_step(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
+    """Overwrite ``image`` (lane, pixel) by y + σ image, clipped to ±limits (lane,)."""
+    with threads_for(image.size):
+        _clipped(y, image, sigma, limits)
+
+
+def shorten_step(y: Floats, image: Floats, sigma: float, limit: float) -> None:
+    """Overwrite ``image`` (2, row, pixel) by y + σ image with every vector shortened to at most ``limit``."""
+    with threads_for(4 * image.size):
+        _shortened(y.swapaxes(0, 1), image.swapaxes(0, 1), sigma, limit)
