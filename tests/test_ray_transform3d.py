@@ -12,7 +12,7 @@ from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
 from microlocal.data import phantoms3d
 from microlocal.data.phantoms3d import Ellipsoid
-from microlocal.kernels import joseph3d_torch
+from microlocal.kernels import joseph3d, joseph3d_torch, joseph_columns
 from microlocal.operators import RayTransform
 from microlocal.operators.ray_transform3d import RayTransform3D
 
@@ -40,6 +40,41 @@ def test_gradcheck_and_opcheck(ray):
     torch.library.opcheck(torch.ops.microlocal.project3d, (x, ray.views, ray.diverging, *ray.codomain_shape[1:]))
     sums = _draw((1, *ray.codomain_shape)).requires_grad_()
     torch.library.opcheck(torch.ops.microlocal.backproject3d, (sums, ray.views, ray.diverging, *ray.domain_shape))
+
+
+UPRIGHT = [
+    (ConeBeam(VIEWS, FlatPanel(9, 11, (1.2, 1.1), offset=(0.3, -0.4)), source_axis=14.0, source_detector=19.0), 1.0),
+    (ConeBeam(VIEWS, FlatPanel(19, 11, (0.3, 1.1)), source_axis=14.0, source_detector=19.0), 1.0),
+    (ConeBeam(VIEWS, FlatPanel(5, 11, (4.0, 1.1)), source_axis=24.0, source_detector=29.0), 0.8),
+    (ParallelBeam3D(VIEWS, FlatPanel(9, 11, (0.8, 1.1), offset=(0.3, -0.4))), 1.0),
+]
+
+
+@pytest.mark.parametrize(("geometry", "voxel"), UPRIGHT)
+def test_columns_of_an_upright_panel_have_the_weights_of_single_rays(geometry, voxel):
+    vectors, grid = geometry.to_vectors(), VolumeGrid((6, 8, 7), voxel, (0.2, -0.3, 0.1))
+    table, panel = vectors.in_grid(grid), (vectors.rows, vectors.cols)
+    assert joseph_columns.applies(table, vectors.diverging, grid.shape, *panel)
+    x, y = _draw((2, *grid.shape)).numpy(), _draw((2, *geometry.shape), 1).numpy()
+    one, other = (kernel.project(x, table, vectors.diverging, *panel) for kernel in (joseph3d, joseph_columns))
+    assert abs(one).max() > 1
+    np.testing.assert_allclose(one, other, atol=1e-12)
+    one, other = (kernel.backproject(y, table, vectors.diverging, grid.shape) for kernel in (joseph3d, joseph_columns))
+    np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_columns_are_left_alone_where_their_assumptions_fail():
+    grid, panel = VolumeGrid((6, 8, 7), 1.0), FlatPanel(9, 11, (1.2, 1.1))
+    tall = FlatPanel(40, 11, (1.2, 1.1))  # its upper rays run mainly along z
+    for geometry in (
+        ConeBeam(VIEWS, panel, tilt_rad=0.1, source_axis=14.0, source_detector=19.0),
+        ConeBeam(VIEWS, panel, roll_rad=0.1, source_axis=14.0, source_detector=19.0),
+        ConeBeam(VIEWS, tall, source_axis=14.0, source_detector=19.0),
+        ConeBeam(VIEWS, panel, source_axis=3.0, source_detector=19.0),  # the source turns inside the volume
+    ):
+        vectors = geometry.to_vectors()
+        table, panel_shape = vectors.in_grid(grid), (vectors.rows, vectors.cols)
+        assert not joseph_columns.applies(table, vectors.diverging, grid.shape, *panel_shape)
 
 
 def test_rays_at_exactly_45_degrees_belong_to_one_axis():

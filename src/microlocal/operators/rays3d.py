@@ -1,21 +1,31 @@
-"""Joseph's kernels for volumes as two custom operators of torch; each is the other's derivative."""
+"""Joseph's kernels for volumes as two custom operators of torch; each is the other's derivative.
+
+Upright panels, the usual case, go column by column (``kernels.joseph_columns``), all others ray by ray; the weights
+are the same.
+"""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from microlocal.kernels import joseph3d
+from microlocal.kernels import joseph3d, joseph_columns
 
 
 @torch.library.custom_op("microlocal::project3d", mutates_args=(), device_types="cpu")
 def project(volume: Tensor, views: Tensor, diverging: bool, rows: int, cols: int) -> Tensor:
-    return torch.from_numpy(joseph3d.project(volume.detach().numpy(), views.numpy(), diverging, rows, cols))
+    values, table = volume.detach().numpy(), views.numpy()
+    upright = joseph_columns.applies(table, diverging, values.shape[1:], rows, cols)
+    kernel = joseph_columns if upright else joseph3d
+    return torch.from_numpy(kernel.project(values, table, diverging, rows, cols))
 
 
 @torch.library.custom_op("microlocal::backproject3d", mutates_args=(), device_types="cpu")
 def backproject(sums: Tensor, views: Tensor, diverging: bool, slices: int, rows: int, cols: int) -> Tensor:
     values = np.ascontiguousarray(sums.detach().numpy())
-    return torch.from_numpy(joseph3d.backproject(values, views.numpy(), diverging, (slices, rows, cols)))
+    table, shape = views.numpy(), (slices, rows, cols)
+    upright = joseph_columns.applies(table, diverging, shape, *values.shape[2:])
+    kernel = joseph_columns if upright else joseph3d
+    return torch.from_numpy(kernel.backproject(values, table, diverging, shape))
 
 
 @project.register_fake
