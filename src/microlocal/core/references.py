@@ -565,6 +565,16 @@ REFERENCES: dict[str, str] = dict(
         ),
         _entry(
             "article",
+            "tachella2025",
+            {
+                "author": "Tachella, Juli{\\'a}n and others",
+                "title": "DeepInverse: a Python package for solving imaging inverse problems with deep learning",
+                "journal": "Journal of Open Source Software",
+                "year": "2025",
+            },
+        ),
+        _entry(
+            "article",
             "wohlberg2016",
             {
                 "author": "Wohlberg, Brendt",

@@ -11,6 +11,7 @@ from microlocal.operators.convolution import Convolution as Convolution
 from microlocal.operators.convolution import disc_kernel as disc_kernel
 from microlocal.operators.convolution import gaussian_kernel as gaussian_kernel
 from microlocal.operators.convolution import motion_kernel as motion_kernel
+from microlocal.operators.deepinverse import from_deepinv as from_deepinv
 from microlocal.operators.downsampling import Downsampling as Downsampling
 from microlocal.operators.downsampling import box_kernel as box_kernel
 from microlocal.operators.fourier import CoilSensitivities as CoilSensitivities
@@ -23,6 +24,8 @@ from microlocal.operators.kronecker import Kronecker as Kronecker
 from microlocal.operators.mask import Mask as Mask
 from microlocal.operators.mask import Restriction as Restriction
 from microlocal.operators.matrix import MatrixOperator as MatrixOperator
+from microlocal.operators.matrix_free import MatrixFree as MatrixFree
+from microlocal.operators.matrix_free import to_scipy as to_scipy
 from microlocal.operators.nonuniform_fourier import NonUniformFourier as NonUniformFourier
 from microlocal.operators.nonuniform_fourier import density_compensation as density_compensation
 from microlocal.operators.nonuniform_fourier import radial_trajectory as radial_trajectory

@@ -2,6 +2,7 @@
 
 from microlocal.solvers.admm import admm as admm
 from microlocal.solvers.cgls import cgls as cgls
+from microlocal.solvers.deepinverse import as_deepinv as as_deepinv
 from microlocal.solvers.driver import Driver as Driver
 from microlocal.solvers.driver import Solution as Solution
 from microlocal.solvers.driver import Status as Status

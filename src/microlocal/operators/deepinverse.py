@@ -1,0 +1,111 @@
+"""DeepInverse's linear physics as operators of ours: known by their methods, so nothing of it is imported.
+
+The reverse, our operators as its physics, is ``microlocal.solvers.deepinverse``, since that needs a solver.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Inexact
+from torch import Tensor
+
+from microlocal.core.errors import InputError
+from microlocal.core.registry import register
+from microlocal.core.seeding import generator
+from microlocal.operators.autograd import linear_pair
+from microlocal.operators.base import LinearOperator
+from microlocal.operators.spaces import draw, inner
+
+_GAP = 1e-4  # single precision; a scaled adjoint or an unweighted back projection is off by 1e-2 and more
+
+
+class LinearPhysics(Protocol):
+    """What is asked of DeepInverse's ``LinearPhysics``: the two maps on (B, C, H, W) tensors."""
+
+    def A(self, x: Inexact[Tensor, "batch channel row col"]) -> Inexact[Tensor, "batch ..."]:
+        """Noiseless measurements."""
+
+    def A_adjoint(self, y: Inexact[Tensor, "batch ..."]) -> Inexact[Tensor, "batch channel row col"]:
+        """What should be its adjoint."""
+
+
+class _Halves:
+    """The smallest physics: every second column, on any number of channels."""
+
+    def A(self, x: Tensor) -> Tensor:
+        return x[..., ::2]
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        return torch.stack((y, torch.zeros_like(y)), dim=-1).flatten(-2)
+
+
+def _samples() -> list["PhysicsOperator"]:
+    return [PhysicsOperator(_Halves(), (3, 4)), PhysicsOperator(_Halves(), (2, 3, 4), derive_adjoint=True)]
+
+
+@register("operator", "deepinverse", samples=_samples, reference="tachella2025")
+class PhysicsOperator(LinearOperator):
+    """A linear physics of DeepInverse: (*batch, *shape) -> (*batch, *measurement). Build it with ``from_deepinv``.
+
+    Parameters: ``physics``; ``shape`` of the images, (channel, row, col), or (row, col) for a single channel, whose
+    axis then is left out of the measurements too; ``derive_adjoint``, whether the adjoint is the derivative of ``A``
+    instead of ``A_adjoint``.
+
+    >>> PhysicsOperator(_Halves(), (1, 4))(torch.tensor([[1.0, 2.0, 3.0, 4.0]])).tolist()
+    [[1.0, 3.0]]
+    """
+
+    domain_axes = "channel, row, col"
+    codomain_axes = "measurement"
+
+    def __init__(self, physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False) -> None:
+        channel = (1,) * (len(shape) == 2)
+        with torch.no_grad():
+            measured = tuple(physics.A(torch.zeros(1, *channel, *shape)).shape[1:])
+        super().__init__(shape, measured[1:] if channel and measured[:1] == (1,) else measured)
+        self.physics, self.derive_adjoint = physics, derive_adjoint
+        self.image_shape, self.measured_shape = (*channel, *shape), measured
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return linear_pair(x, self._measure, self._back)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return linear_pair(y, self._back, self._measure)
+
+    def _measure(self, x: Tensor) -> Tensor:
+        measured = self.physics.A(x.reshape(-1, *self.image_shape)).detach()
+        return measured.to(x.dtype).reshape(*x.shape[: x.ndim - len(self.domain_shape)], *self.codomain_shape)
+
+    def _back(self, y: Tensor) -> Tensor:
+        values = y.reshape(-1, *self.measured_shape)
+        images = self._derived(values) if self.derive_adjoint else self.physics.A_adjoint(values).detach()
+        return images.to(y.dtype).reshape(*y.shape[: y.ndim - len(self.codomain_shape)], *self.domain_shape)
+
+    def _derived(self, values: Tensor) -> Tensor:
+        with torch.enable_grad():
+            image = values.new_zeros(len(values), *self.image_shape).requires_grad_()
+            measured = self.physics.A(image)
+        return torch.autograd.grad(measured, image, values.to(measured.dtype))[0]
+
+
+def from_deepinv(physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False) -> PhysicsOperator:
+    """Return a linear physics of DeepInverse as an operator, after a look at its adjoint.
+
+    ``physics`` has ``A`` and ``A_adjoint`` on tensors (B, C, H, W); ``shape`` is (C, H, W), or (H, W) for one channel.
+    Noise and sensor models are left behind. Raises InputError where <A x, y> and <x, A_adjoint y> differ by more than
+    1e-4 |A x| |y| in single precision; ``derive_adjoint=True`` then takes the derivative of ``A`` for the adjoint.
+
+    >>> from_deepinv(_Halves(), (3, 4)).codomain_shape
+    (3, 2)
+    """
+    operator = PhysicsOperator(physics, shape, derive_adjoint=derive_adjoint)
+    x, y = draw(operator, generator(0), torch.float32), draw(operator.H, generator(1), torch.float32)
+    image = operator(x)
+    left, right = inner(image, y), inner(x, operator.adjoint(y))
+    gap = abs(left - right) / max(float(image.norm() * y.norm()), 1e-30)
+    if gap > _GAP:
+        name = type(physics).__name__
+        got = f"<A x, y> = {left:.5g} and <x, A_adjoint y> = {right:.5g}, apart by {gap:.2g} |A x| |y|"
+        do = "Pass derive_adjoint=True, or repair A_adjoint."
+        raise InputError(f"from_deepinv({name})", expected="A_adjoint to be the adjoint of A", got=got, do=do)
+    return operator

@@ -1,0 +1,114 @@
+"""Operators of scipy and DeepInverse, in and out; a wrong adjoint is found out."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.sparse.linalg
+import torch
+
+from microlocal.core.errors import InputError, ShapeError
+from microlocal.operators import (
+    AsComplex,
+    CoilSensitivities,
+    Downsampling,
+    FourierSampling,
+    Gradient,
+    MatrixFree,
+    birdcage_maps,
+    from_deepinv,
+    to_scipy,
+)
+from microlocal.solvers import as_deepinv
+from microlocal.testing import check
+
+TABLE = np.random.default_rng(8).standard_normal((6, 8))
+
+
+class Blur:
+    """A physics of another library: (B, C, H, W) in and out, its adjoint scaled by ``factor``."""
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def A(self, x):
+        return x[..., 1:] + 2 * x[..., :-1]
+
+    def A_adjoint(self, y):
+        pad = torch.nn.functional.pad
+        return self.factor * (pad(y, (1, 0)) + 2 * pad(y, (0, 1)))
+
+
+def test_scipy_operators_become_ours():
+    operator = MatrixFree(scipy.sparse.linalg.aslinearoperator(TABLE), domain_shape=(2, 4), codomain_shape=(3, 2))
+    check("operator", operator)
+    x = torch.randn(5, 2, 4, dtype=torch.float64)
+    assert operator(x).reshape(5, 6).numpy() == pytest.approx(x.reshape(5, 8).numpy() @ TABLE.T)
+    assert operator.norm_bound() == math.inf
+    with pytest.raises(ShapeError, match="8 -> 6 numbers"):
+        MatrixFree(scipy.sparse.linalg.aslinearoperator(TABLE), domain_shape=(3, 3))
+
+
+def test_ours_become_scipys_and_come_back():
+    gradient = Gradient((5, 4))
+    scipys = to_scipy(gradient)
+    largest = scipy.sparse.linalg.svds(scipys, k=1, return_singular_vectors=False)[0]
+    assert 0.9 * gradient.norm_bound() < largest < gradient.norm_bound()
+    back = MatrixFree(scipys, (5, 4), (2, 5, 4), bound=gradient.norm_bound())
+    x = torch.randn(5, 4, dtype=torch.float64)
+    assert back(x).equal(gradient(x))
+    fourier = FourierSampling(torch.ones(3, 4))
+    assert to_scipy(fourier, torch.float32).dtype == np.complex64
+    check("operator", MatrixFree(to_scipy(fourier), (3, 4), (3, 4)))
+    with pytest.raises(InputError, match="two real or two complex spaces"):
+        to_scipy(AsComplex((3, 4)))
+
+
+@pytest.mark.parametrize("derive", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+def test_a_physics_becomes_an_operator(shape, derive):
+    operator = from_deepinv(Blur(), shape, derive_adjoint=derive)
+    assert operator.codomain_shape == (*shape[:-1], 3)
+    check("operator", operator)
+
+
+def test_a_wrong_adjoint_is_named_and_can_be_derived():
+    with pytest.raises(InputError, match=r"from_deepinv\(Blur\): expected A_adjoint to be the adjoint.*derive_adjoint"):
+        from_deepinv(Blur(factor=1.01), (3, 4))
+    check("operator", from_deepinv(Blur(factor=1.01), (3, 4), derive_adjoint=True))
+
+
+def test_an_operator_serves_as_physics():
+    fine = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    physics = as_deepinv(Downsampling((8, 8), 2), max_iter=80, tol=1e-12)
+    y = physics(fine)
+    assert y.shape == (2, 3, 4, 4)
+    assert physics.A_dagger(y).allclose(physics.A_adjoint(y))  # rows are orthonormal
+    assert physics.A(physics.A_dagger(y, x_init=fine + 1)).allclose(y)
+    z, gamma = torch.ones_like(fine), 0.7
+    x = physics.prox_l2(z, y, gamma)
+    assert float((gamma * physics.A_adjoint(physics.A(x) - y) + x - z).abs().max()) < 1e-10
+    assert physics.A_vjp(fine, y).equal(physics.A_adjoint(y))
+    assert physics.A_adjoint_A(fine).allclose(physics.A_adjoint(physics.A(fine)))
+    assert physics.A_A_adjoint(y).allclose(y)
+    assert float(physics.compute_sqnorm()) == 1.0
+    assert physics.img_size == (1, 8, 8)
+
+
+def test_noise_and_gradients_go_through_the_physics():
+    physics = as_deepinv(Gradient((4, 4)), lambda y: y + 1, max_iter=60, tol=1e-10)
+    x = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    assert float(physics(x).min()) == float(physics.noise(physics.sensor(physics.A(x))).max()) == 1.0
+    y = torch.randn(1, 1, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda data: physics.prox_l2(x, data, 2.0), (y,))
+    assert torch.autograd.gradcheck(physics.A_dagger, (y,), atol=1e-4)
+
+
+def test_complex_physics_recovers_a_coil_image():
+    maps = birdcage_maps(5, (8, 8))
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[:, ::2] = True
+    physics = as_deepinv(FourierSampling(mask) @ CoilSensitivities(maps), max_iter=200, tol=1e-11)
+    image = torch.randn(1, 1, 8, 8, dtype=torch.complex128, generator=torch.Generator().manual_seed(2))
+    assert float((physics.A_dagger(physics.A(image)) - image).norm() / image.norm()) < 1e-6
