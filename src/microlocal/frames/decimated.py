@@ -9,7 +9,7 @@ the real low-pass first. Redundancy 4 to 5 instead of about 50 in two dimensions
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex, Frame, Record
-from microlocal.frames.lanes import in_lanes
+from microlocal.frames.lanes import lanes
 from microlocal.frames.sampling import Place, Samples, centred_interval, sample
 from microlocal.frames.shearlet import shearlet_system
 from microlocal.frames.shearlet3d import FilterIndex3D, shearlet3d_system
@@ -116,30 +116,32 @@ class DecimatedFrame(Frame):
     def _analysis(self, x: Tensor) -> Tensor:
         images, system = x.reshape(-1, *self.domain_shape), self._filters(x)
         result = empty((len(images), *self.codomain_shape), x)
-        for chunk in self._chunks(len(images)):
-            spectrum, target = self._centred(images[chunk]), result[chunk]
+        with lanes(images) as run:
+            for chunk in self._chunks(len(images)):
+                spectrum, target = self._centred(images[chunk]), result[chunk]
 
-            def work(queue: Iterator[int], spectrum: Tensor = spectrum, target: Tensor = target) -> None:
-                for k in queue:
-                    target[:, self.places[k]] = system[k].analyse(spectrum)
+                def work(queue: Iterator[int], spectrum: Tensor = spectrum, target: Tensor = target) -> None:
+                    for k in queue:
+                        target[:, self.places[k]] = system[k].analyse(spectrum)
 
-            self._run(work, len(system), spectrum)
+                run(work, len(system), target.numel())
         return result.reshape(*x.shape[: x.ndim - len(self.domain_shape)], *self.codomain_shape)
 
     def _synthesis(self, y: Tensor) -> Tensor:
         source, system = y.reshape(-1, *self.codomain_shape), self._filters(y)
         result = y.new_empty((len(source), *self.domain_shape))
-        for chunk in self._chunks(len(source)):
-            some = source[chunk]
-            sums = self._centred_sums(some)
+        with lanes(source) as run:
+            for chunk in self._chunks(len(source)):
+                some = source[chunk]
+                sums = self._centred_sums(some)
 
-            def work(queue: Iterator[int], some: Tensor = some, sums: Tensor = sums) -> None:
-                for group in queue:
-                    for k in range(group, len(system), _GROUPS):
-                        system[k].synthesise(some[:, self.places[k]], sums[group])
+                def work(queue: Iterator[int], some: Tensor = some, sums: Tensor = sums) -> None:
+                    for group in queue:
+                        for k in range(group, len(system), _GROUPS):
+                            system[k].synthesise(some[:, self.places[k]], sums[group])
 
-            self._run(work, _GROUPS, some)
-            result[chunk] = self._image(sums.sum(dim=0))
+                run(work, _GROUPS, some.numel())
+                result[chunk] = self._image(sums.sum(dim=0))
         return result.reshape(*y.shape[:-1], *self.domain_shape)
 
     def _centred(self, images: Tensor) -> Tensor:
@@ -167,13 +169,6 @@ class DecimatedFrame(Frame):
     def _chunks(self, count: int) -> list[slice]:
         step = max(1, _IN_CACHE // math.prod(self.domain_shape))
         return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-    def _run(self, work: Callable[[Iterator[int]], None], count: int, like: Tensor) -> None:
-        """Run in lanes on the CPU, in the caller's thread elsewhere."""
-        if like.device.type == "cpu":
-            in_lanes(work, count, 4 * len(like) * self.codomain_shape[0])
-        else:
-            work(iter(range(count)))
 
 
 def _samples() -> list["DecimatedShearletFrame"]:

@@ -1,30 +1,50 @@
 """Independent pieces of work in lanes: one thread each, that meet once at the end.
 
-The threads of torch meet at a barrier inside of every FFT and every product; a frame of fifty filters has a hundred of
-them. Here a lane takes the next filter when it is done with the last, with torch held at one thread, and as many lanes
-run as torch has threads. What a piece computes does not depend on the lane, so results do not depend on their number.
+The threads of torch meet at a barrier inside of every FFT and every product, and spin for milliseconds behind it; a
+frame of fifty filters has a hundred of them. Here a lane takes the next filter when it is done with the last, with
+torch held at one thread, and as many lanes run as torch has threads. What a piece computes does not depend on the lane,
+so results do not depend on their number.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+from jaxtyping import Shaped
+from torch import Tensor
 
-_WORTH_A_LANE = 1 << 19  # numbers to compute; starting a thread costs about a tenth of a millisecond
+Work = Callable[[Iterator[int]], None]
+Run = Callable[[Work, int, int], None]
+
+_WORTH_A_LANE = 1 << 19  # numbers to compute; waking a thread costs about a tenth of a millisecond
 _LOCK = threading.Lock()
 _holders: list[int] = []  # torch's number of threads, once for every caller that holds it at one
+_pool: list[ThreadPoolExecutor] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.clear)  # threads do not survive a fork
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[int]:
-    """Hold torch at one thread; yield how many it had, one to whoever comes while others hold it."""
+def lanes(like: Shaped[Tensor, "..."]) -> Iterator[Run]:
+    """Hold torch at one thread and yield ``run(work, count, size)``; on other devices than the CPU, change nothing.
+
+    Every lane calls ``work`` on an iterator, from which it takes pieces 0 … count - 1; ``size`` is how many numbers are
+    computed in all: little work stays in the caller's thread. The first error of a lane is raised. Whoever comes while
+    others hold the threads gets one lane, so that there are never more threads than torch has.
+    """
+    if like.device.type != "cpu":
+        yield partial(_spread, 1)
+        return
     with _LOCK:
-        had = torch.get_num_threads()
-        _holders.append(had if not _holders else _holders[0])
+        threads = torch.get_num_threads()
+        _holders.append(_holders[0] if _holders else threads)
         torch.set_num_threads(1)
     try:
-        yield had
+        yield partial(_spread, threads)
     finally:
         with _LOCK:
             before = _holders.pop()
@@ -32,41 +52,21 @@ def _one_thread_each() -> Iterator[int]:
                 torch.set_num_threads(before)
 
 
-class _Lane(threading.Thread):
-    """A thread that keeps its error, in the inference mode of whoever started it."""
-
-    def __init__(self, work: Callable[[Iterator[int]], None], queue: Iterator[int]) -> None:
-        super().__init__(daemon=True)
-        self.work, self.queue, self.error = work, queue, None
-        self.inference = torch.is_inference_mode_enabled()
-
-    error: BaseException | None
-
-    def run(self) -> None:
-        try:
-            with torch.inference_mode(self.inference), torch.no_grad():
-                self.work(self.queue)
-        except BaseException as error:
-            self.error = error
-
-
-def in_lanes(work: Callable[[Iterator[int]], None], count: int, size: int) -> None:
-    """Let every lane ``work`` on pieces 0 … count - 1, which it takes from the iterator it is given.
-
-    ``size`` is how many numbers are computed in all: little work stays in the caller's thread. The first error of a
-    lane is raised.
-    """
+def _spread(threads: int, work: Work, count: int, size: int) -> None:
     queue = iter(range(count))
-    with _one_thread_each() as threads:
-        lanes = min(threads, count) if size >= _WORTH_A_LANE else 1
-        helpers = [_Lane(work, queue) for _ in range(lanes - 1)]
-        for helper in helpers:
-            helper.start()
-        try:
-            work(queue)
-        finally:
-            for helper in helpers:
-                helper.join()
-    for helper in helpers:
-        if helper.error is not None:
-            raise helper.error
+    helpers = min(threads, count) - 1 if size >= _WORTH_A_LANE else 0
+    if helpers > 0 and not _pool:
+        _pool.append(ThreadPoolExecutor(os.cpu_count(), "microlocal-lane"))
+    inference = torch.is_inference_mode_enabled()
+    others = [_pool[0].submit(_lane, work, queue, inference) for _ in range(helpers)]
+    try:
+        work(queue)
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+def _lane(work: Work, queue: Iterator[int], inference: bool) -> None:
+    with torch.inference_mode(inference), torch.no_grad():
+        work(queue)

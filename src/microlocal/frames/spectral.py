@@ -16,7 +16,7 @@ from torch import Tensor
 
 from microlocal.core.errors import InputError
 from microlocal.frames.base import Frame, Record
-from microlocal.frames.lanes import in_lanes
+from microlocal.frames.lanes import Run, lanes
 from microlocal.frames.responses import Response, energies, half_responses
 from microlocal.frames.spectra import Element
 from microlocal.frames.storage import empty
@@ -58,15 +58,16 @@ class SpectralFrame(Frame):
         """
         responses, images = self._filters(x), x.detach().reshape(-1, *self.domain_shape)
         target, chunks = out.view(-1, *self.codomain_shape), self._chunks(len(images))
-        spectra = torch.fft.rfftn(images, dim=self._axes)
+        with lanes(images) as run:
+            spectra = torch.fft.rfftn(images, dim=self._axes)
 
-        def work(queue: Iterator[int]) -> None:
-            scratch = torch.zeros_like(spectra[chunks[0]])
-            for item in queue:
-                chunk, k = chunks[item // len(responses)], item % len(responses)
-                self._filtered(spectra[chunk], responses[k], scratch, target[chunk, k])
+            def work(queue: Iterator[int]) -> None:
+                scratch = torch.zeros_like(spectra[chunks[0]])
+                for item in queue:
+                    chunk, k = chunks[item // len(responses)], item % len(responses)
+                    self._filtered(spectra[chunk], responses[k], scratch, target[chunk, k])
 
-        self._run(work, len(chunks) * len(responses), images)
+            run(work, len(chunks) * len(responses), target.numel())
         return out
 
     def map_filters(self, x: Float[Tensor, "..."], change: Change) -> Float[Tensor, "..."]:
@@ -80,9 +81,10 @@ class SpectralFrame(Frame):
             raise InputError(who, expected="no gradient", got="requires_grad", do="Use forward and adjoint, or detach.")
         images, responses = x.reshape(-1, *self.domain_shape), self._filters(x)
         result = torch.empty_like(images)
-        for chunk in self._chunks(len(images)):
-            spectra = torch.fft.rfftn(images[chunk], dim=self._axes)
-            result[chunk] = self._summed(spectra, partial(self._mapper, spectra, responses, change))
+        with lanes(images) as run:
+            for chunk in self._chunks(len(images)):
+                spectra = torch.fft.rfftn(images[chunk], dim=self._axes)
+                result[chunk] = self._summed(spectra, partial(self._mapper, spectra, responses, change), run)
         return result.reshape(x.shape)
 
     def _mapper(self, spectra: Tensor, responses: tuple[Response, ...], change: Change) -> Step:
@@ -112,10 +114,11 @@ class SpectralFrame(Frame):
     def _synthesis(self, y: Tensor) -> Tensor:
         source, responses = y.reshape(-1, *self.codomain_shape), self._filters(y)
         result = y.new_empty((len(source), *self.domain_shape))
-        for chunk in self._chunks(len(source)):
-            some = source[chunk]
-            like = self._half_spectrum(some)
-            result[chunk] = self._summed(like, partial(self._gatherer, some, responses, like))
+        with lanes(source) as run:
+            for chunk in self._chunks(len(source)):
+                some = source[chunk]
+                like = self._half_spectrum(some)
+                result[chunk] = self._summed(like, partial(self._gatherer, some, responses, like), run)
         return result.reshape(*y.shape[: y.ndim - len(self.codomain_shape)], *self.domain_shape)
 
     def _gatherer(self, coefficients: Tensor, responses: tuple[Response, ...], like: Tensor) -> Step:
@@ -136,7 +139,7 @@ class SpectralFrame(Frame):
         torch.fft.rfft(coefficients, dim=-1, out=half)
         response.accumulate(torch.fft.fftn(half[..., response.columns], dim=self._axes[:-1]), total)
 
-    def _summed(self, like: Tensor, start: Callable[[], Step]) -> Tensor:
+    def _summed(self, like: Tensor, start: Callable[[], Step], run: Run) -> Tensor:
         """Return the images whose spectra are what the steps of all filters add up, each lane with its own step."""
         count = len(self.filters)
         sums = torch.zeros(min(_GROUPS, count), *like.shape, dtype=like.dtype, device=like.device)
@@ -147,7 +150,7 @@ class SpectralFrame(Frame):
                 for k in range(group, count, len(sums)):
                     step(k, sums[group])
 
-        self._run(work, len(sums), like)
+        run(work, len(sums), count * like.numel())
         return torch.fft.irfftn(sums.sum(dim=0), s=self.domain_shape, dim=self._axes)
 
     @property
@@ -163,10 +166,3 @@ class SpectralFrame(Frame):
         """Return slices of the batch that fit into a core's cache, at least one image each."""
         step = max(1, _IN_CACHE // math.prod(self.domain_shape))
         return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-    def _run(self, work: Callable[[Iterator[int]], None], count: int, like: Tensor) -> None:
-        """Run in lanes on the CPU, in the caller's thread elsewhere."""
-        if like.device.type == "cpu":
-            in_lanes(work, count, len(self.filters) * math.prod(self.domain_shape) * len(like))
-        else:
-            work(iter(range(count)))

@@ -17,11 +17,16 @@ def meyer(x: Array) -> Array:
     return x**4 * (35 - 84 * x + 70 * x**2 - 20 * x**3)
 
 
+def _falling(x: Array) -> Array:
+    """Return cos²(π/2 v(x)), written as a sine, which is zero where the cosine of π/2 is not."""
+    return np.sin(np.pi / 2 * (1 - meyer(x))) ** 2
+
+
 def bump_squared(t: Array) -> Array:
     """Return g(t)² = cos²(π/2 v(|t|)), supported on [-1, 1], with Σ_k g(t - k)² = 1 over the integers."""
-    return np.cos(np.pi / 2 * meyer(np.abs(t))) ** 2
+    return _falling(np.abs(t))
 
 
 def low_pass_squared(frequency: Array, cutoff: float) -> Array:
     """Return φ² falling from one at ``cutoff``/2 to zero at ``cutoff``."""
-    return np.cos(np.pi / 2 * meyer(2 * frequency / cutoff - 1)) ** 2
+    return _falling(2 * frequency / cutoff - 1)
