@@ -4,6 +4,7 @@ import pytest
 
 from microlocal.testing import LawViolation, laws
 from microlocal.testing.laws import frame
+from tests.mutants import image_methods as broken_image_methods
 from tests.mutants import operators as broken_operators
 from tests.mutants import others
 
@@ -14,6 +15,7 @@ MUTANTS = {
     "solver": (laws("solver"), others.solvers()),
     "certificate": (laws("certificate"), others.certificates()),
     "method": (laws("method"), others.methods()),
+    "image-method": (laws("image-method"), broken_image_methods.image_methods()),
 }
 
 

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from microlocal.core import Scan as Scan
     from microlocal.core import ViewVectors as ViewVectors
     from microlocal.core import VolumeGrid as VolumeGrid
+    from microlocal.frames import CompactShearletFrame as CompactShearletFrame
     from microlocal.frames import DecimatedShearletFrame as DecimatedShearletFrame
     from microlocal.frames import ShearletFrame as ShearletFrame
     from microlocal.frames import ShearletFrame3D as ShearletFrame3D
+    from microlocal.frames import UndecimatedWaveletFrame as UndecimatedWaveletFrame
+    from microlocal.frames import WaveletFrame as WaveletFrame
     from microlocal.io import open_stack as open_stack
     from microlocal.io import read_scan as read_scan
     from microlocal.io import write_scan as write_scan
@@ -38,11 +41,17 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import Scheduler as Scheduler
     from microlocal.reconstruction import StackRequest as StackRequest
     from microlocal.reconstruction import Workers as Workers
+    from microlocal.reconstruction import deblur as deblur
+    from microlocal.reconstruction import denoise as denoise
+    from microlocal.reconstruction import denoise_tv as denoise_tv
     from microlocal.reconstruction import fbp_volume as fbp_volume
     from microlocal.reconstruction import fdk as fdk
+    from microlocal.reconstruction import inpaint as inpaint
     from microlocal.reconstruction import methods as methods
     from microlocal.reconstruction import reconstruct as reconstruct
     from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
+    from microlocal.reconstruction import separate as separate
+    from microlocal.reconstruction import upsample as upsample
     from microlocal.report import write_report as write_report
     from microlocal.wavefront import measured_fraction as measured_fraction
     from microlocal.wavefront import measured_range as measured_range
@@ -65,7 +74,14 @@ _NAMES = {
         "ViewVectors",
         "VolumeGrid",
     ),
-    "frames": ("DecimatedShearletFrame", "ShearletFrame", "ShearletFrame3D"),
+    "frames": (
+        "CompactShearletFrame",
+        "DecimatedShearletFrame",
+        "ShearletFrame",
+        "ShearletFrame3D",
+        "UndecimatedWaveletFrame",
+        "WaveletFrame",
+    ),
     "io": ("open_stack", "read_scan", "write_scan"),
     "operators": ("Gradient", "RayTransform", "RayTransform3D"),
     "reconstruction": (
@@ -75,9 +91,15 @@ _NAMES = {
         "Workers",
         "fbp_volume",
         "fdk",
+        "deblur",
+        "denoise",
+        "denoise_tv",
+        "inpaint",
         "methods",
         "reconstruct",
         "reconstruct_stack",
+        "separate",
+        "upsample",
     ),
     "report": ("write_report",),
     "wavefront": ("measured_fraction", "measured_range", "missing_wedge"),

@@ -6,6 +6,14 @@ from microlocal.reconstruction.directional_tv import directional_tv as direction
 from microlocal.reconstruction.fbp import fbp as fbp
 from microlocal.reconstruction.fdk import fbp_volume as fbp_volume
 from microlocal.reconstruction.fdk import fdk as fdk
+from microlocal.reconstruction.images import ImageEstimate as ImageEstimate
+from microlocal.reconstruction.images import deblur as deblur
+from microlocal.reconstruction.images import denoise as denoise
+from microlocal.reconstruction.images import denoise_tv as denoise_tv
+from microlocal.reconstruction.images import image_noise as image_noise
+from microlocal.reconstruction.images import inpaint as inpaint
+from microlocal.reconstruction.images import separate as separate
+from microlocal.reconstruction.images import upsample as upsample
 from microlocal.reconstruction.method import Estimate as Estimate
 from microlocal.reconstruction.method import Settings as Settings
 from microlocal.reconstruction.pools import Workers as Workers

@@ -10,7 +10,7 @@ import microlocal.operators
 import microlocal.reconstruction
 import microlocal.solvers  # noqa: F401 - importing the rooms registers their members
 from microlocal.core.registry import registered
-from microlocal.testing.laws import certificate, frame, functional, method, operator, solver
+from microlocal.testing.laws import certificate, frame, functional, image_method, method, operator, solver
 
 Law = Callable[[Any], None]
 
@@ -21,11 +21,12 @@ _LAWS: dict[str, tuple[Law, ...]] = {
     "solver": solver.LAWS,
     "certificate": certificate.LAWS,
     "method": method.LAWS,
+    "image-method": image_method.LAWS,
 }
 
 
 def laws(kind: str) -> tuple[Law, ...]:
-    """Return the laws of ``kind``: "operator", "frame", "functional", "solver", "certificate" or "method"."""
+    """Return the laws of ``kind``, a key of the table above: "operator", "frame", "image-method", …"""
     return _LAWS[kind]
 
 

@@ -1,0 +1,10 @@
+"""Problems of plain images solved with frames: denoising, inpainting, separation, deblurring, super-resolution."""
+
+from microlocal.reconstruction.images.deblur import deblur as deblur
+from microlocal.reconstruction.images.deblur import upsample as upsample
+from microlocal.reconstruction.images.denoise import denoise as denoise
+from microlocal.reconstruction.images.denoise_tv import denoise_tv as denoise_tv
+from microlocal.reconstruction.images.estimate import ImageEstimate as ImageEstimate
+from microlocal.reconstruction.images.inpaint import inpaint as inpaint
+from microlocal.reconstruction.images.noise import image_noise as image_noise
+from microlocal.reconstruction.images.separate import separate as separate

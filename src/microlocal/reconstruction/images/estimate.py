@@ -1,0 +1,79 @@
+"""What a method for plain images returns, and the checks that all of them make."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from microlocal.core.checks import finite, floating
+from microlocal.core.errors import ShapeError
+from microlocal.core.registry import lookup
+from microlocal.frames.base import Frame
+
+MARGIN = 16  # pixels by which an image is continued as its mirror image, since frames are periodic
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEstimate:
+    """An estimated image and how it came about.
+
+    ``image`` (*batch, row, col) in the unit of the input; ``residual``, the data minus what the estimate explains of
+    them; ``noise``, the standard deviation that was given or estimated, (*batch,); ``parts``, component images by
+    name; ``config``, what was chosen; ``notes``, sentences for the user; ``history``, numbers by iteration.
+    """
+
+    image: Float[Tensor, "*batch row col"]
+    residual: Float[Tensor, "..."]
+    noise: Float[Tensor, "*batch"]
+    parts: dict[str, Float[Tensor, "*batch row col"]] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Tensor, "*batch row col"]:
+    """Return ``image``, cut off from autograd, if it is one of finite floats with at least 4 x 4 pixels.
+
+    Raises ShapeError or InputError otherwise.
+    """
+    if image.ndim < 2 or min(image.shape[-2:]) < 4:
+        got = str(tuple(image.shape))
+        raise ShapeError(who, expected="(*batch, row, col) of at least 4 x 4", got=got, do="Give a whole image.")
+    return finite(floating(image.detach(), who), who, "Mark missing pixels in a mask and use inpaint.")
+
+
+def checked_frame(frame: Frame | str, shape: tuple[int, int], who: str) -> Frame:
+    """Return the frame of ``shape`` that a registered name stands for, or ``frame`` itself if it has that shape."""
+    if isinstance(frame, str):
+        return lookup("frame", frame, who).member(shape)
+    if frame.domain_shape != shape:
+        raise ShapeError(
+            who, expected=f"a frame of shape {shape}", got=str(frame.domain_shape), do="Build it for that."
+        )
+    return frame
+
+
+def with_mirror_margin(
+    image: Float[Tensor, "*batch row col"], frame: Frame | str, who: str
+) -> tuple[Float[Tensor, "*batch row col"], Frame, Callable[[Tensor], Tensor]]:
+    """Return the image continued by its mirror image, the frame of that size, and the cut back to the image.
+
+    A frame that is given as an object is taken as it is, and the image too.
+    """
+    rows, cols = int(image.shape[-2]), int(image.shape[-1])
+    if not isinstance(frame, str):
+        return image, checked_frame(frame, (rows, cols), who), lambda x: x
+    margin = min(MARGIN, rows - 1, cols - 1)
+    flat = image.reshape(-1, 1, rows, cols)
+    wide = pad(flat, (margin,) * 4, mode="reflect").reshape(*image.shape[:-2], rows + 2 * margin, cols + 2 * margin)
+    whole = checked_frame(frame, (rows + 2 * margin, cols + 2 * margin), who)
+    inside = slice(margin, margin + rows), slice(margin, margin + cols)
+    return wide, whole, lambda x: x[..., inside[0], inside[1]].contiguous()
+
+
+def per_image(values: Float[Tensor, "*batch"], trailing: int) -> Float[Tensor, "..."]:
+    """Return one value an image in a shape that broadcasts to (*batch, and ``trailing`` more axes)."""
+    return values.reshape(*values.shape, *(1,) * trailing)
