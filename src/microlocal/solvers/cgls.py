@@ -54,6 +54,7 @@ def cgls(
     start = {"x": torch.zeros_like(gradient), "gradient": gradient, "direction": gradient}
     if normal is None:
         start["residual"] = data
+    rounding = (8 * torch.finfo(gradient.dtype).eps) ** 2 * _energy(gradient, axes)
     along = operator.normal() if normal is None else normal
     gradient_norm, data_norm = float(gradient.norm()) or 1.0, float(data.norm()) or 1.0
 
@@ -73,7 +74,9 @@ def cgls(
         return {"x": state["x"] + length * direction, "gradient": state["gradient"] - length * image}
 
     def step(state: State) -> State:
+        # A gradient that is nothing but rounding would lead away again, faster and faster.
         energy = _energy(state["gradient"], axes)
+        energy = torch.where(energy > rounding, energy, 0.0)
         new = (moved if normal is None else moved_without_data)(state, energy)
         conjugate = _spread(_ratio(_energy(new["gradient"], axes), energy), axes)
         return new | {"direction": new["gradient"] + conjugate * state["direction"]}
