@@ -79,6 +79,18 @@ def test_a_wrong_adjoint_is_named_and_can_be_derived():
     check("operator", from_deepinv(Blur(factor=1.01), (3, 4), derive_adjoint=True))
 
 
+class DetachedBlur(Blur):
+    """Autograd sees another map than the one that is applied, so its derivative is no adjoint either."""
+
+    def A(self, x):
+        return super().A(x.detach()) + 0 * x[..., 1:]
+
+
+def test_a_derivative_that_is_no_adjoint_is_named_too():
+    with pytest.raises(InputError, match="repair the physics"):
+        from_deepinv(DetachedBlur(), (3, 4), derive_adjoint=True)
+
+
 def test_an_operator_serves_as_physics():
     fine = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     physics = as_deepinv(Downsampling((8, 8), 2), max_iter=80, tol=1e-12)
@@ -112,3 +124,17 @@ def test_complex_physics_recovers_a_coil_image():
     physics = as_deepinv(FourierSampling(mask) @ CoilSensitivities(maps), max_iter=200, tol=1e-11)
     image = torch.randn(1, 1, 8, 8, dtype=torch.complex128, generator=torch.Generator().manual_seed(2))
     assert float((physics.A_dagger(physics.A(image)) - image).norm() / image.norm()) < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_real_deepinverse_both_ways():
+    deepinv = pytest.importorskip("deepinv")
+    blur = deepinv.physics.Blur(filter=deepinv.physics.blur.gaussian_blur(sigma=1.0), padding="circular")
+    operator = from_deepinv(blur, (12, 12))
+    image = torch.randn(1, 1, 12, 12, generator=torch.Generator().manual_seed(3))
+    assert operator(image).allclose(blur.A(image))
+    physics = as_deepinv(operator, deepinv.physics.GaussianNoise(0.01))
+    theirs = deepinv.physics.LinearPhysics(A=physics.A, A_adjoint=physics.A_adjoint, img_size=(1, 12, 12))
+    assert float(theirs.adjointness_test(image)) < 1e-5
+    rebuilt = deepinv.optim.L2().prox(image, physics(image), physics, gamma=1.0)
+    assert float((rebuilt - image).norm() / image.norm()) < 0.1

@@ -106,6 +106,7 @@ def from_deepinv(physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool =
     if gap > _GAP:
         name = type(physics).__name__
         got = f"<A x, y> = {left:.5g} and <x, A_adjoint y> = {right:.5g}, apart by {gap:.2g} |A x| |y|"
-        do = "Pass derive_adjoint=True, or repair A_adjoint."
+        way_out = "Pass derive_adjoint=True, or repair A_adjoint."
+        do = "Its derivative is not A's adjoint either: repair the physics." if derive_adjoint else way_out
         raise InputError(f"from_deepinv({name})", expected="A_adjoint to be the adjoint of A", got=got, do=do)
     return operator

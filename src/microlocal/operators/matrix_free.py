@@ -23,13 +23,18 @@ from microlocal.operators.spaces import in_domain
 class Products(Protocol):
     """What is asked of a foreign operator: scipy.sparse.linalg.LinearOperator, pylops.LinearOperator and their like."""
 
-    shape: tuple[int, int]
-    dtype: Any
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
 
-    def matvec(self, x: Any) -> Any:
+    @property
+    def dtype(self) -> Any:
+        """Of the entries."""
+
+    def matvec(self, x: Any, /) -> Any:
         """(column,) -> (row,)."""
 
-    def rmatvec(self, x: Any) -> Any:
+    def rmatvec(self, x: Any, /) -> Any:
         """(row,) -> (column,), the conjugate transpose."""
 
 
@@ -102,7 +107,7 @@ def _each(apply: Any, x: Tensor, before: tuple[int, ...], after: tuple[int, ...]
 
 def to_scipy(
     operator: LinearOperator, precision: torch.dtype = torch.float64
-) -> scipy.sparse.linalg.LinearOperator[np.generic]:
+) -> scipy.sparse.linalg.LinearOperator[Any]:
     """Return the operator as scipy's, on flat vectors: for scipy's solvers, ``svds``, pylops.
 
     ``precision`` is torch.float32 or torch.float64. Raises InputError where one of the two spaces is real and the
