@@ -11,7 +11,7 @@ PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11;
 TESTENV  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench docs gallery wheel wheel-check check clean
+.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench peers docs gallery wheel wheel-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,8 +54,14 @@ test: $(STAMP) ## all tests
 test-fast: $(STAMP) ## the tests that need neither a browser nor much time
 	$(TESTENV) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=$$(nproc 2>/dev/null || echo 2) --dist worksteal -m "not slow and not browser"
 
-bench: $(STAMP) ## measurements, side by side; writes benchmarks/results/
+bench: $(STAMP) ## measurements, side by side with the peers that are there; writes benchmarks/results/, docs/numbers.md
 	$(BIN)/python -m benchmarks
+
+peers: $(STAMP) ## what we are measured against, in an environment of its own, .venv-peers (some are GPL)
+	test -x .venv-peers/bin/python || "$(PYTHON)" -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/peers.txt
+	.venv-peers/bin/python -m pip install --quiet --no-deps --requirement benchmarks/peers-alone.txt
 
 docs: $(STAMP) ## run every example in the docstrings and on the pages
 	$(TESTENV) $(BIN)/python -m pytest -q --doctest-glob='*.md' -o doctest_optionflags='NORMALIZE_WHITESPACE ELLIPSIS' docs README.md tests/test_docstrings.py

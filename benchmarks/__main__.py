@@ -1,6 +1,6 @@
 """Run the measurements: all of them, or those named on the command line.
 
-    python -m benchmarks [operators] [helsinki] [scans] [package] [speed]
+    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md.
 """
@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import helsinki, operators, package, scans, speed
+from benchmarks import growth, helsinki, operators, package, scans, speed
 from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
 
 SUITES: dict[str, Suite] = {
@@ -18,6 +18,7 @@ SUITES: dict[str, Suite] = {
     "scans": scans.suite,
     "package": package.suite,
     "speed": speed.suite,
+    "growth": growth.suite,
     "helsinki": helsinki.suite,
 }
 TITLES = {
@@ -25,6 +26,7 @@ TITLES = {
     "scans": "Tooth and needle",
     "package": "The package",
     "speed": "Speed, as ratios in one run",
+    "growth": "Growth with the size",
     "helsinki": "Helsinki tomography challenge 2022",
 }
 ROOT = Path(__file__).resolve().parents[1]

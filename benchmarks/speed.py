@@ -1,120 +1,128 @@
-"""Our speed beside peers and beside the floor: same arrays, same threads, one process, alternating.
-
-The floor of a projector is its arithmetic and its memory traffic; that of a frame is one real FFT in and one
-multiplication and inverse real FFT per filter. Ratios hold, seconds do not travel.
-"""
+"""Our speed beside every peer that is installed and beside the floor: ratios within one run (see ``race``)."""
 
 import math
-import statistics
-import time
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Mapping
 
-import numpy as np
-import torch
-from skimage.transform import radon
-
+from benchmarks import cases
+from benchmarks.race import Case, Outcome, run
 from benchmarks.table import Row
-from microlocal.core import Detector, Grid, ParallelBeam
-from microlocal.data import phantoms
-from microlocal.frames import ShearletFrame
-from microlocal.operators import RayTransform
 
-N, VIEWS, ROUNDS = 512, 360, 5
+# How many times faster than a peer, by case and contestant.
+FASTER: dict[tuple[str, str], float] = {
+    ("parallel forward 512", "astra_toolbox"): 30,
+    ("parallel adjoint 512", "astra_toolbox"): 30,
+    ("parallel forward 1024", "astra_toolbox"): 60,
+    ("parallel adjoint 1024", "astra_toolbox"): 60,
+    ("parallel forward 512", "deepinverse"): 20,
+    ("parallel adjoint 512", "deepinverse"): 20,
+    ("fan forward 512", "astra_toolbox"): 20,
+    ("fan adjoint 512", "astra_toolbox"): 20,
+    ("parallel fbp 512", "astra_toolbox"): 10,
+    ("parallel fbp 512", "scikit_image"): 10,
+}
+FLOOR_3D = 1.7
+FLOOR = 1.5  # a frame may take this many times the FFTs it cannot do without
+# pyShearLab is not on PyPI: milliseconds at 512², 49 filters, float64, two threads, quoted from its measurement.
+PYSHEARLAB = {"analysis": 443.0, "synthesis": 402.0}
+PYSHEARLAB_FASTER = {"float32": 15.0, "float64": 7.0}
 
 
-def alternate(calls: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
-    """Return median and spread (seconds) of every call, taken in turns after one warm-up each."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + 1):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            if turn:
-                times[name].append(time.perf_counter() - began)
-    return {name: (statistics.median(t), max(t) - min(t)) for name, t in times.items()}
+def _shown(outcome: Outcome, base: Outcome) -> str:
+    if outcome.absent:
+        return f"absent: {outcome.absent}"
+    ratio = f"{outcome.seconds / base.seconds:.2f} x ours, " if outcome is not base and not base.absent else ""
+    error = "" if math.isnan(outcome.error) else f", error {outcome.error:.2%}"
+    return f"{ratio}{1e3 * outcome.seconds:.1f} ms (spread {1e3 * outcome.spread:.1f}{error})"
 
 
-def _astra(image: np.ndarray, angles: np.ndarray) -> Callable[[], object] | None:
-    if find_spec("astra") is None:
-        return None
-    import astra
+def rows_of(case: Case, size: int | str) -> list[Row]:
+    """Run a case and return a row for every contestant; a peer that disagrees is shown but met by nobody."""
+    outcomes = run(case)
+    ours = next(o for o in outcomes if o.contestant == "ours")
+    return [_row(case, outcome, ours, FASTER.get((f"{case.name} {size}", outcome.contestant))) for outcome in outcomes]
 
-    volume = astra.create_vol_geom(N, N)
-    projector = astra.create_projector("linear", astra.create_proj_geom("parallel", 1.0, N, angles), volume)
 
-    def project() -> object:
-        identifier, sinogram = astra.create_sino(image, projector)
-        astra.data2d.delete(identifier)
-        return sinogram
-
-    return project
+def _row(case: Case, outcome: Outcome, ours: Outcome, factor: float | None) -> Row:
+    what = f"{case.name}: {outcome.contestant.replace('_', ' ')}"
+    shown = _shown(outcome, ours)
+    if outcome.error > case.allowed:
+        return Row(what, case.title, "agreement", shown, False if outcome is ours else None)
+    if factor is not None and not outcome.absent:
+        return Row(what, case.title, f"ours >= {factor:.0f} x faster", shown, outcome.seconds >= factor * ours.seconds)
+    if outcome.contestant == "floor":
+        return Row(what, case.title, f"ours <= {FLOOR} x the floor", shown, ours.seconds <= FLOOR * outcome.seconds)
+    return Row(what, case.title, "", shown, None)
 
 
 def projectors() -> list[Row]:
-    """Forward projection of one image, 512², 360 views, float32; peers are checked to agree first."""
-    angles = np.arange(VIEWS) * math.pi / VIEWS
-    grid = Grid((N, N), 1.0)
-    disc = [phantoms.Ellipse(1.0, (0.4 * N, 0.4 * N), (0.0, 0.0), 0.0)]
-    image = phantoms.image(disc, grid).astype(np.float32)
-    ray = RayTransform(ParallelBeam(tuple(angles), Detector(N, 1.0)), grid)
-    tensor, exact = torch.from_numpy(image), phantoms.sinogram(disc, ray.geometry)
-    sums = ray(tensor)
-    calls: dict[str, Callable[[], object]] = {
-        "microlocal forward": lambda: ray(tensor),
-        "microlocal adjoint": lambda: ray.adjoint(sums),
-        "scikit-image radon": lambda: radon(image, np.degrees(angles), circle=True),
-    }
-    astra = _astra(image, angles)
-    if astra is not None:
-        calls["astra linear (one thread by design)"] = astra
-    peer = radon(image, np.degrees(angles), circle=True).T
-    agree = min(float(np.linalg.norm(p - exact) / np.linalg.norm(exact)) for p in (peer, peer[:, ::-1]))
-    ours = float(np.linalg.norm(sums.numpy() - exact) / np.linalg.norm(exact))
-    updates = N * N * VIEWS
-    floor = f"{updates / 1e6:.0f} M updates, {(image.nbytes + sums.numel() * 4) / 1e6:.1f} MB compulsory"
-    rows = _ratios(alternate(calls), "microlocal forward", f"{N}², {VIEWS} views, float32")
-    rows.append(Row("floor of a projection", floor, "", f"errors: ours {ours:.4f}, scikit-image {agree:.4f}", None))
-    if astra is None:
-        rows.append(Row("astra-toolbox", "peer", "", "not installed (GPL, optional)", None))
+    """Parallel and fan beam, 512² and 1024², and what a stack costs per slice."""
+    rows = []
+    for beam, size, rounds in (("parallel", 512, 7), ("fan", 512, 7), ("parallel", 1024, 3)):
+        for what, case in cases.tomography(size, beam, rounds).items():
+            if size == 512 or what != "fbp":
+                rows += rows_of(case, size)
+    return rows + stacks()
+
+
+def stacks(slices: int = 8) -> list[Row]:
+    """How much less a slice of a stack costs than a slice alone."""
+    rows = []
+    for what in ("forward", "adjoint"):
+        many = cases.stack(512, slices)[what]
+        single = cases.tomography(512, "fan", 5)[what]
+        (together,) = run(many)
+        alone = next(o for o in run(single) if o.contestant == "ours")
+        gain = slices * alone.seconds / together.seconds
+        shown = f"{gain:.1f} x less per slice ({1e3 * together.seconds / slices:.1f} ms)"
+        rows.append(Row(f"fan {what}: a slice of {slices}", many.title, ">= 3 x less than alone", shown, gain >= 3))
     return rows
 
 
 def shearlets() -> list[Row]:
-    """Analysis and synthesis of one image, 512², 49 filters, float32, beside the FFTs they cannot do without."""
-    frame = ShearletFrame((N, N))
-    x = torch.randn(N, N, generator=torch.Generator().manual_seed(0))
-    c = frame(x)
-    half = frame.responses.float()
-
-    def floor_analysis() -> None:
-        spectrum = torch.fft.rfft2(x)
-        for response in half:
-            torch.fft.irfft2(spectrum * response, s=(N, N))
-
-    def floor_synthesis() -> None:
-        total = torch.zeros_like(half[0], dtype=torch.complex64)
-        for k, response in enumerate(half):
-            total += torch.fft.rfft2(c[k]) * response
-        torch.fft.irfft2(total, s=(N, N))
-
-    calls = {
-        "floor of analysis": floor_analysis,
-        "shearlet analysis": lambda: frame(x),
-        "floor of synthesis": floor_synthesis,
-        "shearlet synthesis": lambda: frame.adjoint(c),
-    }
-    return _ratios(alternate(calls), "floor of analysis", f"{N}², {len(frame.filters)} filters, float32")
+    """Analysis and synthesis, both precisions, beside the floor and the peers."""
+    rows = []
+    for size, kind in ((512, "float32"), (512, "float64"), (1024, "float32")):
+        for what, case in cases.shearlets(size, kind).items():
+            outcomes = run(case)
+            found: Mapping[str, Outcome] = {o.contestant: o for o in outcomes}
+            ours = found["ours"]
+            rows += [_row(case, o, ours, None) for o in outcomes]
+            if size == 512:
+                rows.append(_beside_pyshearlab(case, what, kind, ours))
+            rows.append(_decimated(case, found["ours_decimated"], ours))
+    return rows
 
 
-def _ratios(times: dict[str, tuple[float, float]], unit: str, where: str) -> list[Row]:
-    base = times[unit][0]
-    return [
-        Row(name, where, "", f"{median / base:.2f} x ({1e3 * median:.1f} ms, spread {1e3 * spread:.1f})", None)
-        for name, (median, spread) in times.items()
-    ]
+def _beside_pyshearlab(case: Case, what: str, kind: str, ours: Outcome) -> Row:
+    gain = PYSHEARLAB[what] / (1e3 * ours.seconds)
+    asked, shown = f"ours >= {PYSHEARLAB_FASTER[kind]:.0f} x faster", f"{gain:.1f} x ours (quoted, another run)"
+    return Row(f"{case.name}: pyshearlab, float64", case.title, asked, shown, gain >= PYSHEARLAB_FASTER[kind])
+
+
+def _decimated(case: Case, decimated: Outcome, ours: Outcome) -> Row:
+    gain = ours.seconds / decimated.seconds
+    return Row(f"{case.name}: decimated", case.title, ">= 3 x faster than ours", f"{gain:.1f} x faster", gain >= 3)
+
+
+def volumes() -> list[Row]:
+    """Cone beam and shearlets of a volume, 128³."""
+    rows = []
+    for case in cases.cone(128, 3).values():
+        (ours,) = run(case)
+        shown = f"{ours.seconds:.2f} s" + ("" if math.isnan(ours.error) else f", error {ours.error:.2%}")
+        rows.append(Row(case.name, case.title, "<= 10 s", shown, ours.seconds <= 10))
+    pair, peak = 0.0, 0.0
+    for what, case in cases.shearlets3d(128, 3).items():
+        floor, ours = run(case)
+        gap = ours.seconds / floor.seconds
+        shown = f"{gap:.2f} x ({ours.seconds:.2f} s beside {floor.seconds:.2f} s)"
+        rows.append(Row(f"3-D shearlet {what}", case.title, f"<= {FLOOR_3D} x the floor", shown, gap <= FLOOR_3D))
+        pair, peak = pair + ours.seconds, max(peak, ours.peak / 1024)
+    shown = f"{pair:.2f} s, {peak:.2f} GiB"
+    rows.append(Row("3-D shearlets, both ways", case.title, "<= 5 s, <= 3 GiB", shown, pair <= 5 and peak <= 3))
+    return rows
 
 
 def suite() -> list[Row]:
-    """All rows of speed; nothing is asked of them here but to be known."""
-    return [*projectors(), *shearlets()]
+    """All rows of speed."""
+    return [*projectors(), *shearlets(), *volumes()]
