@@ -54,7 +54,8 @@ class Cluster:
         self._running[future] = numbers
 
     def outcome(self) -> Outcome:
-        done, _ = self._dask.wait(list(self._running), return_when="FIRST_COMPLETED")
+        with self._client.as_current():
+            done, _ = self._dask.wait(list(self._running), return_when="FIRST_COMPLETED")
         future = next(iter(done))
         numbers = self._running.pop(future)
         if future.status == "finished":
