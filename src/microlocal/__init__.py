@@ -34,9 +34,32 @@ if TYPE_CHECKING:
     from microlocal.io import open_stack as open_stack
     from microlocal.io import read_scan as read_scan
     from microlocal.io import write_scan as write_scan
+    from microlocal.operators import AsComplex as AsComplex
+    from microlocal.operators import BlockMatrix as BlockMatrix
+    from microlocal.operators import CircularMeans as CircularMeans
+    from microlocal.operators import CoilSensitivities as CoilSensitivities
+    from microlocal.operators import Complexified as Complexified
+    from microlocal.operators import Concatenate as Concatenate
+    from microlocal.operators import Convolution as Convolution
+    from microlocal.operators import Downsampling as Downsampling
+    from microlocal.operators import FourierSampling as FourierSampling
     from microlocal.operators import Gradient as Gradient
+    from microlocal.operators import Identity as Identity
+    from microlocal.operators import Kronecker as Kronecker
+    from microlocal.operators import Mask as Mask
+    from microlocal.operators import MatrixFree as MatrixFree
+    from microlocal.operators import MatrixOperator as MatrixOperator
+    from microlocal.operators import NonUniformFourier as NonUniformFourier
+    from microlocal.operators import Pad as Pad
+    from microlocal.operators import Photoacoustic as Photoacoustic
     from microlocal.operators import RayTransform as RayTransform
     from microlocal.operators import RayTransform3D as RayTransform3D
+    from microlocal.operators import Reshape as Reshape
+    from microlocal.operators import Restriction as Restriction
+    from microlocal.operators import Stack as Stack
+    from microlocal.operators import SymmetrisedGradient as SymmetrisedGradient
+    from microlocal.operators import from_deepinv as from_deepinv
+    from microlocal.operators import to_scipy as to_scipy
     from microlocal.reconstruction import Reconstruction as Reconstruction
     from microlocal.reconstruction import Scheduler as Scheduler
     from microlocal.reconstruction import StackRequest as StackRequest
@@ -53,6 +76,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import separate as separate
     from microlocal.reconstruction import upsample as upsample
     from microlocal.report import write_report as write_report
+    from microlocal.solvers import as_deepinv as as_deepinv
     from microlocal.wavefront import measured_fraction as measured_fraction
     from microlocal.wavefront import measured_range as measured_range
     from microlocal.wavefront import missing_wedge as missing_wedge
@@ -83,7 +107,34 @@ _NAMES = {
         "WaveletFrame",
     ),
     "io": ("open_stack", "read_scan", "write_scan"),
-    "operators": ("Gradient", "RayTransform", "RayTransform3D"),
+    "operators": (
+        "AsComplex",
+        "BlockMatrix",
+        "CircularMeans",
+        "CoilSensitivities",
+        "Complexified",
+        "Concatenate",
+        "Convolution",
+        "Downsampling",
+        "FourierSampling",
+        "Gradient",
+        "Identity",
+        "Kronecker",
+        "Mask",
+        "MatrixFree",
+        "MatrixOperator",
+        "NonUniformFourier",
+        "Pad",
+        "Photoacoustic",
+        "RayTransform",
+        "RayTransform3D",
+        "Reshape",
+        "Restriction",
+        "Stack",
+        "SymmetrisedGradient",
+        "from_deepinv",
+        "to_scipy",
+    ),
     "reconstruction": (
         "Reconstruction",
         "Scheduler",
@@ -102,6 +153,7 @@ _NAMES = {
         "upsample",
     ),
     "report": ("write_report",),
+    "solvers": ("as_deepinv",),
     "wavefront": ("measured_fraction", "measured_range", "missing_wedge"),
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
