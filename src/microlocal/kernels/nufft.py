@@ -36,7 +36,7 @@ _FINER = {"complex64": 1.25, "complex128": 1.5}
 _LEAST = 32  # the kernel is up to 15 wide and must not wrap onto itself
 _MARGIN = 9  # columns beyond the half spectrum, for the kernel's half width
 _POINTS_WORTH_A_THREAD = 1 << 14
-_SAMPLES = 2048  # of the kernel, for its transform
+_SAMPLES = 1024  # of half of the kernel, for its transform
 
 
 @dataclass
@@ -143,17 +143,20 @@ class RealNonUniformFourier:
 
     def _correction(self, count: int, fine: int, dtype: str) -> Floats:
         """Return 1/φ̂ at the modes -⌊n/2⌋ … of one axis, by the trapezoidal rule over samples of finufft's kernel."""
-        at = np.arange(_SAMPLES) / _SAMPLES * _LEAST  # grid units, over the whole of a small grid
+        at = np.arange(_SAMPLES) / _SAMPLES * (_LEAST / 2)  # grid units from the middle: the kernel is even
         plan = self._interpolation((_LEAST, _LEAST), dtype)
         real = np.float32 if dtype == "complex64" else np.float64
-        plan.setpts((at * 2 * np.pi / _LEAST - np.pi).astype(real), np.zeros(_SAMPLES, real))
+        plan.setpts((at * 2 * np.pi / _LEAST).astype(real), np.zeros(_SAMPLES, real))
         one = np.zeros((_LEAST, _LEAST), dtype)
         one[_LEAST // 2, _LEAST // 2] = 1.0
         kernel = plan.execute(one).real.astype(np.float64)  # φ(x) φ(0)
-        kernel /= np.sqrt(kernel[_SAMPLES // 2])
-        modes = np.arange(count) - count // 2
-        phase = np.outer(modes, (at - _LEAST / 2) * (2 * np.pi / fine))
-        return 1 / (np.cos(phase) @ kernel * (_LEAST / _SAMPLES))
+        kernel /= np.sqrt(kernel[0])
+        inside = kernel != 0
+        weights = kernel[inside] * (_LEAST / _SAMPLES)
+        weights[0] /= 2
+        modes = np.arange(count // 2 + 1)
+        half = 1 / (np.cos(np.outer(modes, at[inside] * (2 * np.pi / fine))) @ weights)
+        return half[np.abs(np.arange(count) - count // 2)]
 
 
 def _fine_length(count: int, finer: float) -> int:

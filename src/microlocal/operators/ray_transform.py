@@ -20,13 +20,14 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.operators import rays
 from microlocal.operators.base import LinearOperator, linear_pair
-from microlocal.operators.fourier_slice import COARSEST, FourierSlice
+from microlocal.operators.fourier_slice import COARSEST, FourierSlice, shadow_overhang
 from microlocal.operators.norms import perron_bounds
-from microlocal.operators.toeplitz import fourier_norm_bounds, fourier_normal
+from microlocal.operators.toeplitz import Toeplitz, fourier_norm_bounds, fourier_normal
 
 METHODS = ("auto", "rays", "fourier")
-# Steps along rays, views x detector x rows, from which the Fourier method is the faster one (measured).
-_FOURIER_FROM = 1 << 25
+# Steps along rays, views x detector x rows, from which Fourier is the faster method (measured): of a projection, and
+# of R* R where that is a convolution.
+_FOURIER_FROM, _CONVOLUTION_FROM = 1 << 25, 1 << 22
 
 # torch.compile leaves the foreign library alone and goes on behind it.
 _uncompiled_pair = torch.compiler.disable(linear_pair)  # type: ignore[no-untyped-call]
@@ -54,10 +55,10 @@ class RayTransform(LinearOperator):
 
     Parameters: ``geometry``, parallel or fan beam with any angles, detector offset or reversal; ``grid``, any
     rectangular grid of square pixels; ``method``, "rays" (Joseph), "fourier" (parallel beams only) or "auto", which
-    is "fourier" for parallel beams of 512 x 512 pixels and 360 views or thereabouts, where it is the faster one, unless
-    the detector's pixels are larger than the image's; ``tolerance`` of the Fourier sums, relative, by default 1e-5 in
-    float32 and 1e-11 in float64. The image holds 1/unit, the data are dimensionless. Raises InputError for "fourier"
-    with other beams.
+    is "fourier" for parallel beams where it is the faster one: from about 512 x 512 pixels and 180 views on, or
+    256 x 256 and 60 where the detector catches the whole grid's shadow, unless its pixels are larger than the image's;
+    ``tolerance`` of the Fourier sums, relative, by default 1e-5 in float32 and 1e-11 in float64. The image holds
+    1/unit, the data are dimensionless. Raises InputError for "fourier" with other beams.
 
     Guarantee: the adjoint is the exact transpose (both directions share their weights); ``norm_bound`` is proved.
     ``normal`` is a convolution where the method is "fourier" and the detector catches the whole grid's shadow.
@@ -79,6 +80,8 @@ class RayTransform(LinearOperator):
         self.geometry, self.grid = geometry, grid
         self.method = _chosen(geometry, grid) if method == "auto" else method
         self.slices = self._fourier(tolerance) if self.method == "fourier" else None
+        self._convolution: list[Toeplitz] = []  # R* R, made when first asked for, and the bounds by iterations
+        self._bounds: dict[int, tuple[float, float]] = {}
         if self.slices is None:
             self._make_table()
 
@@ -119,8 +122,13 @@ class RayTransform(LinearOperator):
     def normal(self) -> LinearOperator:
         """Return R* R: a convolution, two FFTs, where it is one, and otherwise the composition."""
         if self.slices is not None and self.slices.is_toeplitz:
-            return fourier_normal(self.slices)
+            return self._over_the_period(self.slices)
         return super().normal()
+
+    def _over_the_period(self, slices: FourierSlice) -> Toeplitz:
+        if not self._convolution:
+            self._convolution.append(fourier_normal(slices))
+        return self._convolution[0]
 
     def norm_bounds(self, iterations: int = 12) -> tuple[float, float]:
         """Return proved bounds (lower, upper) of |R|, close to each other.
@@ -129,7 +137,11 @@ class RayTransform(LinearOperator):
         with the absolute values of R* R (``fourier_norm_bounds``).
         """
         if self.slices is not None:
-            return fourier_norm_bounds(self.slices, iterations)
+            if iterations not in self._bounds:
+                self._bounds[iterations] = fourier_norm_bounds(
+                    self.slices, self._over_the_period(self.slices), iterations
+                )
+            return self._bounds[iterations]
         return perron_bounds(self, iterations)
 
     def norm_bound(self) -> float:
@@ -151,9 +163,11 @@ class RayTransform(LinearOperator):
 
 def _chosen(geometry: Geometry, grid: Grid) -> str:
     """Return the faster method; rays where the detector is coarse, for Fourier would compute what it drops."""
-    large = math.prod(geometry.shape) * max(grid.shape) >= _FOURIER_FROM
-    fine = geometry.detector.pitch <= COARSEST * grid.pixel
-    return "fourier" if isinstance(geometry, ParallelBeam) and large and fine else "rays"
+    steps = math.prod(geometry.shape) * max(grid.shape)
+    if not isinstance(geometry, ParallelBeam) or geometry.detector.pitch > COARSEST * grid.pixel:
+        return "rays"
+    enough = _CONVOLUTION_FROM if shadow_overhang(geometry, grid) <= 0 else _FOURIER_FROM
+    return "fourier" if steps >= enough else "rays"
 
 
 def _reciprocal(x: Tensor) -> Tensor:

@@ -133,14 +133,13 @@ def fourier_normal(
     return Toeplitz(torch.from_numpy(sums.adjoint(energy.ravel().astype(np.complex128))))
 
 
-def fourier_norm_bounds(slices: FourierSlice, iterations: int = 12) -> tuple[float, float]:
-    """Return proved bounds (lower, upper) of |R| for a detector of any length.
+def fourier_norm_bounds(slices: FourierSlice, normal: Toeplitz, iterations: int = 12) -> tuple[float, float]:
+    """Return proved bounds (lower, upper) of |R| for a detector of any length, from its ``fourier_normal``.
 
     |R|² is at most |R* R| over the whole period, and that at most the norm of the convolution with its absolute values
     (``wielandt_bound``); the tolerance of the sums is allowed for ten times over. The lower bound is |R x|/|x| for the
     vector x of the upper one.
     """
-    positive = Toeplitz(fourier_normal(slices).kernel.abs())
-    upper, x = wielandt_bound(positive, slices.shape, iterations)
+    upper, x = wielandt_bound(Toeplitz(normal.kernel.abs()), slices.shape, iterations)
     lower = float(slices.project(x[None]).norm() / x.norm())
     return lower, math.sqrt(upper) * (1 + 10 * slices.largest_tolerance)
