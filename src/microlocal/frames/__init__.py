@@ -1,5 +1,7 @@
 """Frames of images: shearlets, and what comes after them."""
 
+from microlocal.frames.atoms import AtomFrame as AtomFrame
+from microlocal.frames.atoms import ConvolutionalSynthesis as ConvolutionalSynthesis
 from microlocal.frames.base import FilterIndex as FilterIndex
 from microlocal.frames.base import Frame as Frame
 from microlocal.frames.compact_shearlet import CompactShearletFrame as CompactShearletFrame

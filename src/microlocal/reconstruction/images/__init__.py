@@ -6,5 +6,7 @@ from microlocal.reconstruction.images.denoise import denoise as denoise
 from microlocal.reconstruction.images.denoise_tv import denoise_tv as denoise_tv
 from microlocal.reconstruction.images.estimate import ImageEstimate as ImageEstimate
 from microlocal.reconstruction.images.inpaint import inpaint as inpaint
+from microlocal.reconstruction.images.learn_atoms import LearnedAtoms as LearnedAtoms
+from microlocal.reconstruction.images.learn_atoms import learn_atoms as learn_atoms
 from microlocal.reconstruction.images.noise import image_noise as image_noise
 from microlocal.reconstruction.images.separate import separate as separate
