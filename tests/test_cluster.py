@@ -94,7 +94,8 @@ def test_nobody_at_the_address_is_told(tmp_path, monkeypatch):
 def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(on_cluster, "WAIT_SECONDS", 0.5)
     path = files.npy(tmp_path / "s.npy", 4)
-    with distributed.LocalCluster(0, dashboard_address=":0") as empty:
+    scheduler = {"cls": distributed.Scheduler, "options": {"port": 0, "dashboard_address": ":0"}}
+    with distributed.SpecCluster(workers={}, scheduler=scheduler) as empty:
         where = Scheduler(empty.scheduler_address)
         with pytest.raises(InputError, match="dask worker"):
             reconstruct_stack(path, tmp_path / "out", StackRequest(method="fbp"), where=where)
