@@ -26,6 +26,7 @@ from microlocal.frames.storage import empty
 from microlocal.operators.base import linear_pair
 
 _IN_CACHE = 1 << 17  # pixels of the images that are worked on at a time
+_WORTH_GROUPS = 1 << 21  # coefficients of an image; below, a filter takes less time than waking a lane
 _GROUPS = 4  # partial sums of the synthesis, always as many, so that rounding does not depend on the lanes
 
 
@@ -95,7 +96,7 @@ class DecimatedFrame(Frame):
 
     def bands(self, coefficients: Float[Tensor, "*batch coefficient"]) -> tuple[Float[Tensor, "..."], ...]:
         return tuple(
-            coefficients[..., place].unflatten(-1, (*grid, components)).movedim(-1, -1 - len(grid))
+            torch.unflatten(coefficients[..., place], -1, (*grid, components)).movedim(-1, -1 - len(grid))
             for place, grid, components in zip(self.places, self.grids, self.components, strict=True)
         )
 
@@ -115,52 +116,59 @@ class DecimatedFrame(Frame):
 
     def _analysis(self, x: Tensor) -> Tensor:
         images, system = x.reshape(-1, *self.domain_shape), self._filters(x)
+        groups = len(system) if self.codomain_shape[0] >= _WORTH_GROUPS else 1
         result = empty((len(images), *self.codomain_shape), x)
         with lanes(images) as run:
             for chunk in self._chunks(len(images)):
                 spectrum, target = self._centred(images[chunk]), result[chunk]
 
                 def work(queue: Iterator[int], spectrum: Tensor = spectrum, target: Tensor = target) -> None:
-                    for k in queue:
-                        target[:, self.places[k]] = system[k].analyse(spectrum)
+                    for group in queue:
+                        for k in range(group, len(system), groups):
+                            target[:, self.places[k]] = system[k].analyse(spectrum)
 
-                run(work, len(system), target.numel())
+                run(work, groups, target.numel())
         return result.reshape(*x.shape[: x.ndim - len(self.domain_shape)], *self.codomain_shape)
 
     def _synthesis(self, y: Tensor) -> Tensor:
         source, system = y.reshape(-1, *self.codomain_shape), self._filters(y)
+        groups = _GROUPS if self.codomain_shape[0] >= _WORTH_GROUPS else 1
         result = y.new_empty((len(source), *self.domain_shape))
         with lanes(source) as run:
             for chunk in self._chunks(len(source)):
                 some = source[chunk]
-                sums = self._centred_sums(some)
+                shape = (groups, len(some), *(2 * (n // 2) + 1 for n in self.domain_shape))
+                sums = empty(shape, y.new_empty(0, dtype=y.dtype.to_complex())).zero_()
 
                 def work(queue: Iterator[int], some: Tensor = some, sums: Tensor = sums) -> None:
                     for group in queue:
-                        for k in range(group, len(system), _GROUPS):
+                        for k in range(group, len(system), groups):
                             system[k].synthesise(some[:, self.places[k]], sums[group])
 
-                run(work, _GROUPS, some.numel())
-                result[chunk] = self._image(sums.sum(dim=0))
+                run(work, groups, some.numel())
+                result[chunk] = self._image(sums[0] if groups == 1 else sums.sum(dim=0))
         return result.reshape(*y.shape[:-1], *self.domain_shape)
 
     def _centred(self, images: Tensor) -> Tensor:
-        """Return the spectrum from -⌊N/2⌋ to ⌊N/2⌋ along every axis."""
-        spectrum = torch.fft.fftn(images, dim=self._axes, norm="ortho")
-        centred = spectrum.new_empty((len(images), *(2 * (n // 2) + 1 for n in self.domain_shape)))
-        for there, here in _centring(self.domain_shape):
-            centred[(..., *here)] = spectrum[(..., *there)]
+        """Return the spectrum from -⌊N/2⌋ to ⌊N/2⌋ along every axis, by the real FFT and its mirror image."""
+        half = torch.fft.rfftn(images, dim=self._axes, norm="ortho")
+        middle, everything = self.domain_shape[-1] // 2, slice(None)
+        centred = half.new_empty((len(images), *(2 * (n // 2) + 1 for n in self.domain_shape)))
+        for there, here in _centring(self.domain_shape[:-1]):
+            centred[(everything, *here, slice(middle, None))] = half[(everything, *there, everything)]
+        centred[..., :middle] = centred[..., middle + 1 :].flip(self._axes).conj()
         return centred
 
-    def _centred_sums(self, coefficients: Tensor) -> Tensor:
-        shape = (_GROUPS, len(coefficients), *(2 * (n // 2) + 1 for n in self.domain_shape))
-        return torch.zeros(shape, dtype=coefficients.dtype.to_complex(), device=coefficients.device)
-
     def _image(self, centred: Tensor) -> Tensor:
-        spectrum = centred.new_zeros((len(centred), *self.domain_shape))
-        for there, here in _centring(self.domain_shape):
-            spectrum[(..., *there)] += centred[(..., *here)]
-        return torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho").real
+        """Return the real part of the image with this centred spectrum: the transpose of ``_centred``."""
+        middle, everything = self.domain_shape[-1] // 2, slice(None)
+        right = (centred[..., middle:] + centred[..., : middle + 1].flip(self._axes).conj()) / 2
+        if self.domain_shape[-1] % 2 == 0:  # both signs of the Nyquist frequency are one column
+            right[..., -1] += right[..., -1].flip(tuple(a + 1 for a in self._axes[:-1])).conj()
+        half = right.new_zeros((len(centred), *self.domain_shape[:-1], middle + 1))
+        for there, here in _centring(self.domain_shape[:-1]):
+            half[(everything, *there, everything)] += right[(everything, *here, everything)]
+        return torch.fft.irfftn(half, s=self.domain_shape, dim=self._axes, norm="ortho")
 
     @property
     def _axes(self) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from microlocal.frames.spectra import Array, Element, Interval, folded_response, half_boxes, pieces
 
+_CHUNK = slice(None)  # spectra have one leading axis
+
 
 @dataclass(frozen=True)
 class Response:
@@ -20,16 +22,16 @@ class Response:
     blocks: tuple[tuple[tuple[slice, ...], Tensor], ...]
     columns: slice
 
-    def multiply(self, spectrum: Complex[Tensor, "..."], out: Complex[Tensor, "..."]) -> None:
+    def multiply(self, spectrum: Complex[Tensor, "chunk ..."], out: Complex[Tensor, "chunk ..."]) -> None:
         """Write ψ̂ x̂ into the blocks of ``out``; the rest is left as it is."""
         for place, values in self.blocks:
-            torch.mul(spectrum[(..., *place)], values, out=out[(..., *place)])
+            torch.mul(spectrum[(_CHUNK, *place)], values, out=out[(_CHUNK, *place)])
 
-    def accumulate(self, spectrum: Complex[Tensor, "..."], out: Complex[Tensor, "..."]) -> None:
+    def accumulate(self, spectrum: Complex[Tensor, "chunk ..."], out: Complex[Tensor, "chunk ..."]) -> None:
         """Add ψ̂ ĉ to ``out``; ``spectrum`` holds the response's columns alone."""
         for place, values in self.blocks:
             columns = slice(place[-1].start - self.columns.start, place[-1].stop - self.columns.start)
-            out[(..., *place)].addcmul_(spectrum[(..., *place[:-1], columns)], values)
+            out[(_CHUNK, *place)].addcmul_(spectrum[(_CHUNK, *place[:-1], columns)], values)
 
     def to(self, like: Float[Tensor, "..."]) -> "Response":
         """Return the response in the precision and on the device of ``like``."""

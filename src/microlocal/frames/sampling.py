@@ -21,6 +21,7 @@ from torch import Tensor
 from microlocal.frames.spectra import Array, Element, Interval, one_sided_box, trapezoid_response
 
 Place = tuple[slice, ...]
+_CHUNK = slice(None)  # spectra have one leading axis
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Samples:
         axes = tuple(range(1, spectrum.ndim))
         wrapped = spectrum.new_zeros((len(spectrum), *self.grid))
         for there, here, values in self.blocks:
-            wrapped[(..., *here)].addcmul_(spectrum[(..., *there)], values)
+            wrapped[(_CHUNK, *here)].addcmul_(spectrum[(_CHUNK, *there)], values)
         if self.centre:
             return torch.fft.ifftn(wrapped.roll(self.centre, axes), dim=axes, norm="ortho").real.flatten(1)
         return torch.view_as_real(torch.fft.ifftn(wrapped, dim=axes, norm="ortho")).flatten(1)
@@ -67,13 +68,13 @@ class Samples:
         """Add the centred spectrum of the filter's part to ``total``."""
         axes = tuple(range(1, total.ndim))
         if self.centre:
-            plain = torch.fft.fftn(coefficients.unflatten(-1, self.grid), dim=axes, norm="ortho")
+            plain = torch.fft.fftn(torch.unflatten(coefficients, -1, self.grid), dim=axes, norm="ortho")
             wrapped = plain.roll([-shift for shift in self.centre], axes)
         else:
-            pairs = torch.view_as_complex(coefficients.unflatten(-1, (*self.grid, 2)).contiguous())
+            pairs = torch.view_as_complex(torch.unflatten(coefficients, -1, (*self.grid, 2)).contiguous())
             wrapped = torch.fft.fftn(pairs, dim=axes, norm="ortho")
         for there, here, values in self.blocks:
-            total[(..., *there)].addcmul_(wrapped[(..., *here)], values)
+            total[(_CHUNK, *there)].addcmul_(wrapped[(_CHUNK, *here)], values)
 
 
 def sample(element: Element, shape: tuple[int, ...]) -> Samples:

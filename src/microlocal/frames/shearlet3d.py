@@ -46,7 +46,7 @@ class FilterIndex3D:
 def cube_directions(shears: int) -> list[tuple[int, int, int]]:
     """Return the lattice points (x, y, z) on the surface of [-K, K]³, one of each pair ±n: 12 K² + 1 of them."""
     values = range(-shears, shears + 1)
-    surface = [n for n in itertools.product(values, repeat=3) if max(map(abs, n)) == shears]
+    surface = [(x, y, z) for x, y, z in itertools.product(values, repeat=3) if max(abs(x), abs(y), abs(z)) == shears]
     return sorted((n for n in surface if _leading(n, shears) > 0), key=lambda n: (_pyramid(n, shears), n))
 
 

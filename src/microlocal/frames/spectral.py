@@ -142,7 +142,7 @@ class SpectralFrame(Frame):
     def _summed(self, like: Tensor, start: Callable[[], Step], run: Run) -> Tensor:
         """Return the images whose spectra are what the steps of all filters add up, each lane with its own step."""
         count = len(self.filters)
-        sums = torch.zeros(min(_GROUPS, count), *like.shape, dtype=like.dtype, device=like.device)
+        sums = empty((min(_GROUPS, count), *like.shape), like).zero_()
 
         def work(queue: Iterator[int]) -> None:
             step = start()
