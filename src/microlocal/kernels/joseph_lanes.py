@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.lanes import add_pixels, add_rays
+from microlocal.kernels.lanes import add_pixels, add_rays, zeros
 from microlocal.kernels.ray_plan import CELL, RayPlan
 from microlocal.kernels.threads import threads_for
 
@@ -13,7 +13,6 @@ Counts = NDArray[np.int64]
 
 _OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp"}}
 _STRIP = 64  # rows of the image that stay in the second-level cache while all rays of some views pass through
-_VIEWS = 4  # views of one job
 
 
 @numba.njit(**_OPTIONS)
@@ -39,18 +38,18 @@ def _line_sums(
     offsets: Floats,
     slopes: Floats,
     blocks: Counts,
-    views: Counts,
+    begins: Counts,
     sums: Floats,
 ) -> None:
     """Add to sums (image, datum) what the rays of all blocks collect from the two padded images."""
     count, height, stride = upright.shape
     width, turned_stride = turned.shape[1:]
     up, over = upright.reshape(upright.size), turned.reshape(turned.size)
-    chunks = (views.size - 2) // _VIEWS + 1
+    chunks = begins.size - 1
     for job in numba.prange(count * chunks):
         image, chunk = job // chunks, job % chunks
         here = np.empty(pad // 2, sums.dtype)
-        first, last = views[chunk * _VIEWS], views[min((chunk + 1) * _VIEWS, views.size - 1)]
+        first, last = begins[chunk], begins[chunk + 1]
         for top in range(0, max(height, width), _STRIP):
             for b in range(first, last):
                 begin, end = max(blocks[b, 4], top), min(blocks[b, 5], top + _STRIP)
@@ -75,6 +74,7 @@ def _spread(
     runs: Counts,
     widths: Counts,
     slacks: Floats,
+    tall: int,
     guesses: Floats,
     upright: Floats,
     turned: Floats,
@@ -84,19 +84,35 @@ def _spread(
     width, turned_room = turned.shape[1:]
     up, over = upright.reshape(upright.size), turned.reshape(turned.size)
     flat = data.reshape(data.size)
-    strips, turned_strips = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
+    strips, turned_strips = (height + tall - 1) // tall, (width + tall - 1) // tall
     jobs = strips + turned_strips
     for job in numba.prange(count * jobs):
         image, strip = job // jobs, job % jobs
         at = image * data.shape[1]
         if strip < strips:
-            place = (image * height + strip * CELL) * room
+            place = (image * height + strip * tall) * room
             _spread_strip(
-                flat, at, pad, tables, lines_of, runs, 0, widths, slacks, guesses, strip, height, width, up, place, room
+                flat,
+                at,
+                pad,
+                tables,
+                lines_of,
+                runs,
+                0,
+                widths,
+                slacks,
+                tall,
+                guesses,
+                strip,
+                height,
+                width,
+                up,
+                place,
+                room,
             )
         else:
             strip -= strips
-            place = (image * width + strip * CELL) * turned_room
+            place = (image * width + strip * tall) * turned_room
             _spread_strip(
                 flat,
                 at,
@@ -107,6 +123,7 @@ def _spread(
                 1,
                 widths,
                 slacks,
+                tall,
                 guesses,
                 strip,
                 width,
@@ -128,6 +145,7 @@ def _spread_strip(
     kind: int,
     widths: Counts,
     slacks: Floats,
+    tall: int,
     guesses: Floats,
     strip: int,
     lines: int,
@@ -139,9 +157,9 @@ def _spread_strip(
     """Rows 16 strip ... of one image from the rays of one kind."""
     number = data.dtype.type
     cells = (across + CELL - 1) // CELL
-    top, bottom, below = strip * CELL, min(strip * CELL + CELL, lines), min(strip * CELL + CELL, lines - 1)
-    starts, steps = np.empty((CELL, cells), data.dtype), np.empty((CELL, cells), data.dtype)
-    firsts, taps = np.empty((CELL, cells), np.int32), np.empty((CELL, cells), np.int32)
+    top, bottom, below = strip * tall, min(strip * tall + tall, lines), min(strip * tall + tall, lines - 1)
+    starts, steps = np.empty((tall, cells), data.dtype), np.empty((tall, cells), data.dtype)
+    firsts, taps = np.empty((tall, cells), np.int32), np.empty((tall, cells), np.int32)
     for i in range(runs.shape[0]):
         if runs[i, 1] != kind:
             continue
@@ -229,12 +247,12 @@ def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     """Sum images (image, row, col) along the planned rays; returns (image, view, ray), ``shape`` its last two axes."""
     count, height, width = images.shape
     pad = 128 // images.itemsize
-    upright = np.zeros((count, height, width + 2 * pad), images.dtype)
-    turned = np.zeros((count, width, height + 2 * pad), images.dtype)
-    sums = np.zeros((count, shape[0] * shape[1]), images.dtype)
+    upright = zeros((count, height, width + 2 * pad), images.dtype)
+    turned = zeros((count, width, height + 2 * pad), images.dtype)
+    sums = zeros((count, shape[0] * shape[1]), images.dtype)
     with threads_for(sums.size * height):
         _both_ways(images, pad, upright, turned)
-        _line_sums(upright, turned, pad, plan.offsets, plan.slopes, plan.blocks, plan.views, sums)
+        _line_sums(upright, turned, pad, plan.offsets, plan.slopes, plan.blocks, plan.chunks, sums)
     return sums.reshape(count, *shape)
 
 
@@ -243,12 +261,24 @@ def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     count, views = sums.shape[:2]
     height, width = shape
     pad = 128 // sums.itemsize
-    data = np.zeros((count, plan.offsets.size), sums.dtype)
-    upright = np.zeros((count, height, width + pad), sums.dtype)
-    turned = np.zeros((count, width, height + pad), sums.dtype)
+    data = zeros((count, plan.offsets.size), sums.dtype)
+    upright = zeros((count, height, width + pad), sums.dtype)
+    turned = zeros((count, width, height + pad), sums.dtype)
     images = np.empty((count, height, width), sums.dtype)
     with threads_for(sums.size * height):
         _packed(sums.reshape(count, -1), pad, plan.runs, views, data)
-        _spread(data, pad, plan.tables, plan.lines, plan.runs, plan.widths, plan.slacks, plan.guesses, upright, turned)
+        _spread(
+            data,
+            pad,
+            plan.tables,
+            plan.lines,
+            plan.runs,
+            plan.widths,
+            plan.slacks,
+            int(plan.tall[0]),
+            plan.guesses,
+            upright,
+            turned,
+        )
         _joined(upright, turned, images)
     return images

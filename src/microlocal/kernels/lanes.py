@@ -11,24 +11,36 @@ numbers (8 in float64). LLVM does not find this by itself, so the two loops are 
 The plain kernels of ``joseph`` do the same sums on any processor and are held against these in the tests.
 """
 
+import math
 from typing import Any
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 AVAILABLE = bool(llvm.get_host_cpu_features().get("avx512f", False))
 INT64 = ir.IntType(64)
+LINE = 64  # bytes of a cache line, and of a register
 
 
 def lanes_of(itemsize: int) -> int:
     """How many numbers of ``itemsize`` bytes one register holds; a window of pixels or rays is two registers."""
-    return 64 // itemsize
+    return LINE // itemsize
 
 
-class _Vectors:
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros that begin at a cache line, as numpy's do not: every load of a register would touch two lines."""
+    size, item = math.prod(shape), np.dtype(dtype).itemsize
+    room = np.zeros(size + LINE // item, dtype)
+    skip = -room.ctypes.data % LINE // item
+    return room[skip : skip + size].reshape(shape)
+
+
+class Vectors:
     """The vector types and instructions for one floating-point type; every method emits code at the builder."""
 
     def __init__(self, builder: Any, single: bool) -> None:
@@ -82,7 +94,7 @@ class _Vectors:
         return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+def pointer(context: Any, builder: Any, kind: Any, array: Any) -> Any:
     return context.make_array(kind)(context, builder, array).data
 
 
@@ -98,8 +110,8 @@ def add_rays(typing: Any, rows, at, stride, limit, begin, end, offsets, slopes, 
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         at, stride, limit, begin, end, ray, count = (arguments[i] for i in (1, 2, 3, 4, 5, 8, 9))
-        v = _Vectors(builder, signature.args[0].dtype == types.float32)
-        image, o, s, result = (_pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 6, 7, 10))
+        v = Vectors(builder, signature.args[0].dtype == types.float32)
+        image, o, s, result = (pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 6, 7, 10))
         offset, slope = v.load(o, ray), v.load(s, ray)
         last = builder.sub(builder.add(ray, count), ir.Constant(INT64, 1))
         ends = [(v.load_scalar(o, k), v.load_scalar(s, k)) for k in (ray, last)]
@@ -156,9 +168,9 @@ def add_pixels(typing: Any, table, shift, scale, y, at, firsts, starts, steps, t
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         shift, scale, at, block, pixel, count, place = (arguments[i] for i in (1, 2, 4, 9, 10, 11, 13))
         table, data, firsts, starts, steps, taps, result = (
-            _pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 6, 7, 8, 12)
+            pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 6, 7, 8, 12)
         )
-        v = _Vectors(builder, signature.args[0].dtype == types.float32)
+        v = Vectors(builder, signature.args[0].dtype == types.float32)
         first = v.load_scalar(firsts, block)
         iota = ir.Constant(v.floats, [float(i) for i in range(v.lanes)])
         guess = v.fma(iota, v.splat(v.load_scalar(steps, block)), v.splat(v.load_scalar(starts, block)))

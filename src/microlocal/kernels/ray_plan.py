@@ -2,9 +2,9 @@
 
 A *run* is a stretch of neighbouring rays of one view that are all steep or all flat; along a row its positions
 x[k] = offset[k] + slope[k] r are monotone in k. A *block* is as many rays of a run as fit into one window of two
-registers at every row. The adjoint needs the inverse of k -> x[k]: it is kept at every 16th row and pixel and
-interpolated bilinearly; ``slack`` is the measured error of that, by which the search for rays is widened, so that
-no ray with weight is left out whatever the geometry.
+registers at every row. The adjoint needs the inverse of k -> x[k]: it is kept at every 16th pixel of every 16th
+row (or more often) and interpolated bilinearly; ``slack`` is the measured error of that, by which the search for rays
+is widened, so that no ray with weight is left out whatever the geometry.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,9 @@ from microlocal.kernels.lanes import lanes_of
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
-CELL = 16  # rows and pixels from one stored guess to the next
+CELL = 16  # pixels from one stored guess to the next
+CHUNK = 8  # views whose blocks are sorted by their place on the detector: they share what is in the cache
+_SMALL = 0.1  # rays; an error up to here costs next to nothing
 FAR = -1e6  # the position of rays that are not there
 
 
@@ -33,8 +35,9 @@ class RayPlan(NamedTuple):
     runs: Counts  # (run, 6): view, is flat, first ray, rays, place in the tables, place in ``guesses``
     widths: Counts  # (run,): pixels whose rays fit into one window
     slacks: Floats  # (run,)
-    blocks: Counts  # (block, 6): is flat, place in the tables, datum, rays, first row, last row + 1; sorted by view
-    views: Counts  # (view + 1,): where the blocks of a view begin
+    tall: Counts  # (1,): rows from one stored guess to the next
+    blocks: Counts  # (block, 6): is flat, place in the tables, datum, rays, first row, last row + 1
+    chunks: Counts  # (chunk + 1,): where the blocks of the next views begin; in a chunk, neighbours come together
     guesses: Floats  # (run's rows and pixels, flat)
 
 
@@ -53,7 +56,25 @@ def plan(
     shape: tuple[int, int],
     dtype: type[np.floating],
 ) -> RayPlan | None:
-    """Return the tables, or None where rays cross inside the image: then only the plain kernels can serve."""
+    """Return the tables, or None where rays cross inside the image: then only the plain kernels can serve.
+
+    Guesses are kept as far apart as keeps their error small: near a source they must be close together.
+    """
+    for tall in (CELL, CELL // 4, 1):
+        made = _plan(offsets, slopes, steep, shape, dtype, tall)
+        if made is not None and (tall == 1 or made.slacks.max() < _SMALL):
+            return made
+    return None
+
+
+def _plan(
+    offsets: NDArray[np.float64],
+    slopes: NDArray[np.float64],
+    steep: NDArray[np.bool_],
+    shape: tuple[int, int],
+    dtype: type[np.floating],
+    tall: int,
+) -> RayPlan | None:
     lanes = lanes_of(np.dtype(dtype).itemsize)
     pad = 2 * lanes
     tables: list[tuple[Floats, Floats, Floats]] = []
@@ -67,7 +88,7 @@ def plan(
         pencil = _pencil(o, s)
         if pencil is None or not _monotone(o, s, lines):
             return None
-        guess, slack = _guesses(o, s, lines, across, pad)
+        guess, slack = _guesses(o, s, lines, across, pad, tall)
         density = float(np.abs(np.diff(guess, axis=1)).max()) / CELL
         width = int((pad - 4 - 2 * density - 2 * slack) / max(density, 1e-3)) + 1
         if not (slack < 1 and width >= 1):
@@ -83,7 +104,9 @@ def plan(
         blocks += _blocks(o, s, lines, across, pad, (int(not is_steep), place + pad, datum))
         place, guess_place = place + size, guess_place + guess.size
     block_table = np.array(blocks, np.int64).reshape(-1, 6)
-    of_view = block_table[:, 2] // steep.shape[1]
+    block_view, block_ray = np.divmod(block_table[:, 2], steep.shape[1])
+    chunk = block_view // CHUNK
+    order = np.lexsort((block_view, block_ray, block_table[:, 0], chunk))
     return RayPlan(
         np.concatenate([t[0] for t in tables]).astype(dtype),
         np.concatenate([t[1] for t in tables]).astype(dtype),
@@ -92,8 +115,9 @@ def plan(
         np.array(runs, np.int64),
         np.array(widths, np.int64),
         np.array(slacks, dtype),
-        block_table,
-        np.searchsorted(of_view, np.arange(steep.shape[0] + 1)),
+        np.array([tall]),
+        block_table[order],
+        np.searchsorted(chunk[order], np.arange(-(-steep.shape[0] // CHUNK) + 1)),
         np.concatenate(guesses).astype(dtype),
     )
 
@@ -145,16 +169,16 @@ def _blocks(
     ]
 
 
-def _guesses(o: Floats, s: Floats, lines: int, across: int, pad: int) -> tuple[Floats, float]:
+def _guesses(o: Floats, s: Floats, lines: int, across: int, pad: int, tall: int) -> tuple[Floats, float]:
     """Return where the inverse begins, (cell rows + 1, cell columns + 1), counted in the table, and its error.
 
-    Entry (i, e) belongs to row 16 i (the last one to the last row) and to position 16 e - 1, whose first ray is
+    Entry (i, e) belongs to row ``tall`` i (the last one to the last row) and to position 16 e - 1, whose first ray is
     the first with weight for pixel 16 e; or 16 e + 1 where positions decrease with k.
     """
     spread = 4  # virtual rays beyond the ends, so that the error is measured there as well
     k = np.arange(-spread, o.size + spread)
     o, s = _extended(o, spread), _extended(s, spread) if o.size > 1 else np.pad(s, spread, mode="edge")
-    return _inverse(o, s, k.astype(np.float64) + pad, lines, -(-across // CELL), float(pad))
+    return _inverse(o, s, k.astype(np.float64) + pad, lines, -(-across // CELL), float(pad), tall)
 
 
 def _extended(values: Floats, by: int) -> Floats:
@@ -165,20 +189,22 @@ def _extended(values: Floats, by: int) -> Floats:
 
 
 @numba.njit(cache=True)
-def _inverse(o: Floats, s: Floats, index: Floats, lines: int, cells: int, pad: float) -> tuple[Floats, float]:
-    rows = (lines + CELL - 1) // CELL
+def _inverse(
+    o: Floats, s: Floats, index: Floats, lines: int, cells: int, pad: float, tall: int
+) -> tuple[Floats, float]:
+    rows = (lines + tall - 1) // tall
     guess = np.empty((rows + 1, cells + 1))
     increasing = o[-1] > o[0]
     origin = pad - 1 if increasing else pad + 1
     for i in range(rows + 1):
-        r = min(i * CELL, lines - 1)
+        r = min(i * tall, lines - 1)
         x = o + s * r
         for e in range(cells + 1):
             guess[i, e] = _interpolated(x, index, origin + CELL * e, increasing)
     worst = 0.0
     for i in range(rows):
         below = i + 1
-        middle = (min(i * CELL, lines - 1) + min(below * CELL, lines - 1)) / 2
+        middle = (min(i * tall, lines - 1) + min(below * tall, lines - 1)) / 2
         for k in range(o.size):
             q = (o[k] + s[k] * middle - origin) / CELL
             if 0 <= q <= cells:

@@ -1,0 +1,169 @@
+"""The vector kernels against the plain ones, for detectors of any pitch; ordered subsets; one thread setting."""
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
+from microlocal.core.errors import InputError
+from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
+from microlocal.kernels.ray_plan import plan
+from microlocal.operators import RayTransform, rays
+from microlocal.operators.base import LinearOperator
+from microlocal.operators.subsets import OrderedSubsets
+
+ANGLES = tuple(math.radians(a) for a in (0.0, 20.0, 45.0, 90.0, 123.0, 200.0, 311.0))
+GRID = Grid((37, 50), 1.0, center=(0.4, -0.3))
+
+
+def _fan(pitch: float, shape: str = "flat") -> FanBeam:
+    return FanBeam(ANGLES, Detector(int(120 / pitch), pitch, offset=0.3), "mm", 300.0, 500.0, shape)
+
+
+GEOMETRIES = {
+    "parallel": ParallelBeam(ANGLES, Detector(61, 1.0)),
+    "fine": ParallelBeam(ANGLES, Detector(400, 0.15)),
+    "coarse": ParallelBeam(ANGLES, Detector(12, 5.3, reversed=True)),
+    "one ray": ParallelBeam(ANGLES, Detector(1, 1.0)),
+    "fan": _fan(1.6),
+    "fine fan": _fan(0.4),
+    "coarse fan": _fan(7.0),
+    "arc": _fan(1.5, "arc"),
+}
+CASES = [(name, dtype) for name in GEOMETRIES for dtype in (np.float32, np.float64)]
+
+
+def _case(name, dtype, count):
+    offsets, slopes, steep, _ = rays.ray_table(GEOMETRIES[name], GRID)
+    planned = plan(offsets, slopes, steep, GRID.shape, dtype)
+    assert planned is not None
+    random = np.random.default_rng(0)
+    images = random.standard_normal((count, *GRID.shape))
+    sums = random.standard_normal((count, *steep.shape))
+    forward = joseph.project(images, offsets, slopes, steep)
+    back = joseph.backproject(sums, offsets, slopes, steep, GRID.shape)
+    return planned, images.astype(dtype), sums.astype(dtype), forward, back
+
+
+def _check(kernel, case, dtype):
+    planned, images, sums, forward, back = case
+    tolerance = 3e-5 if dtype == np.float32 else 1e-12
+    got = kernel.project(images, planned, sums.shape[1:])
+    assert np.abs(got - forward).max() <= tolerance * np.abs(forward).max()
+    got = kernel.backproject(sums, planned, GRID.shape)
+    assert np.abs(got - back).max() <= tolerance * np.abs(back).max()
+
+
+@pytest.mark.skipif(not lanes.AVAILABLE, reason="this processor has no AVX-512")
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_registers_agree_with_the_plain_kernel(name, dtype):
+    _check(joseph_lanes, _case(name, dtype, 2), dtype)
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_stacks_agree_with_the_plain_kernel(name, dtype):
+    _check(joseph_stack, _case(name, dtype, 11), dtype)
+
+
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("count", [1, 3, 17, 28])
+def test_every_batch_and_processor_gives_the_same(monkeypatch, available, count):
+    monkeypatch.setattr(lanes, "AVAILABLE", available and lanes.AVAILABLE)
+    ray = RayTransform(GEOMETRIES["fan"], GRID)
+    x = torch.randn(count, *GRID.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    y, back = ray(x), ray.adjoint(ray(x))
+    for i in (0, count - 1):
+        assert float((ray(x[i]) - y[i]).abs().max()) < 1e-11
+        assert float((ray.adjoint(y[i]) - back[i]).abs().max()) < 1e-9
+
+
+def test_crossing_rays_are_left_to_the_plain_kernel():
+    # The source lies inside the grid, where the order of the rays turns round.
+    inside = FanBeam(ANGLES, Detector(40, 1.0), source_axis=10.0, source_detector=60.0)
+    grid = Grid((64, 64), 1.0)
+    assert rays.planned(inside, grid, torch.float64) == []
+    ray = RayTransform(inside, grid)
+    x = torch.rand(64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    y = torch.rand(ray.codomain_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    forward, back = float((ray(x) * y).sum()), float((x * ray.adjoint(y)).sum())
+    assert forward == pytest.approx(back, rel=1e-12)
+
+
+class _Blurred(LinearOperator):
+    """Any operator with views that knows no geometry."""
+
+    def __init__(self, ray):
+        super().__init__(ray.domain_shape, ray.codomain_shape)
+        self.ray = ray
+
+    def _forward(self, x):
+        return 2 * self.ray._forward(x)
+
+    def _adjoint(self, y):
+        return 2 * self.ray._adjoint(y)
+
+    def norm_bound(self):
+        return 2 * self.ray.norm_bound()
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+@pytest.mark.parametrize("build", [lambda ray: ray, _Blurred])
+def test_subsets_add_up_to_the_operator(build, count):
+    operator = build(RayTransform(GEOMETRIES["fan"], GRID))
+    subsets = OrderedSubsets(operator, count)
+    x = torch.randn(2, *GRID.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    total = sum(subset.adjoint(subset(x)) for _, subset in subsets)
+    whole = operator.adjoint(operator(x))
+    assert float((total - whole).abs().max()) <= 1e-12 * float(whole.abs().max())
+    parts = subsets.split(operator(x))
+    for i, subset in subsets:
+        assert torch.allclose(parts[i], subset(x), rtol=0, atol=1e-11)
+        assert float(torch.linalg.vector_norm(subset(x[0]))) <= subset.norm_bound() * float(torch.linalg.norm(x[0]))
+    assert bool((subsets.join(parts) == operator(x)).all())
+    assert sorted(i for i, _ in subsets) == list(range(count))
+
+
+@pytest.mark.parametrize("count", [0, 8])
+def test_an_impossible_number_of_subsets_is_refused(count):
+    with pytest.raises(InputError, match="1 to the number of views, 7"):
+        OrderedSubsets(RayTransform(GEOMETRIES["fan"], GRID), count)
+
+
+WORKER = """
+import numba, torch
+from microlocal.kernels.threads import threads_allowed, threads_for
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self): return 1
+    def __getitem__(self, i):
+        with threads_for(10**9):
+            return threads_allowed(), numba.get_num_threads()
+
+if __name__ == "__main__":
+    with threads_for(10**9):
+        print(threads_allowed(), numba.get_num_threads())
+    loader = torch.utils.data.DataLoader(Data(), num_workers=1, multiprocessing_context="fork")
+    print(*(int(n) for n in next(iter(loader))))
+    torch.set_num_threads(1)
+    print(threads_allowed())
+"""
+
+
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "NUMBA_NUM_THREADS"])
+def test_threads_are_set_in_one_place(tmp_path, variable):
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    others = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=others | {variable: "2"}, capture_output=True, text=True, check=True
+    )
+    main, worker, after = done.stdout.split("\n")[:3]
+    most = min(2, os.cpu_count() or 1)
+    assert main == f"{most} {most}"
+    assert worker == "1 1"
+    assert after == "1"
