@@ -10,6 +10,7 @@ from microlocal.core.errors import InputError, ShapeError
 from microlocal.operators import (
     CoilSensitivities,
     FourierSampling,
+    HermitianToeplitz,
     NonUniformFourier,
     birdcage_maps,
     cartesian_mask,
@@ -112,6 +113,18 @@ def test_sense_recovers_an_image_from_half_of_the_frequencies():
     found = torch.linalg.lstsq(matrix, sense(image).flatten()[:, None]).solution
     assert float((found.reshape(shape) - image).norm() / image.norm()) < 1e-10
     check("operator", NonUniformFourier(RANDOM[:20], (4, 4)) @ CoilSensitivities(birdcage_maps(2, (4, 4))))
+
+
+def test_normal_operators_are_convolutions_with_the_point_spread_function():
+    operator = NonUniformFourier(RANDOM, (6, 5))
+    sense = operator @ CoilSensitivities(birdcage_maps(3, (6, 5)))
+    for a in (operator, sense):
+        x = draw(a, torch.Generator().manual_seed(5))
+        assert a.normal()(x).numpy() == pytest.approx(a.adjoint(a(x)).numpy(), abs=1e-9)
+        assert norm_estimate(a, 200) ** 2 <= a.normal().norm_bound()
+    assert isinstance(operator.normal(), HermitianToeplitz)
+    with pytest.raises(InputError, match="conj q"):
+        HermitianToeplitz(torch.tensor([[1.0 + 1j, 2.0, 1.0 + 1j]]))
 
 
 def test_masks_keep_the_middle_and_the_acceleration():

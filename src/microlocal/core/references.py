@@ -232,6 +232,22 @@ REFERENCES: dict[str, str] = dict(
         ),
         _entry(
             "article",
+            "fessler2005",
+            {
+                "author": "Fessler, Jeffrey A. and Lee, Sangwoo and Olafsson, Valur T. and Shi, Hugo R. and "
+                "Noll, Douglas C.",
+                "title": "Toeplitz-based iterative image reconstruction for MRI with correction for magnetic field "
+                "inhomogeneity",
+                "journal": "IEEE Transactions on Signal Processing",
+                "volume": "53",
+                "number": "9",
+                "pages": "3393--3402",
+                "year": "2005",
+                "doi": "10.1109/TSP.2005.853152",
+            },
+        ),
+        _entry(
+            "article",
             "frikel2013",
             {
                 "author": 'Frikel, J{\\"u}rgen and Quinto, Eric Todd',

@@ -19,6 +19,7 @@ from microlocal.operators.fourier import FourierSampling as FourierSampling
 from microlocal.operators.fourier import birdcage_maps as birdcage_maps
 from microlocal.operators.fourier import cartesian_mask as cartesian_mask
 from microlocal.operators.gradient import Gradient as Gradient
+from microlocal.operators.hermitian_toeplitz import HermitianToeplitz as HermitianToeplitz
 from microlocal.operators.identity import Identity as Identity
 from microlocal.operators.kronecker import Kronecker as Kronecker
 from microlocal.operators.mask import Mask as Mask
@@ -40,5 +41,6 @@ from microlocal.operators.stack import BlockMatrix as BlockMatrix
 from microlocal.operators.stack import Concatenate as Concatenate
 from microlocal.operators.stack import Stack as Stack
 from microlocal.operators.stack import block_diagonal as block_diagonal
+from microlocal.operators.subsets import OrderedSubsets as OrderedSubsets
 from microlocal.operators.symmetrised_gradient import SymmetrisedGradient as SymmetrisedGradient
 from microlocal.operators.toeplitz import Toeplitz as Toeplitz

@@ -148,6 +148,9 @@ class Composition(LinearOperator):
     def norm_bound(self) -> float:
         return self.outer.norm_bound() * self.inner.norm_bound()
 
+    def normal(self) -> LinearOperator:
+        return self.inner.H @ (self.outer.normal() @ self.inner)
+
 
 class Sum(LinearOperator):
     """``A + B + ...`` of operators between the same spaces, of norm at most the sum of the bounds."""

@@ -20,6 +20,7 @@ from microlocal.core.registry import register
 from microlocal.kernels.nufft_complex import ComplexNonUniformFourier
 from microlocal.operators.autograd import linear_pair
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.hermitian_toeplitz import HermitianToeplitz
 
 _ACCURACY = 1e-11  # of the sums from which the bound is computed
 
@@ -89,14 +90,22 @@ class NonUniformFourier(LinearOperator):
         images = torch.from_numpy(self.sums.adjoint(sums)).to(y.device)
         return images.reshape(*y.shape[:-1], *self.domain_shape) * self._scale()
 
-    def norm_bound(self) -> float:
-        """Return the smallest of three proved bounds: two from the point spread function, one from the rows' norms."""
+    def _point_spread(self) -> NDArray[np.complex128]:
+        """q(d) = 1/N Σ_s exp(i k_s·d) at every lag of the image, the lag (0, 0) in the middle."""
         rows, cols = self.domain_shape
         points = self.trajectory.cpu().numpy()
-        lags = (2 * rows - 1, 2 * cols - 1)
-        sums = ComplexNonUniformFourier(lags, points[:, 0], points[:, 1], _ACCURACY)
-        kernel = sums.adjoint(np.ones((1, len(points)), dtype=np.complex128))[0] / (rows * cols)
-        squares = (_circulant_bound(kernel), _absolute_bound(np.abs(kernel)), float(len(points)))
+        sums = ComplexNonUniformFourier((2 * rows - 1, 2 * cols - 1), points[:, 0], points[:, 1], _ACCURACY)
+        ones: NDArray[np.complex128] = np.ones((1, len(points)), dtype=np.complex128)
+        return (sums.adjoint(ones)[0] / (rows * cols)).astype(np.complex128)
+
+    def normal(self) -> LinearOperator:
+        """Return A* A as a convolution with the point spread function: two FFTs, whatever the number of samples."""
+        return HermitianToeplitz(torch.from_numpy(self._point_spread()))
+
+    def norm_bound(self) -> float:
+        """Return the smallest of three proved bounds: two from the point spread function, one from the rows' norms."""
+        kernel = self._point_spread()
+        squares = (_circulant_bound(kernel), _absolute_bound(np.abs(kernel)), float(len(self.trajectory)))
         return math.sqrt(min(squares)) * (1 + 10 * (self.tolerance or _ACCURACY))
 
 
