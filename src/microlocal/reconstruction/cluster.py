@@ -46,7 +46,11 @@ class Cluster:
         self._client.close()
 
     def free(self) -> bool:
-        threads = sum(self._client.nthreads().values())
+        try:
+            threads = sum(self._client.nthreads().values())
+        except OSError as error:
+            do = "Start it again and give the same command: what is done stays."
+            raise InputError("stack", expected="a scheduler that answers", got=str(error), do=do) from error
         return len(self._running) < 2 * max(1, threads)
 
     def submit(self, numbers: range) -> None:
