@@ -3,7 +3,8 @@
 import numpy as np
 
 VERSION = "pycoshrem 0.0.2"
-np.prod, np.complex128 = np.prod, np.complex128  # names that numpy 2 dropped and the package still uses
+for old, new in {"product": np.prod, "complex_": np.complex128}.items():
+    setattr(np, old, new)  # names that numpy 2 dropped and the package still uses
 
 import coshrem.shearletsystem  # noqa: E402
 
