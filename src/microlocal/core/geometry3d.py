@@ -147,8 +147,9 @@ class ParallelBeam3D(Geometry3D):
     Where the axis is ``upright`` every row of the panel sees one slice, and the planar transform of a batch of slices
     is the same and faster: ``operators.RayTransform(geometry.midplane(), grid.plane)``.
 
-    >>> ParallelBeam3D((0.0,), FlatPanel(1, 1, (1.0, 1.0))).to_vectors().table[0, :3].tolist()
-    [-0.0, 1.0, 0.0]
+    >>> beam, e_u, e_v = ParallelBeam3D((0.0,), FlatPanel(1, 1, (1.0, 1.0))).frames()
+    >>> [np.abs(axis[0]).tolist() for axis in (beam, e_u, e_v)]
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
     @property
@@ -170,8 +171,10 @@ class ConeBeam(Geometry3D):
     Parameters: ``source_axis`` R, the distance from the source to the axis along the central ray; ``source_detector``
     D, from the source to the panel; both in ``unit``, 0 < R < D. The volume is taken to lie between the two.
 
-    >>> ConeBeam((0.0,), FlatPanel(1, 1, (1.0, 1.0)), source_axis=5.0, source_detector=8.0).to_vectors().table[0, :6]
-    array([ 0., -5., -0., -0.,  3.,  0.])
+    >>> cone = ConeBeam((0.0,), FlatPanel(1, 1, (1.0, 1.0)), source_axis=5.0, source_detector=8.0)
+    >>> source, middle = cone.to_vectors().table[0, :3], cone.to_vectors().table[0, 3:6]
+    >>> float(source[1]), float(middle[1])
+    (-5.0, 3.0)
     """
 
     source_axis: float = 1.0

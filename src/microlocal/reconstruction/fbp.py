@@ -24,7 +24,7 @@ from microlocal.core.geometry import Detector, FanBeam, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
-from microlocal.kernels.pixel_driven import accumulate
+from microlocal.kernels import pixel_driven, pixel_lanes
 from microlocal.kernels.threads import fft_threads_for
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.redundancy import redundancy, view_steps
@@ -67,8 +67,9 @@ def filtered_backprojection(
     else:
         filtered = ramp_filter(weighted, pitch)
     power = 2 if isinstance(geometry, FanBeam) else 0
-    projections = filtered.reshape(-1, *geometry.shape).numpy()
-    images = accumulate(projections, _index_table(geometry, grid), view_steps(geometry), power, grid.shape)
+    projections, table = filtered.reshape(-1, *geometry.shape).numpy(), _index_table(geometry, grid)
+    kernel = pixel_lanes if pixel_lanes.applies(table, grid.shape) else pixel_driven
+    images = kernel.accumulate(projections, table, view_steps(geometry), power, grid.shape)
     return torch.from_numpy(images).reshape(*data.shape[:-2], *grid.shape)
 
 
@@ -130,11 +131,11 @@ def widened(
 def _flattened(filtered: Tensor, geometry: FanBeam) -> tuple[Tensor, FanBeam]:
     """Carry data on an arc, two samples a pixel, to a flat detector, with cos² γ for the distance instead of the depth.
 
-    Both samplings are twice as fine as the pixels, so that the two linear interpolations blur less than one otherwise.
+    Two samples a pixel keep the linear interpolation between them from blurring what the next one blurs again.
     """
     detector = geometry.detector
     low, high = geometry.source_detector * np.tan(np.asarray(detector.edges) / geometry.source_detector)
-    flat = Detector(int(np.ceil(2 * (high - low) / detector.pitch)), detector.pitch / 2, (low + high) / 2)
+    flat = Detector(int(np.ceil((high - low) / detector.pitch)), detector.pitch, (low + high) / 2)
     gamma = np.arctan(flat.positions() / geometry.source_detector)
     sign = -1.0 if detector.reversed else 1.0
     index = 2 * (sign * (geometry.landing(gamma) - detector.offset) / detector.pitch + (detector.count - 1) / 2)
