@@ -5,6 +5,10 @@ OpenMP of its own: the number of threads set for one leaks into the other, and t
 cores that the other needs (a 64 x 64 FFT was seen to take 7 ms instead of 0.03). So the kernels run on numba's own
 work queue, which sleeps when idle and survives a fork; it takes one caller at a time, hence the lock. Whoever sets
 NUMBA_THREADING_LAYER keeps that choice.
+
+The setting is ``torch.set_num_threads``, which begins as OMP_NUM_THREADS (or the number of cores) says; the kernels on
+numba take NUMBA_NUM_THREADS as an upper bound. Workers of a torch DataLoader have one thread, since torch sets
+that; several processes of one's own should each be given their share of the cores by one of the three.
 """
 
 import threading
