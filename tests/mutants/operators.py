@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from microlocal.frames.base import Frame
+from microlocal.frames.compact_shearlet import CompactShearletFrame
 from microlocal.frames.shearlet import ShearletFrame
 from microlocal.operators.base import LinearOperator, linear_pair
 from microlocal.operators.gradient import Gradient
@@ -168,6 +169,13 @@ class ForgetfulFrame(ShearletFrame):
         return super()._synthesis(kept)
 
 
+class UndividedInverse(CompactShearletFrame):
+    """Takes the adjoint of a frame that is not tight for its inverse."""
+
+    def _inverse(self, y):
+        return self._adjoint(y)
+
+
 class SquaredNorms(ShearletFrame):
     """Declares the energies of the filters for their norms."""
 
@@ -245,6 +253,7 @@ def frames() -> dict[str, Frame]:
     return {
         "frame_bounds_hold": UnbalancedFrame((16, 16)),
         "parseval_frames_reconstruct": ForgetfulFrame((16, 16)),
+        "inverse_undoes_analysis": UndividedInverse((16, 16), scales=1),
         "index_has_one_record_a_filter": RepeatedRecord((16, 16)),
         "directions_of_a_scale_tile_the_half_circle": NarrowRanges((16, 16)),
         "filters_answer_to_their_direction": FlippedDirections((32, 32)),

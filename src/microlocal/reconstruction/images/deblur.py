@@ -85,7 +85,7 @@ def upsample(
     frame: Frame | str = "compact-shearlet",
     *,
     noise: float | None = None,
-    iterations: int = 30,
+    iterations: int = 20,
     progress: Progress = SILENT,
 ) -> ImageEstimate:
     """Return images of ``factor`` times the rows and columns whose means over factor x factor pixels are the data.

@@ -51,7 +51,8 @@ def inpaint(
     """Fill in the pixels of images (*batch, row, col) where ``mask`` (row, col) is False, whatever they hold.
 
     ``frame``, a registered name or a frame of the image's shape; ``noise``, the standard deviation in the known pixels:
-    with it they are denoised too, without they are kept as they are. Raises InputError for images and masks that
+    with it they are denoised too, without they are kept as they are. Gains over a smooth spline where there are edges
+    and curves; texture without direction, such as hair, is not sparse in shearlets. Raises InputError for images and masks that
     cannot be used.
 
     >>> image = torch.linspace(0, 1, 32).expand(32, 32)

@@ -36,6 +36,23 @@ def parseval_frames_reconstruct(frame: Frame) -> None:
         expect(gap <= allowed, f"{type(frame).__name__} {dtype}: |x - W* W x| = {gap:.3g} |x|")
 
 
+def inverse_undoes_analysis(frame: Frame) -> None:
+    """The synthesis by the dual frame inverts the analysis, tight or not, and autograd goes through it."""
+    lower, upper = frame.bounds()
+    for dtype, allowed in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        x = torch.randn(2, *frame.domain_shape, dtype=dtype, generator=generator(2))
+        gap = float((frame.inverse(frame(x)) - x).norm() / x.norm())
+        limit = allowed * max(10.0, upper / lower)
+        expect(gap <= limit, f"{type(frame).__name__} {dtype}: |x - W⁺ W x| = {gap:.3g} |x|, allowed {limit:.3g}")
+    y = torch.randn(frame.codomain_shape, dtype=torch.float64, generator=generator(3)).requires_grad_()
+    z = torch.randn(frame.domain_shape, dtype=torch.float64, generator=generator(4))
+    product = (frame.inverse(y) * z).sum()
+    (pulled,) = torch.autograd.grad(product, y)
+    left, right = float((pulled * y.detach()).sum()), float(product.detach())
+    size = float(pulled.norm() * y.detach().norm())
+    expect(abs(left - right) <= 1e-10 * size, f"{type(frame).__name__}: the inverse's gradient is off")
+
+
 def index_has_one_record_a_filter(frame: Frame) -> None:
     """As many records as filters, no two alike, directions in [0, π), normals of length one."""
     bands = frame.bands(torch.zeros(frame.codomain_shape))
@@ -103,6 +120,7 @@ def weights_reach_their_filters(frame: Frame) -> None:
 LAWS = (
     frame_bounds_hold,
     parseval_frames_reconstruct,
+    inverse_undoes_analysis,
     index_has_one_record_a_filter,
     directions_of_a_scale_tile_the_half_circle,
     filters_answer_to_their_direction,
