@@ -9,6 +9,7 @@ the real low-pass first. Redundancy 4 to 5 instead of about 50 in two dimensions
 import functools
 import itertools
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -16,13 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.registry import register
-from microlocal.frames.base import FilterIndex, Frame, Record
+from microlocal.frames.base import FilterIndex, Frame
 from microlocal.frames.lanes import lanes
 from microlocal.frames.sampling import Place, Samples, centred_interval, sample
 from microlocal.frames.shearlet import shearlet_system
 from microlocal.frames.shearlet3d import FilterIndex3D, shearlet3d_system
 from microlocal.frames.spectra import Element, pieces
 from microlocal.frames.storage import empty
+from microlocal.frames.system import System
 from microlocal.operators.base import linear_pair
 
 _IN_CACHE = 1 << 17  # pixels of the images that are worked on at a time
@@ -64,21 +66,25 @@ def _centring(shape: tuple[int, ...]) -> list[tuple[Place, Place]]:
 class DecimatedFrame(Frame):
     """Base of the decimated band-limited frames: (*batch, *domain) -> (*batch, coefficient), all real.
 
-    Parameters: ``shape`` of the image, ``filters`` the records, ``elements`` the responses as formulas.
+    Parameters: ``shape`` of the image, ``scales`` and ``shears`` of the system, which a final class writes.
     ``bands(c)`` gives the coefficients of every filter as views (*batch, component, *grid), two components, real and
     imaginary (one for the low-pass); adjacent numbers of the flat axis are such pairs, the low-pass fills whole pairs.
     """
 
     codomain_axes = "coefficient"
 
-    def __init__(self, shape: tuple[int, ...], filters: Sequence[Record], elements: Sequence[Element]) -> None:
-        self.elements = tuple(elements)
+    def __init__(self, shape: tuple[int, ...], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
+        self.shears, records, self.elements = self._system(tuple(shape), scales, shears)
         system = sampled_system(self.elements, tuple(shape), torch.float32, torch.device("cpu"))
         self.grids = tuple(samples.grid for samples in system)
         self.components = tuple(samples.components for samples in system)
         ends = tuple(itertools.accumulate((samples.count for samples in system), initial=0))
         self.places = tuple(slice(a, b) for a, b in itertools.pairwise(ends))
-        super().__init__(shape, filters, (ends[-1],))
+        super().__init__(shape, records, (ends[-1],))
+
+    @abstractmethod
+    def _system(self, shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None) -> System:
+        """Return the shears, the records and the responses, with the defaults filled in."""
 
     @property
     def redundancy(self) -> float:
@@ -204,9 +210,8 @@ class DecimatedShearletFrame(DecimatedFrame):
 
     filters: tuple[FilterIndex, ...]
 
-    def __init__(self, shape: tuple[int, int], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
-        self.shears, records, elements = shearlet_system(shape, scales, shears, "DecimatedShearletFrame")
-        super().__init__(shape, records, elements)
+    def _system(self, shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None) -> System:
+        return shearlet_system(shape, scales, shears, "DecimatedShearletFrame")
 
 
 def _samples3d() -> list["DecimatedShearletFrame3D"]:
@@ -223,8 +228,5 @@ class DecimatedShearletFrame3D(DecimatedFrame):
     domain_axes = "slice, row, col"
     filters: tuple[FilterIndex3D, ...]
 
-    def __init__(
-        self, shape: tuple[int, int, int], scales: int | None = None, shears: Sequence[int] | None = None
-    ) -> None:
-        self.shears, records, elements = shearlet3d_system(shape, scales, shears, "DecimatedShearletFrame3D")
-        super().__init__(shape, records, elements)
+    def _system(self, shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None) -> System:
+        return shearlet3d_system(shape, scales, shears, "DecimatedShearletFrame3D")

@@ -19,9 +19,10 @@ from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex
 from microlocal.frames.spectra import Element
 from microlocal.frames.spectral import SpectralFrame
+from microlocal.frames.system import System
 
 
-def default_scales(shape: tuple[int, int]) -> int:
+def default_scales(shape: tuple[int, ...]) -> int:
     """Return how many scales suit a shape: the low-pass keeps at least about 8 x 8 periods' worth, at most 5."""
     return max(1, min(5, int(math.log2(max(min(shape), 2))) - 3))
 
@@ -84,9 +85,7 @@ def _node(record: FilterIndex, shear_max: int) -> tuple[int, int]:
     return -record.shear, shear_max
 
 
-def shearlet_system(
-    shape: tuple[int, int], scales: int | None, shears: Sequence[int] | None, who: str
-) -> tuple[tuple[int, ...], tuple[FilterIndex, ...], tuple[Element, ...]]:
+def shearlet_system(shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None, who: str) -> System:
     """Return the shears, the records and the responses of a system, with the defaults filled in."""
     count = default_scales(shape) if scales is None else at_least(scales, 1, "scales", who)
     chosen = definition_shears(count) if shears is None else tuple(shears)
@@ -118,6 +117,5 @@ class ShearletFrame(SpectralFrame):
 
     filters: tuple[FilterIndex, ...]
 
-    def __init__(self, shape: tuple[int, int], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
-        self.shears, records, elements = shearlet_system(shape, scales, shears, "ShearletFrame")
-        super().__init__(shape, records, elements)
+    def _system(self, shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None) -> System:
+        return shearlet_system(shape, scales, shears, "ShearletFrame")

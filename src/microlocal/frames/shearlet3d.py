@@ -19,6 +19,7 @@ from microlocal.core.registry import register
 from microlocal.frames.shearlet import definition_shears
 from microlocal.frames.spectra import Element
 from microlocal.frames.spectral import SpectralFrame
+from microlocal.frames.system import System
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,12 @@ def shearlet3d_index(shears: Sequence[int]) -> tuple[tuple[FilterIndex3D, ...], 
     return tuple(records), tuple(elements)
 
 
-def default_scales3d(shape: tuple[int, int, int]) -> int:
+def default_scales3d(shape: tuple[int, ...]) -> int:
     """Return how many scales suit a volume: as for images, at most 3."""
     return max(1, min(3, int(math.log2(max(min(shape), 2))) - 3))
 
 
-def shearlet3d_system(
-    shape: tuple[int, int, int], scales: int | None, shears: Sequence[int] | None, who: str
-) -> tuple[tuple[int, ...], tuple[FilterIndex3D, ...], tuple[Element, ...]]:
+def shearlet3d_system(shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None, who: str) -> System:
     """Return the shears, the records and the responses of a system, with the defaults filled in."""
     count = default_scales3d(shape) if scales is None else at_least(scales, 1, "scales", who)
     chosen = definition_shears(count) if shears is None else tuple(shears)
@@ -119,8 +118,5 @@ class ShearletFrame3D(SpectralFrame):
     codomain_axes = "filter, slice, row, col"
     filters: tuple[FilterIndex3D, ...]
 
-    def __init__(
-        self, shape: tuple[int, int, int], scales: int | None = None, shears: Sequence[int] | None = None
-    ) -> None:
-        self.shears, records, elements = shearlet3d_system(shape, scales, shears, "ShearletFrame3D")
-        super().__init__(shape, records, elements)
+    def _system(self, shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None) -> System:
+        return shearlet3d_system(shape, scales, shears, "ShearletFrame3D")

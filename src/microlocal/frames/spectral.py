@@ -7,6 +7,7 @@ and filters are taken in lanes, so that both maps cost less than one product and
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -15,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.errors import InputError
-from microlocal.frames.base import Frame, Record
+from microlocal.frames.base import Frame
 from microlocal.frames.lanes import Run, lanes
 from microlocal.frames.responses import Response, energies, half_responses
-from microlocal.frames.spectra import Element
 from microlocal.frames.storage import empty
+from microlocal.frames.system import System
 from microlocal.operators.base import linear_pair
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -33,14 +34,18 @@ Step = Callable[[int, Tensor], None]
 class SpectralFrame(Frame):
     """Base of the undecimated band-limited frames, in two and three dimensions.
 
-    Parameters: ``shape`` of the image, ``filters`` the records, ``elements`` the responses as formulas. The responses
-    are stored compactly, in the precisions that are used. The backward pass of autograd is one application of the other
-    map and keeps nothing.
+    Parameters: ``shape`` of the image, ``scales`` and ``shears`` of the system. A final class writes ``_system``, the
+    records of the filters and their responses as formulas; the responses are stored compactly, in the precisions that
+    are used. The backward pass of autograd is one application of the other map and keeps nothing.
     """
 
-    def __init__(self, shape: tuple[int, ...], filters: Sequence[Record], elements: Sequence[Element]) -> None:
-        super().__init__(shape, filters)
-        self.elements = tuple(elements)
+    def __init__(self, shape: tuple[int, ...], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
+        self.shears, records, self.elements = self._system(tuple(shape), scales, shears)
+        super().__init__(shape, records)
+
+    @abstractmethod
+    def _system(self, shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None) -> System:
+        """Return the shears, the records and the responses, with the defaults filled in."""
 
     def bounds(self) -> tuple[float, float]:
         """Return (A, B), the least and largest of Σ|ψ̂|² over all frequencies: exact for circular filters."""
