@@ -52,8 +52,8 @@ def inpaint(
 
     ``frame``, a registered name or a frame of the image's shape; ``noise``, the standard deviation in the known pixels:
     with it they are denoised too, without they are kept as they are. Gains over a smooth spline where there are edges
-    and curves; texture without direction, such as hair, is not sparse in shearlets. Raises InputError for images and masks that
-    cannot be used.
+    and curves; texture without direction, such as hair, is not sparse in shearlets. Raises InputError for images and
+    masks that cannot be used.
 
     >>> image = torch.linspace(0, 1, 32).expand(32, 32)
     >>> mask = torch.rand(32, 32, generator=torch.Generator().manual_seed(0)) > 0.4
