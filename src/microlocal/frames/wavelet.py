@@ -28,6 +28,7 @@ from microlocal.core.registry import register
 from microlocal.frames.base import Frame
 from microlocal.frames.wavelet_filters import default_levels, level_bounds, wavelet_filters
 from microlocal.kernels.periodic_filters import Pair, merge, split
+from microlocal.kernels.threads import fft_threads_for
 from microlocal.operators.base import linear_pair
 
 Place = tuple[EllipsisType | slice, ...]
@@ -135,14 +136,17 @@ class WaveletFrame(Frame):
         return values[self._band_of]
 
     def _forward(self, x: Tensor) -> Tensor:
-        return linear_pair(x, self._analysis, self._synthesis)
+        with fft_threads_for(x.numel()):  # barriers of idle threads cost more than these sums
+            return linear_pair(x, self._analysis, self._synthesis)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return linear_pair(y, self._synthesis, self._analysis)
+        with fft_threads_for(y.numel()):
+            return linear_pair(y, self._synthesis, self._analysis)
 
     def _inverse(self, y: Tensor) -> Tensor:
         dual = self.wavelet.dual
-        return linear_pair(y, lambda c: self._synthesis(c, dual), lambda x: self._analysis(x, dual))
+        with fft_threads_for(y.numel()):
+            return linear_pair(y, lambda c: self._synthesis(c, dual), lambda x: self._analysis(x, dual))
 
     def _corner(self, level: int) -> Place:
         return ..., *(slice(n >> level) for n in self.codomain_shape)
