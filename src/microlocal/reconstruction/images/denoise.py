@@ -52,6 +52,7 @@ def denoise(
     pilot of wiener, 1.5 for soft; for bayes a factor of σ). The low-pass is kept. Raises InputError for images that
     cannot be used and UnknownNameError for other names.
 
+    >>> import torch
     >>> clean = torch.zeros(32, 32)
     >>> clean[:, 16:] = 1.0
     >>> noisy = clean + 0.1 * torch.randn(32, 32, generator=torch.Generator().manual_seed(0))

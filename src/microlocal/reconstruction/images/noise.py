@@ -15,6 +15,7 @@ def image_noise(image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch
     Few edges reach the diagonal band and the median ignores those, so that σ is over- rather than underestimated.
     Reference: Donoho and Johnstone (1994).
 
+    >>> import torch
     >>> noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
     >>> bool(abs(image_noise(0.1 * noise) - 0.1) < 0.01)
     True
