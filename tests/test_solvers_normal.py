@@ -9,7 +9,16 @@ import torch
 from microlocal.core import Detector, Grid, ParallelBeam
 from microlocal.frames import ShearletFrame
 from microlocal.functionals import Box, GroupL1, SquaredDistance, WeightedL1
-from microlocal.operators import Gradient, Identity, RayTransform, Toeplitz
+from microlocal.operators import (
+    CoilSensitivities,
+    FourierSampling,
+    Gradient,
+    Identity,
+    RayTransform,
+    Toeplitz,
+    birdcage_maps,
+    cartesian_mask,
+)
 from microlocal.solvers import Driver, Problem, Term, admm, cgls, fista, pdhg
 
 ANGLES = tuple(np.arange(9) * math.pi / 12)
@@ -98,3 +107,12 @@ def test_the_identity_does_not_let_a_dual_step_overwrite_the_image():
     solution = pdhg(Problem(terms, Box(-10.0)), x.clone(), Driver(300))
     shrunk = WeightedL1(0.3).prox(x, 1.0)
     assert torch.allclose(solution.value, shrunk, atol=1e-6)
+
+
+def test_cgls_takes_complex_data_and_their_normal_operator():
+    sense = FourierSampling(cartesian_mask((9, 10), 2.0)) @ CoilSensitivities(birdcage_maps(3, (9, 10)))
+    data = sense(torch.complex(_draw(9, 10), _draw(9, 10, seed=1)))
+    plain, fast = (cgls(sense, data, Driver(6, every=6), normal=normal) for normal in (None, sense.normal()))
+    assert float((plain.value - fast.value).norm()) < 1e-9 * float(plain.value.norm())
+    misfit = sense(plain.value) - 2 * data
+    assert SquaredDistance(2 * data, 3.0)(sense(plain.value)) == pytest.approx(1.5 * float(misfit.abs().square().sum()))

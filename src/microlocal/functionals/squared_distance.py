@@ -26,7 +26,8 @@ class SquaredDistance(Proximable, Smooth):
         self.target, self.weight = target, weight
 
     def __call__(self, x: Float[Tensor, "..."]) -> float:
-        return float(0.5 * self.weight * (x - self.target.to(x.dtype)).square().sum())
+        gap = x - self.target.to(x.dtype)
+        return 0.5 * self.weight * float((gap * gap.conj()).real.sum())
 
     def prox(self, x: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
         scaled = torch.as_tensor(step * self.weight, dtype=x.dtype)

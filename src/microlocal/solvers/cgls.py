@@ -70,7 +70,7 @@ def cgls(
     def moved_without_data(state: State, energy: Tensor) -> State:
         direction = state["direction"]
         image = along(direction) + damping * direction
-        length = _spread(_ratio(energy, (direction * image).sum(dim=axes)), axes)
+        length = _spread(_ratio(energy, (direction.conj() * image).real.sum(dim=axes)), axes)
         return {"x": state["x"] + length * direction, "gradient": state["gradient"] - length * image}
 
     def step(state: State) -> State:
