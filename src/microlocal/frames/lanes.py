@@ -6,10 +6,9 @@ torch held at one thread, and as many lanes run as torch has threads. What a pie
 so results do not depend on their number.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,15 +16,14 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from microlocal.kernels.pool import submit
+
 Work = Callable[[Iterator[int]], None]
 Run = Callable[[Work, int, int], None]
 
 _WORTH_A_LANE = 1 << 19  # numbers to compute; waking a thread costs about a tenth of a millisecond
 _LOCK = threading.Lock()
 _holders: list[int] = []  # torch's number of threads, once for every caller that holds it at one
-_pool: list[ThreadPoolExecutor] = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.clear)  # threads do not survive a fork
 
 
 @contextmanager
@@ -55,10 +53,8 @@ def lanes(like: Shaped[Tensor, "..."]) -> Iterator[Run]:
 def _spread(threads: int, work: Work, count: int, size: int) -> None:
     queue = iter(range(count))
     helpers = min(threads, count) - 1 if size >= _WORTH_A_LANE else 0
-    if helpers > 0 and not _pool:
-        _pool.append(ThreadPoolExecutor(os.cpu_count(), "microlocal-lane"))
     inference = torch.is_inference_mode_enabled()
-    others = [_pool[0].submit(_lane, work, queue, inference) for _ in range(helpers)]
+    others = [submit(partial(_lane, work, queue, inference)) for _ in range(helpers)]
     try:
         work(queue)
     finally:

@@ -14,9 +14,8 @@ Reference: Barnett, Magland and af Klinteberg, SIAM J. Sci. Comput. 41(5), 2019.
 """
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +24,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from microlocal.kernels.pool import at_once
 from microlocal.kernels.threads import threads_allowed
 
 Complex = NDArray[np.complexfloating]
@@ -51,16 +51,17 @@ class _Plan:
         with self.lock:
             self.plan.execute(grid, out=values[self.share])
 
-    def spread(self, values: Complex) -> Complex:
+    def spread(self, values: Complex, grid: Complex) -> None:
         with self.lock:
-            return self.plan.execute_adjoint(values[self.share])
+            self.plan.execute_adjoint(values[self.share], out=grid)
 
 
 @dataclass(frozen=True)
 class _Setup:
-    """All that a precision and a number of threads need: the fine grid's size, 1/φ̂ of rows and columns, plans."""
+    """All that a precision and a number of threads need: the fine grid's size and padded width, 1/φ̂, plans."""
 
     fine: tuple[int, int]
+    width: int
     correction: Floats
     signs: Floats
     plans: tuple[_Plan, ...]
@@ -91,7 +92,7 @@ class RealNonUniformFourier:
         setup = self._setup(dtype)
         grid = _spectrum(image * setup.correction, setup.fine, len(setup.plans))
         values = np.empty(self.signs.size, dtype)
-        _each(setup.plans, lambda plan: plan.interpolate(grid, values))
+        at_once([partial(plan.interpolate, grid, values) for plan in setup.plans])
         values.imag *= setup.signs
         return values
 
@@ -99,7 +100,9 @@ class RealNonUniformFourier:
         """(point,) -> (row, col); ``values`` are overwritten."""
         setup = self._setup(values.dtype.name)
         values.imag *= setup.signs
-        grids = _each(setup.plans, lambda plan: plan.spread(values))
+        # One array for all, from the caller: memory that two threads ask for at once is handed out page by page.
+        grids = np.empty((len(setup.plans), setup.fine[0], setup.width), values.dtype)
+        at_once([partial(plan.spread, values, grid) for plan, grid in zip(setup.plans, grids, strict=True)])
         for grid in grids[1:]:
             grids[0] += grid
         return _image(grids[0], setup.fine, self.shape, len(setup.plans)) * setup.correction
@@ -134,7 +137,7 @@ class RealNonUniformFourier:
             plan.setpts(rows[begin:end], cols[begin:end])
             plans.append(_Plan(slice(begin, end), plan))
         row, col = (self._correction(n, m, dtype) for n, m in zip(self.shape, fine, strict=True))
-        return _Setup((fine[0], fine[1]), np.outer(row, col).astype(real), self.signs.astype(real), tuple(plans))
+        return _Setup((fine[0], fine[1]), width, np.outer(row, col).astype(real), self.signs.astype(real), tuple(plans))
 
     def _interpolation(self, grid: tuple[int, int], dtype: str) -> finufft.Plan:
         options = {"upsampfac": _FINER[dtype], "nthreads": 1, "showwarn": 0, "spreadinterponly": 1}
@@ -162,15 +165,6 @@ class RealNonUniformFourier:
 def _fine_length(count: int, finer: float) -> int:
     """Return an even length of at least ``finer`` times ``count`` that is quick to transform."""
     return 2 * int(scipy.fft.next_fast_len(max(_LEAST, int(np.ceil(finer * count))) // 2 + 1, real=True))
-
-
-def _each(plans: tuple[_Plan, ...], apply: Callable[[_Plan], Any]) -> list[Any]:
-    """Apply to every share at once, in threads of their own: none outlives the call, so a fork finds none."""
-    if len(plans) == 1:
-        return [apply(plans[0])]
-    with ThreadPoolExecutor(len(plans) - 1) as pool:
-        others = [pool.submit(apply, plan) for plan in plans[1:]]
-        return [apply(plans[0]), *(other.result() for other in others)]
 
 
 def _spectrum(image: Floats, fine: tuple[int, int], workers: int) -> Complex:
