@@ -6,7 +6,7 @@ from microlocal.core.references import REFERENCES, citation
 
 HEAD = """# References
 
-Written by `python docs/references.py` from `microlocal/core/references.py`; a test compares the two. Methods,
+Written by `python docs/references.py` from `microlocal/core/references.bib`; a test compares the two. Methods,
 certificates, functionals and frames cite these keys, and every report lists the entries that its result used.
 """
 
