@@ -39,14 +39,14 @@ CASES = [(name, dtype) for name in GEOMETRIES for dtype in (np.float32, np.float
 
 
 def _case(name, dtype, count):
-    offsets, slopes, steep, _ = rays.ray_table(GEOMETRIES[name], GRID)
-    planned = plan(offsets, slopes, steep, GRID.shape, dtype)
+    offsets, slopes, steep, lengths = rays.ray_table(GEOMETRIES[name], GRID)
+    planned = plan(offsets, slopes, steep, lengths, GRID.shape, dtype)
     assert planned is not None
     random = np.random.default_rng(0)
     images = random.standard_normal((count, *GRID.shape))
     sums = random.standard_normal((count, *steep.shape))
-    forward = joseph.project(images, offsets, slopes, steep)
-    back = joseph.backproject(sums, offsets, slopes, steep, GRID.shape)
+    forward = joseph.project(images, offsets, slopes, steep) * lengths
+    back = joseph.backproject(sums * lengths, offsets, slopes, steep, GRID.shape)
     return planned, images.astype(dtype), sums.astype(dtype), forward, back
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlocal.kernels.lanes import add_pixels, add_rays, zeros
-from microlocal.kernels.ray_plan import CELL, RayPlan
+from microlocal.kernels.ray_plan import CELL, RayPlan, pixels_of, ray_at
 from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
@@ -37,6 +37,7 @@ def _line_sums(
     pad: int,
     offsets: Floats,
     slopes: Floats,
+    lengths: Floats,
     blocks: Counts,
     begins: Counts,
     sums: Floats,
@@ -62,7 +63,7 @@ def _line_sums(
                         at, limit = image * width * turned_stride, pad + height
                         add_rays(over, at, turned_stride, limit, begin, end, offsets, slopes, ray, rays, here)
                     for k in range(rays):
-                        sums[image, datum + k] += here[k]
+                        sums[image, datum + k] += lengths[datum + k] * here[k]
 
 
 @numba.njit(**_OPTIONS)
@@ -72,10 +73,9 @@ def _spread(
     tables: Floats,
     lines_of: Floats,
     runs: Counts,
-    widths: Counts,
     slacks: Floats,
     tall: int,
-    guesses: Floats,
+    knots: Floats,
     upright: Floats,
     turned: Floats,
 ) -> None:
@@ -89,134 +89,82 @@ def _spread(
     for job in numba.prange(count * jobs):
         image, strip = job // jobs, job % jobs
         at = image * data.shape[1]
-        if strip < strips:
-            place = (image * height + strip * tall) * room
-            _spread_strip(
-                flat,
-                at,
-                pad,
-                tables,
-                lines_of,
-                runs,
-                0,
-                widths,
-                slacks,
-                tall,
-                guesses,
-                strip,
-                height,
-                width,
-                up,
-                place,
-                room,
-            )
-        else:
-            strip -= strips
-            place = (image * width + strip * tall) * turned_room
-            _spread_strip(
-                flat,
-                at,
-                pad,
-                tables,
-                lines_of,
-                runs,
-                1,
-                widths,
-                slacks,
-                tall,
-                guesses,
-                strip,
-                width,
-                height,
-                over,
-                place,
-                turned_room,
-            )
+        for i in range(runs.shape[0]):
+            kind, ray = runs[i, 1], runs[i, 4]
+            table, line, k_of = tables[ray : ray + runs[i, 3] + 2 * pad], lines_of[i], knots[i]
+            if strip < strips and kind == 0:
+                top, bottom = max(strip * tall, runs[i, 5]), min(strip * tall + tall, runs[i, 6])
+                place = image * height * room
+                _spread_run(flat, at + ray, pad, table, line, k_of, slacks[i], top, bottom, width, up, place, room)
+            elif strip >= strips and kind == 1:
+                top, bottom = max((strip - strips) * tall, runs[i, 5]), min((strip - strips + 1) * tall, runs[i, 6])
+                place = image * width * turned_room
+                _spread_run(
+                    flat, at + ray, pad, table, line, k_of, slacks[i], top, bottom, height, over, place, turned_room
+                )
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz", "arcp"})
-def _spread_strip(
+def _spread_run(
     data: Floats,
     at: int,
     pad: int,
-    tables: Floats,
-    lines_of: Floats,
-    runs: Counts,
-    kind: int,
-    widths: Counts,
-    slacks: Floats,
-    tall: int,
-    guesses: Floats,
-    strip: int,
-    lines: int,
+    table: Floats,
+    line: Floats,
+    k_of: Floats,
+    slack: float,
+    top: int,
+    bottom: int,
     across: int,
     out: Floats,
     place: int,
     room: int,
 ) -> None:
-    """Rows 16 strip ... of one image from the rays of one kind."""
+    """Rows top..bottom-1 of the image at ``place`` from one run, whose data and table begin at ``at`` and at 0."""
+    if top >= bottom:
+        return
     number = data.dtype.type
-    cells = (across + CELL - 1) // CELL
-    top, bottom, below = strip * tall, min(strip * tall + tall, lines), min(strip * tall + tall, lines - 1)
-    starts, steps = np.empty((tall, cells), data.dtype), np.empty((tall, cells), data.dtype)
-    firsts, taps = np.empty((tall, cells), np.int32), np.empty((tall, cells), np.int32)
-    for i in range(runs.shape[0]):
-        if runs[i, 1] != kind:
-            continue
-        rays, ray = runs[i, 3], runs[i, 4]
-        size = rays + 2 * pad
-        # A slice, since loops over slices from zero are the ones that the compiler vectorises.
-        table = tables[ray : ray + size]
-        guess = runs[i, 5] + strip * (cells + 1)
-        above, beneath = guesses[guess : guess + cells + 1], guesses[guess + cells + 1 : guess + 2 * (cells + 1)]
-        slack, per_block = slacks[i], widths[i]
-        limit, gap = number(size - pad), number(1) / number(max(below - top, 1))
-        for inner in range(0, CELL, per_block):
-            pixels = min(per_block, CELL - inner)
-            near, far = number(inner), number(pixels - 1)
-            for r in range(bottom - top):
-                share = number(r) * gap
-                start, step, first, tap = starts[r], steps[r], firsts[r], taps[r]
-                for e in range(cells):
-                    left, right = (
-                        above[e] + share * (beneath[e] - above[e]),
-                        above[e + 1] + share * (beneath[e + 1] - above[e + 1]),
-                    )
-                    change = (right - left) * number(1 / CELL)
-                    begin = left + change * near + (number(1) - slack)
-                    start[e], step[e] = begin, change
-                    first[e] = np.int32(min(max(min(begin, begin + change * far), number(0)), limit))
-                    tap[e] = np.int32(np.ceil(number(2) * (abs(change) + slack) - number(1e-5)))
-            for r in range(bottom - top):
-                shift, scale = (
-                    lines_of[i, 0] + lines_of[i, 1] * number(top + r),
-                    lines_of[i, 2] + lines_of[i, 3] * number(top + r),
+    cells, rows = (across + CELL - 1) // CELL, bottom - top
+    above, below = np.empty(cells + 1, data.dtype), np.empty(cells + 1, data.dtype)
+    ray_at(line, k_of, top, float(pad), above)
+    ray_at(line, k_of, bottom - 1, float(pad), below)
+    starts, steps = np.empty((rows, cells), data.dtype), np.empty((rows, cells), data.dtype)
+    firsts, taps = np.empty((rows, cells), np.int32), np.empty(cells, np.int64)
+    densest = number(0)
+    for e in range(cells):
+        density = max(abs(above[e + 1] - above[e]), abs(below[e + 1] - below[e])) * number(1 / CELL)
+        densest = max(densest, density)
+        taps[e] = np.int64(number(2) * (density + slack) + number(1 - 1e-5))
+    per_block = min(max(pixels_of(pad, densest, slack), 1), pad // 2)
+    limit, gap = number(table.size - pad), number(1) / number(max(rows - 1, 1))
+    for inner in range(0, CELL, per_block):
+        pixels = min(per_block, CELL - inner)
+        near, far = number(inner), number(pixels - 1)
+        for r in range(rows):
+            share = number(r) * gap
+            start, step, first = starts[r], steps[r], firsts[r]
+            for e in range(cells):
+                left, right = (
+                    above[e] + share * (below[e] - above[e]),
+                    above[e + 1] + share * (below[e + 1] - above[e + 1]),
                 )
-                one, other = (
-                    shift + scale * table[pad] - number(pad),
-                    shift + scale * table[pad + rays - 1] - number(pad),
-                )
-                # Cut off towards zero: math.floor would be a call that spills every vector register.
-                begin_cell = int(max(min(one, other), number(0))) // CELL
-                end_cell = min(int(max(one, other) + number(CELL + 1)) // CELL, cells)
-                line = place + r * room + inner
-                for e in range(begin_cell, end_cell):
-                    add_pixels(
-                        table,
-                        shift,
-                        scale,
-                        data,
-                        at + ray,
-                        firsts,
-                        starts,
-                        steps,
-                        taps,
-                        r * cells + e,
-                        number(CELL * e + inner + pad),
-                        pixels,
-                        out,
-                        line + CELL * e,
-                    )
+                change = (right - left) * number(1 / CELL)
+                begin = left + change * near + (number(1) - slack)
+                first[e] = np.int32(min(max(min(begin, begin + change * far), number(0)), limit))
+                start[e], step[e] = begin - number(first[e]), change
+        for r in range(rows):
+            shift, scale = number(line[0] + line[1] * (top + r)), number(line[2] + line[3] * (top + r))
+            one, other = shift + scale * table[pad], shift + scale * table[table.size - pad - 1]
+            # Cut off towards zero: math.floor would be a call that spills every vector register.
+            begin_cell = int(max(min(one, other) - number(pad), number(0))) // CELL
+            end_cell = min(int(max(max(one, other) - number(pad - CELL - 1), number(0))) // CELL, cells)
+            target = place + (top + r) * room + inner
+            for e in range(begin_cell, end_cell):
+                base = shift - number(CELL * e + inner + pad)
+                add_pixels(
+                    table, base, scale, data, at, firsts, starts, steps, r * cells + e, taps[e], pixels,
+                    out, target + CELL * e,
+                )  # fmt: skip
 
 
 @numba.njit(**_OPTIONS)
@@ -234,13 +182,14 @@ def _joined(upright: Floats, turned: Floats, images: Floats) -> None:
 
 
 @numba.njit(**_OPTIONS)
-def _packed(sums: Floats, pad: int, runs: Counts, views: int, data: Floats) -> None:
-    """Copy sums (image, datum) into the layout of the tables, with zeros in the pads."""
+def _packed(sums: Floats, lengths: Floats, pad: int, runs: Counts, views: int, data: Floats) -> None:
+    """Copy sums (image, datum), times the lengths, into the layout of the tables, with zeros in the pads."""
     rays = sums.shape[1] // views
     for job in numba.prange(sums.shape[0] * runs.shape[0]):
         image, i = job // runs.shape[0], job % runs.shape[0]
         datum, count, place = runs[i, 0] * rays + runs[i, 2], runs[i, 3], runs[i, 4] + pad
-        data[image, place : place + count] = sums[image, datum : datum + count]
+        for k in range(count):
+            data[image, place + k] = sums[image, datum + k] * lengths[datum + k]
 
 
 def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
@@ -252,7 +201,7 @@ def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     sums = zeros((count, shape[0] * shape[1]), images.dtype)
     with threads_for(sums.size * height):
         _both_ways(images, pad, upright, turned)
-        _line_sums(upright, turned, pad, plan.offsets, plan.slopes, plan.blocks, plan.chunks, sums)
+        _line_sums(upright, turned, pad, plan.offsets, plan.slopes, plan.lengths, plan.blocks, plan.chunks, sums)
     return sums.reshape(count, *shape)
 
 
@@ -266,17 +215,16 @@ def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     turned = zeros((count, width, height + pad), sums.dtype)
     images = np.empty((count, height, width), sums.dtype)
     with threads_for(sums.size * height):
-        _packed(sums.reshape(count, -1), pad, plan.runs, views, data)
+        _packed(sums.reshape(count, -1), plan.lengths, pad, plan.runs, views, data)
         _spread(
             data,
             pad,
             plan.tables,
             plan.lines,
             plan.runs,
-            plan.widths,
             plan.slacks,
             int(plan.tall[0]),
-            plan.guesses,
+            plan.knots,
             upright,
             turned,
         )

@@ -22,7 +22,7 @@ Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
 _OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp"}}
-_BEFORE, _BOTH = 1, 3  # zero pixels before an image, and before and after it together
+_BEFORE, _BOTH = 1, 5  # zero pixels before an image, and before and after it together, since rows come in fours
 
 
 @numba.njit(**_OPTIONS)
@@ -51,11 +51,24 @@ def _scattered(stack: Floats, before: int, images: Floats) -> None:
                 images[s, r, c] = line[c + before, s - group * lanes]
 
 
+@numba.njit(cache=True, nogil=True)
+def _fours(begin: int, end: int) -> tuple[int, int]:
+    """Widen rows begin..end-1 to whole fours; nothing to nothing."""
+    return (begin // 4 * 4, -(-end // 4) * 4) if begin < end else (0, 0)
+
+
 @numba.njit(**_OPTIONS)
 def _sum(
-    stack: Floats, pad: int, offsets: Floats, slopes: Floats, blocks: Counts, begins: Counts, sums: Floats
+    stack: Floats,
+    pad: int,
+    offsets: Floats,
+    slopes: Floats,
+    lengths: Floats,
+    blocks: Counts,
+    begins: Counts,
+    sums: Floats,
 ) -> None:
-    """Add to sums (group, datum, slice) what the rays collect from stack (group, row + 3, col + 3, slice)."""
+    """Add to sums (group, datum, slice) what the rays collect from stack (group, row + ..., col + ..., slice)."""
     groups, height, width, lanes = stack.shape
     pixels, flat = stack.reshape(stack.size), sums.reshape(sums.size)
     shift = offsets.dtype.type(pad - _BEFORE)
@@ -65,36 +78,49 @@ def _sum(
         first, last = begins[chunk], begins[chunk + 1]
         for top in range(0, max(height, width) - _BOTH, lanes):
             for b in range(first, last):
-                begin, end = max(blocks[b, 4], top), min(blocks[b, 5], top + lanes)
-                across, along, limit = lanes * width, lanes, width - 2
+                begin, end = _fours(max(blocks[b, 4], top), min(blocks[b, 5], top + lanes))
+                across, along, limit = lanes * width, lanes, width - 4
                 if blocks[b, 0] == 1:
-                    across, along, limit = lanes, lanes * width, height - 2
+                    across, along, limit = lanes, lanes * width, height - 4
                 at = group * height * width * lanes + (begin + _BEFORE) * across
                 for k in range(blocks[b, 3] if begin < end else 0):
                     ray, place = blocks[b, 1] + k, (group * sums.shape[1] + blocks[b, 2] + k) * lanes
                     offset = offsets[ray] - shift
-                    sum_slices(pixels, at, across, along, limit, begin, end - begin, offset, slopes[ray], flat, place)
+                    slope, length = slopes[ray], lengths[blocks[b, 2] + k]
+                    sum_slices(
+                        pixels, at, across, along, limit, begin, end - begin, offset, slope, length, flat, place
+                    )
 
 
 @numba.njit(**_OPTIONS)
-def _spread(sums: Floats, pad: int, offsets: Floats, slopes: Floats, blocks: Counts, kind: int, stack: Floats) -> None:
+def _spread(
+    sums: Floats,
+    pad: int,
+    offsets: Floats,
+    slopes: Floats,
+    lengths: Floats,
+    blocks: Counts,
+    kind: int,
+    stack: Floats,
+) -> None:
     """The transpose of ``_sum`` for the rays of one kind, steep (0) or flat (1)."""
     groups, height, width, lanes = stack.shape
     pixels, flat = stack.reshape(stack.size), sums.reshape(sums.size)
     shift = offsets.dtype.type(pad - _BEFORE)
-    across, along, limit, lines = lanes * width, lanes, width - 2, height - _BOTH
+    across, along, limit, lines = lanes * width, lanes, width - 4, height - _BOTH
     if kind == 1:
-        across, along, limit, lines = lanes, lanes * width, height - 2, width - _BOTH
+        across, along, limit, lines = lanes, lanes * width, height - 4, width - _BOTH
     strips = (lines + lanes - 1) // lanes
     for job in numba.prange(groups * strips):
         group, top = job // strips, job % strips * lanes
         for b in range(blocks.shape[0]):
-            begin, end = max(blocks[b, 4], top), min(blocks[b, 5], top + lanes)
+            begin, end = _fours(max(blocks[b, 4], top), min(blocks[b, 5], top + lanes))
             at = group * height * width * lanes + (begin + _BEFORE) * across
             for k in range(blocks[b, 3] if begin < end and blocks[b, 0] == kind else 0):
                 ray, place = blocks[b, 1] + k, (group * sums.shape[1] + blocks[b, 2] + k) * lanes
                 offset = offsets[ray] - shift
-                spread_slices(pixels, at, across, along, limit, begin, end - begin, offset, slopes[ray], flat, place)
+                slope, length = slopes[ray], lengths[blocks[b, 2] + k]
+                spread_slices(pixels, at, across, along, limit, begin, end - begin, offset, slope, length, flat, place)
 
 
 def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
@@ -108,7 +134,7 @@ def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     with threads_for(result.size * height):
         _gathered(images, _BEFORE, stack)
         flat = sums.reshape(groups, -1, lanes)
-        _sum(stack, 2 * lanes, plan.offsets, plan.slopes, plan.blocks, plan.chunks, flat)
+        _sum(stack, 2 * lanes, plan.offsets, plan.slopes, plan.lengths, plan.blocks, plan.chunks, flat)
         _scattered(sums, 0, result)
     return result
 
@@ -125,6 +151,6 @@ def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
         _gathered(sums, 0, data)
         flat = data.reshape(groups, -1, lanes)
         for kind in (0, 1):
-            _spread(flat, 2 * lanes, plan.offsets, plan.slopes, plan.blocks, kind, stack)
+            _spread(flat, 2 * lanes, plan.offsets, plan.slopes, plan.lengths, plan.blocks, kind, stack)
         _scattered(stack, _BEFORE, images)
     return images

@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-AVAILABLE = bool(llvm.get_host_cpu_features().get("avx512f", False))
+AVAILABLE = all(llvm.get_host_cpu_features().get(f"avx512{part}", False) for part in ("f", "dq"))
 INT64 = ir.IntType(64)
 LINE = 64  # bytes of a cache line, and of a register
 
@@ -62,6 +62,13 @@ class Vectors:
     def pick(self, low: Any, high: Any, index: Any) -> Any:
         """Lane i of the result is number ``index[i]`` of the window (low, high)."""
         return self.call(f"llvm.x86.avx512.vpermi2var.{self.permute}.512", self.floats, low, index, high)
+
+    def distance(self, value: Any) -> Any:
+        """min(|value|, 1), one instruction."""
+        one, everywhere = self.constant(1.0), ir.Constant(ir.IntType(self.lanes), -1)
+        smaller_magnitude, current_rounding = (ir.Constant(ir.IntType(32), n) for n in (0b1010, 4))
+        name = f"llvm.x86.avx512.mask.range.{self.permute}.512"
+        return self.call(name, self.floats, value, one, smaller_magnitude, one, everywhere, current_rounding)
 
     def splat(self, scalar: Any) -> Any:
         vector = ir.VectorType(scalar.type, self.lanes)
@@ -140,66 +147,43 @@ def add_rays(typing: Any, rows, at, stride, limit, begin, end, offsets, slopes, 
 
 
 @intrinsic
-def add_pixels(typing: Any, table, shift, scale, y, at, firsts, starts, steps, taps, block, pixel, count, out, place):  # type: ignore
-    """out[place + i] += Σ_k hat(x[k] - pixel - i) y[at + k] over the rays k from ⌊starts[block] + i steps[block]⌋.
+def add_pixels(typing: Any, table, shift, scale, y, at, firsts, starts, steps, block, taps, count, out, place):  # type: ignore
+    """out[place + i] += Σ_k hat(shift + scale z[k] - i) y[at + k] over rays k from first + ⌊start + i step⌋ on.
 
-    ``taps[block]`` rays are tried for each of the pixels i < count; all must lie in the window of two registers that
-    begins with ray ``firsts[block]``. x counts from its beginning, y from ``at``.
+    z is ``table``; first, start and step are those of ``block``. ``taps`` rays, at least two, are tried for each of the
+    pixels i < count; all must lie in the window of two registers that begins with ray ``first``.
     """
     del typing
     number = table.dtype
-    signature = types.void(
-        table,
-        number,
-        number,
-        y,
-        types.int64,
-        firsts,
-        starts,
-        steps,
-        taps,
-        types.int64,
-        number,
-        types.int64,
-        out,
-        types.int64,
-    )
+    words = types.int64, types.int64, types.int64
+    signature = types.void(table, number, number, y, types.int64, firsts, starts, steps, *words, out, types.int64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        shift, scale, at, block, pixel, count, place = (arguments[i] for i in (1, 2, 4, 9, 10, 11, 13))
-        table, data, firsts, starts, steps, taps, result = (
-            pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 6, 7, 8, 12)
+        shift, scale, at, block, taps, count, place = (arguments[i] for i in (1, 2, 4, 8, 9, 10, 12))
+        table, data, firsts, starts, steps, result = (
+            pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 6, 7, 11)
         )
         v = Vectors(builder, signature.args[0].dtype == types.float32)
-        first = v.load_scalar(firsts, block)
+        first = builder.sext(v.load_scalar(firsts, block), INT64)
+        following = builder.add(first, ir.Constant(INT64, v.lanes))
+        z = v.load(table, first), v.load(table, following)
+        values = v.load(data, builder.add(at, first)), v.load(data, builder.add(at, following))
         iota = ir.Constant(v.floats, [float(i) for i in range(v.lanes)])
         guess = v.fma(iota, v.splat(v.load_scalar(steps, block)), v.splat(v.load_scalar(starts, block)))
-        index = builder.sub(
-            builder.fptosi(guess, v.integers), v.splat(builder.sext(first, v.integer) if v.lanes == 8 else first)
-        )
-        first = builder.sext(first, INT64)
-        window = builder.add(first, ir.Constant(INT64, v.lanes))
-        near = [v.fma(v.load(table, k), v.splat(scale), v.splat(shift)) for k in (first, window)]
-        values = v.load(data, builder.add(at, first)), v.load(data, builder.add(at, window))
-        center = builder.fadd(v.splat(pixel), iota)
-        total = cgutils.alloca_once_value(builder, v.constant(0.0))
-        place_of = cgutils.alloca_once_value(builder, index)
+        index = builder.fptosi(guess, v.integers)
+        base, slope = builder.fsub(v.splat(shift), iota), v.splat(scale)
 
-        def tap() -> None:
-            here = builder.load(place_of)
-            distance = builder.fsub(v.pick(near[0], near[1], here), center)
-            distance = v.call(f"llvm.fabs.v{v.lanes}{v.suffix}", v.floats, distance)
-            hat = builder.fsub(v.constant(1.0), distance)
-            positive = builder.fcmp_ordered(">", hat, v.constant(0.0))
-            hat = builder.select(positive, hat, v.constant(0.0))
-            builder.store(v.fma(hat, v.pick(values[0], values[1], here), builder.load(total)), total)
-            builder.store(builder.add(here, ir.Constant(v.integers, [1] * v.lanes)), place_of)
+        def tap(index: Any, total: Any) -> Any:
+            hat = builder.fsub(v.constant(1.0), v.distance(v.fma(v.pick(*z, index), slope, base)))
+            return v.fma(hat, v.pick(*values, index), total)
 
-        tap()
-        tap()
-        more = builder.sext(v.load_scalar(taps, block), INT64)
-        with cgutils.for_range_slice(builder, ir.Constant(INT64, 2), more, ir.Constant(INT64, 1), INT64):
-            tap()
+        one = ir.Constant(v.integers, [1] * v.lanes)
+        second = builder.add(index, one)
+        total = cgutils.alloca_once_value(builder, tap(second, tap(index, v.constant(0.0))))
+        further = cgutils.alloca_once_value(builder, second)
+        with cgutils.for_range_slice(builder, ir.Constant(INT64, 2), taps, ir.Constant(INT64, 1), INT64):
+            builder.store(builder.add(builder.load(further), one), further)
+            builder.store(tap(builder.load(further), builder.load(total)), total)
         numbers = ir.VectorType(ir.IntType(32), v.lanes)
         bound = builder.trunc(count, ir.IntType(32))
         kept = builder.icmp_signed("<", ir.Constant(numbers, list(range(v.lanes))), v.splat(bound))

@@ -1,10 +1,11 @@
-"""Rays sorted for the vector kernels: runs, blocks, and for every pixel a guess which ray comes first.
+"""Rays sorted for the vector kernels: runs, blocks, and for every run a table from positions back to rays.
 
-A *run* is a stretch of neighbouring rays of one view that are all steep or all flat; along a row its positions
-x[k] = offset[k] + slope[k] r are monotone in k. A *block* is as many rays of a run as fit into one window of two
-registers at every row. The adjoint needs the inverse of k -> x[k]: it is kept at every 16th pixel of every 16th
-row (or more often) and interpolated bilinearly; ``slack`` is the measured error of that, by which the search for rays
-is widened, so that no ray with weight is left out whatever the geometry.
+A *run* is a stretch of neighbouring rays of one view that are all steep or all flat and lie on one line or through
+one point: in row r ray k crosses x[k] = (a + b r) + (c + d r) z[k], monotone in k over the rows where the run touches
+the image. A *block* is as many rays of a run as fit into one window of two registers at every row. The adjoint needs
+the inverse of k -> x[k]: first z by the formula, then k(z), which is one smooth function for all rows and is kept at
+equidistant ``knots``. Rows and pixels between the corners of a cell are interpolated; ``slack`` is the measured
+error of that, by which the search for rays is widened, so that no ray with weight is left out.
 """
 
 from collections.abc import Iterator
@@ -18,11 +19,15 @@ from microlocal.kernels.lanes import lanes_of
 
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
+Pencil = tuple[float, float, float, float]
 
-CELL = 16  # pixels from one stored guess to the next
+CELL = 16  # pixels from one guess to the next
 CHUNK = 8  # views whose blocks are sorted by their place on the detector: they share what is in the cache
-_SMALL = 0.1  # rays; an error up to here costs next to nothing
+KNOTS = 256  # steps of the table k(z)
 FAR = -1e6  # the position of rays that are not there
+_SMALL = 0.1  # rays; an error up to here costs next to nothing
+_BEYOND = 4  # rays by which k(z) is continued beyond either end of a run
+_PROBES = 64  # rays of a run at which the error is measured in every strip
 
 
 class RayPlan(NamedTuple):
@@ -30,15 +35,15 @@ class RayPlan(NamedTuple):
 
     offsets: Floats  # of all runs, one after the other, each between two pads of rays that are far away
     slopes: Floats
-    tables: Floats  # z of all runs, laid out alike, with positions (a + b r) + (c + d r) z[k] in row r
-    lines: Floats  # (run, 4): a, b, c, d
-    runs: Counts  # (run, 6): view, is flat, first ray, rays, place in the tables, place in ``guesses``
-    widths: Counts  # (run,): pixels whose rays fit into one window
+    tables: Floats  # z of all runs, laid out alike
+    lengths: Floats  # (datum,): the length of a ray's steps, by which its sum is multiplied
+    lines: Floats  # (run, 6): a, b, c, d, the first knot of z and the number of knots in a unit of z
+    runs: Counts  # (run, 7): view, is flat, first ray, rays, place in the tables, first row, last row + 1
     slacks: Floats  # (run,)
-    tall: Counts  # (1,): rows from one stored guess to the next
+    tall: Counts  # (1,): rows from one corner of the cells to the next
     blocks: Counts  # (block, 6): is flat, place in the tables, datum, rays, first row, last row + 1
     chunks: Counts  # (chunk + 1,): where the blocks of the next views begin; in a chunk, neighbours come together
-    guesses: Floats  # (run's rows and pixels, flat)
+    knots: Floats  # (run, KNOTS + 1): k, counted in the tables, at the knots of z
 
 
 def runs_of(steep: NDArray[np.bool_]) -> Iterator[tuple[int, bool, int, int]]:
@@ -53,16 +58,17 @@ def plan(
     offsets: NDArray[np.float64],
     slopes: NDArray[np.float64],
     steep: NDArray[np.bool_],
+    lengths: NDArray[np.float64],
     shape: tuple[int, int],
     dtype: type[np.floating],
 ) -> RayPlan | None:
     """Return the tables, or None where rays cross inside the image: then only the plain kernels can serve.
 
-    Guesses are kept as far apart as keeps their error small: near a source they must be close together.
+    Corners of the cells are as far apart as keeps the error small: near a source they must be close together.
     """
     for tall in (CELL, CELL // 4, 1):
-        made = _plan(offsets, slopes, steep, shape, dtype, tall)
-        if made is not None and (tall == 1 or made.slacks.max() < _SMALL):
+        made = _plan(offsets, slopes, steep, lengths, shape, dtype, tall)
+        if made is not None and (tall == 1 or made.slacks.max(initial=0) < _SMALL):
             return made
     return None
 
@@ -71,6 +77,7 @@ def _plan(
     offsets: NDArray[np.float64],
     slopes: NDArray[np.float64],
     steep: NDArray[np.bool_],
+    lengths: NDArray[np.float64],
     shape: tuple[int, int],
     dtype: type[np.floating],
     tall: int,
@@ -78,51 +85,75 @@ def _plan(
     lanes = lanes_of(np.dtype(dtype).itemsize)
     pad = 2 * lanes
     tables: list[tuple[Floats, Floats, Floats]] = []
-    runs, widths, slacks, blocks, guesses, lines_of = [], [], [], [], [], []
-    place = guess_place = 0
+    runs, slacks, blocks, knots, lines_of = [], [], [], [], []
+    place = 0
     for view, is_steep, first, count in runs_of(steep):
         lines, across = shape if is_steep else shape[::-1]
         # The table counts the pixel before the first as 0.
         o = offsets[view, first : first + count] - 1 + pad
         s = slopes[view, first : first + count]
+        low, high = _touched(o, s, lines, across, pad)
+        begin, end = int(low.min()), int(high.max())
+        if begin >= end:
+            continue
         pencil = _pencil(o, s)
-        if pencil is None or not _monotone(o, s, lines):
+        if pencil is None or not _monotone(o, s, begin, end):
             return None
-        guess, slack = _guesses(o, s, lines, across, pad, tall)
-        density = float(np.abs(np.diff(guess, axis=1)).max()) / CELL
-        width = int((pad - 4 - 2 * density - 2 * slack) / max(density, 1e-3)) + 1
-        if not (slack < 1 and width >= 1):
+        z, (a, b, c, d) = pencil
+        knot, scale, k_of = _inverse(z, pad)
+        line = (a, b, c, d, knot, scale)
+        density = _density(o, s, begin, end)
+        slack = _error(o, s, np.array(line), k_of, begin, end, tall, across, float(pad))
+        if not (slack < 1 and pixels_of(pad, density, slack) >= 1):
             return None
         size = -(-(count + 2 * pad) // lanes) * lanes
-        tables.append((_between(o, pad, size, FAR), _between(s, pad, size, 0.0), _between(pencil[0], pad, size, FAR)))
-        lines_of.append(pencil[1])
-        runs.append((view, int(not is_steep), first, count, place, guess_place))
-        widths.append(min(width, lanes))
+        tables.append((_between(o, pad, size, FAR), _between(s, pad, size, 0.0), _between(z, pad, size, FAR)))
+        lines_of.append(line)
+        runs.append((view, int(not is_steep), first, count, place, begin, end))
         slacks.append(slack)
-        guesses.append(guess.ravel())
+        knots.append(k_of)
         datum = view * steep.shape[1] + first
-        blocks += _blocks(o, s, lines, across, pad, (int(not is_steep), place + pad, datum))
-        place, guess_place = place + size, guess_place + guess.size
+        blocks += _blocks(o, s, low, high, pad, (int(not is_steep), place + pad, datum))
+        place += size
     block_table = np.array(blocks, np.int64).reshape(-1, 6)
     block_view, block_ray = np.divmod(block_table[:, 2], steep.shape[1])
     chunk = block_view // CHUNK
     order = np.lexsort((block_view, block_ray, block_table[:, 0], chunk))
+    offset_table, slope_table, z_table = _joined(tables)
     return RayPlan(
-        np.concatenate([t[0] for t in tables]).astype(dtype),
-        np.concatenate([t[1] for t in tables]).astype(dtype),
-        np.concatenate([t[2] for t in tables]).astype(dtype),
-        np.array(lines_of, dtype),
-        np.array(runs, np.int64),
-        np.array(widths, np.int64),
+        offset_table.astype(dtype),
+        slope_table.astype(dtype),
+        z_table.astype(dtype),
+        np.ascontiguousarray(lengths.ravel(), dtype),
+        np.array(lines_of).reshape(-1, 6),
+        np.array(runs, np.int64).reshape(-1, 7),
         np.array(slacks, dtype),
         np.array([tall]),
         block_table[order],
         np.searchsorted(chunk[order], np.arange(-(-steep.shape[0] // CHUNK) + 1)),
-        np.concatenate(guesses).astype(dtype),
+        np.array(knots, dtype).reshape(-1, KNOTS + 1),
     )
 
 
-def _pencil(o: Floats, s: Floats) -> tuple[Floats, tuple[float, float, float, float]] | None:
+def _joined(tables: list[tuple[Floats, Floats, Floats]]) -> tuple[Floats, Floats, Floats]:
+    offsets, slopes, z = (np.concatenate([np.zeros(0), *parts]) for parts in zip(*tables, strict=True))
+    return offsets, slopes, z
+
+
+def _touched(o: Floats, s: Floats, lines: int, across: int, pad: int) -> tuple[Counts, Counts]:
+    """The rows (first, last + 1) at which each ray touches the image; (lines, 0) for one that never does."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entry, leave = (pad - 1 - o) / s, (pad + across - o) / s
+    inside = (o > pad - 1) & (o < pad + across)
+    low = np.where(s == 0, np.where(inside, 0, lines), np.minimum(entry, leave))
+    high = np.where(s == 0, np.where(inside, lines, 0), np.maximum(entry, leave))
+    begin = np.clip(np.floor(low), 0, lines).astype(np.int64)
+    end = np.clip(np.ceil(high) + 1, 0, lines).astype(np.int64)
+    misses = begin >= end
+    return np.where(misses, lines, begin), np.where(misses, 0, end)
+
+
+def _pencil(o: Floats, s: Floats) -> tuple[Floats, Pencil] | None:
     """Write parallel rays, or rays through one point, as (a + b r) + (c + d r) z[k]; None for any other bundle."""
     middle = float(s[s.size // 2])
     if np.ptp(s) < 1e-12:
@@ -141,26 +172,30 @@ def _between(values: Floats, pad: int, size: int, beyond: float) -> Floats:
     return table
 
 
-def _monotone(o: Floats, s: Floats, lines: int) -> bool:
-    """Whether the rays keep their order at every row (positions are affine in the row: both ends suffice)."""
-    ends = np.diff(o), np.diff(o + s * (lines - 1))
+def _monotone(o: Floats, s: Floats, begin: int, end: int) -> bool:
+    """Whether the rays keep their order in these rows (positions are affine in the row: both ends suffice)."""
+    ends = np.diff(o + s * begin), np.diff(o + s * (end - 1))
     return bool(all((e > 0).all() for e in ends) or all((e < 0).all() for e in ends))
 
 
+def _spacings(o: Floats, s: Floats, begin: int, end: int) -> Floats:
+    """The distances of neighbouring rays in the first and in the last row, between which all others lie."""
+    return np.abs(np.concatenate([np.diff(o + s * r) for r in (begin, end - 1)]))
+
+
+def _density(o: Floats, s: Floats, begin: int, end: int) -> float:
+    """The largest number of rays in the width of a pixel."""
+    return 1 / float(_spacings(o, s, begin, end).min(initial=1.0))
+
+
 def _blocks(
-    o: Floats, s: Floats, lines: int, across: int, pad: int, places: tuple[int, int, int]
+    o: Floats, s: Floats, low: Counts, high: Counts, pad: int, places: tuple[int, int, int]
 ) -> list[tuple[int, ...]]:
     """Cut a run into blocks, each with the rows (first, last + 1) at which one of its rays touches the image."""
-    spacing = max(float(np.abs(np.diff(o + s * r)).max(initial=1e-9)) for r in (0, lines - 1))
+    spacing = float(_spacings(o, s, int(low.min()), int(high.max())).max(initial=1e-9))
     count = int(min(pad // 2, (pad - 3) // spacing + 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entry, leave = (pad - 1 - o) / s, (pad + across - o) / s
-    inside = (o > pad - 1) & (o < pad + across)
-    low = np.where(s == 0, np.where(inside, 0, lines), np.minimum(entry, leave))
-    high = np.where(s == 0, np.where(inside, lines, 0), np.maximum(entry, leave))
     firsts = np.arange(0, o.size, count)
-    begin = np.clip(np.floor(np.minimum.reduceat(low, firsts)), 0, lines).astype(np.int64)
-    end = np.clip(np.ceil(np.maximum.reduceat(high, firsts)) + 1, 0, lines).astype(np.int64)
+    begin, end = np.minimum.reduceat(low, firsts), np.maximum.reduceat(high, firsts)
     flat, place, datum = places
     return [
         (flat, place + f, datum + f, min(count, o.size - f), b, e)
@@ -169,16 +204,12 @@ def _blocks(
     ]
 
 
-def _guesses(o: Floats, s: Floats, lines: int, across: int, pad: int, tall: int) -> tuple[Floats, float]:
-    """Return where the inverse begins, (cell rows + 1, cell columns + 1), counted in the table, and its error.
-
-    Entry (i, e) belongs to row ``tall`` i (the last one to the last row) and to position 16 e - 1, whose first ray is
-    the first with weight for pixel 16 e; or 16 e + 1 where positions decrease with k.
-    """
-    spread = 4  # virtual rays beyond the ends, so that the error is measured there as well
-    k = np.arange(-spread, o.size + spread)
-    o, s = _extended(o, spread), _extended(s, spread) if o.size > 1 else np.pad(s, spread, mode="edge")
-    return _inverse(o, s, k.astype(np.float64) + pad, lines, -(-across // CELL), float(pad), tall)
+def _inverse(z: Floats, pad: int) -> tuple[float, float, Floats]:
+    """Return the first knot of z, the number of knots in a unit of z, and k (counted in the tables) at the knots."""
+    wide = _extended(z, _BEYOND)
+    k = np.arange(-_BEYOND, z.size + _BEYOND) + float(pad)
+    scale = KNOTS / float(wide[-1] - wide[0])
+    return float(wide[0]), scale, np.interp(np.arange(KNOTS + 1), (wide - wide[0]) * scale, k)
 
 
 def _extended(values: Floats, by: int) -> Floats:
@@ -188,40 +219,46 @@ def _extended(values: Floats, by: int) -> Floats:
     return np.concatenate([values[0] - before * steps[::-1], values, values[-1] + after * steps])
 
 
+@numba.njit(cache=True, nogil=True)
+def pixels_of(window: int, density: float, slack: float) -> int:
+    """How many neighbouring pixels find all their rays in one window, at so many rays in the width of a pixel."""
+    return int((window - 2 - 2 * density - 2 * slack) / max(density, 1e-3) + 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def ray_at(line: Floats, k_of: Floats, row: int, pad: float, guess: Floats) -> None:
+    """guess[e] = k, counted in the tables, at the corner e of a row's cells.
+
+    Corner e lies where the first ray with weight for pixel 16 e does: at 16 e - 1, or 16 e + 1 where positions fall.
+    """
+    inverse = 1 / (line[2] + line[3] * row)
+    step = inverse * line[5]
+    corner = pad - 1 if step > 0 else pad + 1
+    start = (corner - line[0] - line[1] * row) * step - line[4] * line[5]
+    for e in range(guess.size):
+        at = start + CELL * step * e
+        i = min(max(int(at), 0), KNOTS - 1)
+        guess[e] = k_of[i] + (at - i) * (k_of[i + 1] - k_of[i])
+
+
 @numba.njit(cache=True)
-def _inverse(
-    o: Floats, s: Floats, index: Floats, lines: int, cells: int, pad: float, tall: int
-) -> tuple[Floats, float]:
-    rows = (lines + tall - 1) // tall
-    guess = np.empty((rows + 1, cells + 1))
-    increasing = o[-1] > o[0]
-    origin = pad - 1 if increasing else pad + 1
-    for i in range(rows + 1):
-        r = min(i * tall, lines - 1)
-        x = o + s * r
-        for e in range(cells + 1):
-            guess[i, e] = _interpolated(x, index, origin + CELL * e, increasing)
-    worst = 0.0
-    for i in range(rows):
-        below = i + 1
-        middle = (min(i * tall, lines - 1) + min(below * tall, lines - 1)) / 2
-        for k in range(o.size):
-            q = (o[k] + s[k] * middle - origin) / CELL
+def _error(
+    o: Floats, s: Floats, line: Floats, k_of: Floats, begin: int, end: int, tall: int, across: int, pad: float
+) -> float:
+    """One and a half times the largest error of a ray's interpolated place, in rays, midway between the corners."""
+    cells = (across + CELL - 1) // CELL
+    above, below = np.empty(cells + 1), np.empty(cells + 1)
+    stride, worst = max(o.size // _PROBES, 1), 0.0
+    for strip in range(begin // tall, (end - 1) // tall + 1):
+        top, last = max(strip * tall, begin), min(strip * tall + tall, end) - 1
+        ray_at(line, k_of, top, pad, above)
+        ray_at(line, k_of, last, pad, below)
+        middle = (top + last) / 2
+        corner = pad - 1 if above[1] > above[0] else pad + 1
+        for k in range(0, o.size, stride):
+            q = (o[k] + s[k] * middle - corner) / CELL
             if 0 <= q <= cells:
                 e = min(int(q), cells - 1)
-                left, right = guess[i, e] + guess[below, e], guess[i, e + 1] + guess[below, e + 1]
-                worst = max(worst, abs((left + (q - e) * (right - left)) / 2 - index[k]))
-    return guess, 1.5 * worst
-
-
-@numba.njit(cache=True)
-def _interpolated(x: Floats, index: Floats, position: float, increasing: bool) -> float:
-    """The index at which monotone x takes the value ``position``, linearly between its entries and beyond them."""
-    low, high = 0, x.size - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if (x[middle] < position) == increasing:
-            low = middle
-        else:
-            high = middle
-    return index[low] + (position - x[low]) / (x[high] - x[low])
+                left, right = above[e] + below[e], above[e + 1] + below[e + 1]
+                worst = max(worst, abs((left + (q - e) * (right - left)) / 2 - (pad + k)))
+    return 1.5 * worst

@@ -3,6 +3,7 @@
 Any processor can run them: LLVM cuts the vectors down to what it has.
 """
 
+import functools
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -11,6 +12,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from microlocal.kernels.lanes import INT64, Vectors, pointer
+
+_AT_ONCE = 4  # rows in a turn: four sums side by side, for an addition is ready only after several cycles
 
 
 def _taps(v: Vectors, offset: Any, slope: Any, top: Any, limit: Any, stride: Any, step: Any) -> tuple[Any, Any]:
@@ -33,66 +36,76 @@ def _taps(v: Vectors, offset: Any, slope: Any, top: Any, limit: Any, stride: Any
     return cgutils.alloca_once_value(builder, place), cgutils.alloca_once_value(builder, weight)
 
 
-def _each_row(v: Vectors, taps: tuple[Any, Any], at: Any, step: Any, count: Any, act: Any) -> None:
-    """Call ``act(place, place of the right neighbour, weight)`` in a loop over the rows."""
+def _each_row(v: Vectors, taps: tuple[Any, Any], start: Any, step: Any, count: Any, act: Any) -> None:
+    """Call ``act(which, left neighbour, right neighbour, weight)`` with the rows' pointers, ``_AT_ONCE`` in a turn."""
     builder = v.builder
     places = builder.bitcast(taps[0], v.integer.as_pointer())
     weights = builder.bitcast(taps[1], v.number.as_pointer())
-    with cgutils.for_range(builder, count) as loop:
-        place = v.load_scalar(places, loop.index)
-        place = builder.add(at, place if v.integer == INT64 else builder.sext(place, INT64))
-        act(place, builder.add(place, step), v.splat(v.load_scalar(weights, loop.index)))
+    beside = builder.gep(start, [step])
+    with cgutils.for_range_slice(builder, ir.Constant(INT64, 0), count, ir.Constant(INT64, _AT_ONCE), INT64) as (row, _):
+        for which in range(_AT_ONCE):
+            here = builder.add(row, ir.Constant(INT64, which))
+            place = v.load_scalar(places, here)
+            place = place if v.integer == INT64 else builder.sext(place, INT64)
+            weight = v.splat(v.load_scalar(weights, here))
+            act(which, builder.gep(start, [place]), builder.gep(beside, [place]), weight)
 
 
 @intrinsic
-def sum_slices(typing: Any, pixels, at, stride, step, limit, top, count, offset, slope, sums, place):  # type: ignore
-    """sums[place:] += Σ of ``count`` rows from ``top`` of the pixels beside offset + slope row, for a vector of slices.
+def sum_slices(typing: Any, pixels, at, stride, step, limit, top, count, offset, slope, length, sums, place):  # type: ignore
+    """sums[place:] += length Σ of ``count`` rows of the pixels beside offset + slope row, for a vector of slices.
 
-    Pixel j of the row that is i below ``top`` begins at ``at + i stride + j step``.
+    Rows count from ``top``, in fours; pixel j of the row that is i below it begins at ``at + i stride + j step``.
     """
     del typing
     number = pixels.dtype
-    signature = types.void(pixels, *([types.int64] * 6), number, number, sums, types.int64)
+    signature = types.void(pixels, *([types.int64] * 6), number, number, number, sums, types.int64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        at, stride, step, limit, top, count, offset, slope = arguments[1:9]
-        image, result = (pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 9))
+        at, stride, step, limit, top, count, offset, slope, length = arguments[1:10]
+        image, result = (pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 10))
         v = Vectors(builder, signature.args[0].dtype == types.float32)
-        total = cgutils.alloca_once_value(builder, v.load(result, arguments[10]))
-        steps = cgutils.alloca_once_value(builder, v.constant(0.0))
+        totals, steps = (
+            [cgutils.alloca_once_value(builder, v.constant(0.0)) for _ in range(_AT_ONCE)] for _ in range(2)
+        )
+        zero = ir.Constant(INT64, 0)
 
-        def collect(left: Any, right: Any, weight: Any) -> None:
-            here = v.load(image, left)
-            builder.store(builder.fadd(builder.load(total), here), total)
-            change = builder.fsub(v.load(image, right), here)
-            builder.store(v.fma(weight, change, builder.load(steps)), steps)
+        def collect(which: int, left: Any, right: Any, weight: Any) -> None:
+            here = v.load(left, zero)
+            builder.store(builder.fadd(builder.load(totals[which]), here), totals[which])
+            change = builder.fsub(v.load(right, zero), here)
+            builder.store(v.fma(weight, change, builder.load(steps[which])), steps[which])
 
-        _each_row(v, _taps(v, offset, slope, top, limit, stride, step), at, step, count, collect)
-        v.store(builder.fadd(builder.load(total), builder.load(steps)), result, arguments[10])
+        taps = _taps(v, offset, slope, top, limit, stride, step)
+        _each_row(v, taps, builder.gep(image, [at]), step, count, collect)
+        total = functools.reduce(builder.fadd, [builder.load(part) for part in totals + steps])
+        v.store(v.fma(v.splat(length), total, v.load(result, arguments[11])), result, arguments[11])
         return context.get_dummy_value()
 
     return signature, codegen
 
 
 @intrinsic
-def spread_slices(typing: Any, pixels, at, stride, step, limit, top, count, offset, slope, sums, place):  # type: ignore
+def spread_slices(typing: Any, pixels, at, stride, step, limit, top, count, offset, slope, length, sums, place):  # type: ignore
     """The transpose of ``sum_slices``: adds to the pixels what sums[place:] spread."""
     del typing
     number = pixels.dtype
-    signature = types.void(pixels, *([types.int64] * 6), number, number, sums, types.int64)
+    signature = types.void(pixels, *([types.int64] * 6), number, number, number, sums, types.int64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        at, stride, step, limit, top, count, offset, slope = arguments[1:9]
-        image, data = (pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 9))
+        at, stride, step, limit, top, count, offset, slope, length = arguments[1:10]
+        image, data = (pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 10))
         v = Vectors(builder, signature.args[0].dtype == types.float32)
-        value = v.load(data, arguments[10])
+        value, zero = builder.fmul(v.splat(length), v.load(data, arguments[11])), ir.Constant(INT64, 0)
 
-        def spread(left: Any, right: Any, weight: Any) -> None:
+        def spread(which: int, left: Any, right: Any, weight: Any) -> None:
+            del which
             share = builder.fmul(weight, value)
-            v.store(builder.fadd(v.load(image, left), builder.fsub(value, share)), image, left)
-            v.store(builder.fadd(v.load(image, right), share), image, right)
+            v.store(builder.fadd(v.load(left, zero), builder.fsub(value, share)), left, zero)
+            v.store(builder.fadd(v.load(right, zero), share), right, zero)
 
-        _each_row(v, _taps(v, offset, slope, top, limit, stride, step), at, step, count, spread)
+        taps = _taps(v, offset, slope, top, limit, stride, step)
+        _each_row(v, taps, builder.gep(image, [at]), step, count, spread)
         return context.get_dummy_value()
 
     return signature, codegen

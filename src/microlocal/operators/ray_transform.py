@@ -99,25 +99,23 @@ class RayTransform(LinearOperator):
         for name, table in (("offsets", offsets), ("slopes", slopes), ("steep", steep), ("lengths", lengths)):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(table)), persistent=False)
 
-    def _rays(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    def _rays(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
         planned = rays.planned(self.geometry, self.grid, dtype) if self.offsets.device.type == "cpu" else []
-        return self.offsets, self.slopes, self.steep, planned
+        return self.offsets, self.slopes, self.steep, self.lengths, planned
 
     def _forward(self, x: Tensor) -> Tensor:
         images = x.reshape(-1, *self.domain_shape)
         shape = (*x.shape[:-2], *self.codomain_shape)
         if self.slices is not None:
             return _uncompiled_pair(images, self.slices.project, self.slices.backproject).reshape(shape)
-        sums = rays.project(images, *self._rays(x.dtype))
-        return sums.reshape(shape) * self.lengths.to(x.dtype)
+        return rays.project(images, *self._rays(x.dtype)).reshape(shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         shape = (*y.shape[:-2], *self.domain_shape)
         data = y.reshape(-1, *self.codomain_shape)
         if self.slices is not None:
             return _uncompiled_pair(data, self.slices.backproject, self.slices.project).reshape(shape)
-        sums = data * self.lengths.to(y.dtype)
-        return rays.backproject(sums, *self._rays(y.dtype), *self.domain_shape).reshape(shape)
+        return rays.backproject(data, *self._rays(y.dtype), *self.domain_shape).reshape(shape)
 
     def normal(self) -> LinearOperator:
         """Return R* R: a convolution, two FFTs, where it is one, and otherwise the composition."""
@@ -156,8 +154,8 @@ class RayTransform(LinearOperator):
         """
         if self.slices is not None:
             return super().step_sizes()
-        row_sums = self._forward(torch.ones(self.domain_shape, dtype=torch.float64))
-        column_sums = self._adjoint(torch.ones(self.codomain_shape, dtype=torch.float64))
+        row_sums = self._forward(torch.ones(self.domain_shape, dtype=torch.float64, device=self.offsets.device))
+        column_sums = self._adjoint(torch.ones(self.codomain_shape, dtype=torch.float64, device=self.offsets.device))
         return _reciprocal(row_sums), _reciprocal(column_sums)
 
 

@@ -5,6 +5,7 @@ the processor has the instructions, the rays are also sorted for the vector kern
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from microlocal.core.grid import Grid
 from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
 from microlocal.kernels.ray_plan import RayPlan, plan
 
-# The two custom operators are linear in their first argument and each is the other's derivative. ``planned`` is empty
-# or holds the tables of a RayPlan for the dtype of the first argument.
+# The two custom operators are linear in their first argument and each is the other's derivative. Sums are multiplied
+# by ``lengths`` (view, ray). ``planned`` is empty or holds the tables of a RayPlan for the dtype of the first argument.
 
 
 # From these shares of a register on, filling one with slices is faster than one image after the other (measured).
@@ -25,7 +26,9 @@ _STACK_FORWARD, _STACK_BACK = 2 / 3, 1 / 2
 
 
 @torch.library.custom_op("microlocal::project", mutates_args=(), device_types="cpu")
-def project(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor]) -> Tensor:
+def project(
+    image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]
+) -> Tensor:
     images, shape = np.ascontiguousarray(image.detach().numpy()), (offsets.shape[0], offsets.shape[1])
     parts = []
     for part, stacked in _parts(images, planned, _STACK_FORWARD):
@@ -34,13 +37,22 @@ def project(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, plann
         elif planned and lanes.AVAILABLE:
             parts.append(joseph_lanes.project(part, _plan_of(planned), shape))
         else:
-            parts.append(joseph.project(part, *_table(offsets, slopes, image.dtype), steep.numpy()))
+            sums = joseph.project(part, *_in(part.dtype, offsets, slopes), steep.numpy())
+            sums *= _in(part.dtype, lengths)[0]
+            parts.append(sums)
     return _joined(parts)
 
 
 @torch.library.custom_op("microlocal::backproject", mutates_args=(), device_types="cpu")
 def backproject(
-    sums: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor], rows: int, cols: int
+    sums: Tensor,
+    offsets: Tensor,
+    slopes: Tensor,
+    steep: Tensor,
+    lengths: Tensor,
+    planned: list[Tensor],
+    rows: int,
+    cols: int,
 ) -> Tensor:
     values, shape = np.ascontiguousarray(sums.detach().numpy()), (rows, cols)
     parts = []
@@ -50,7 +62,8 @@ def backproject(
         elif planned and lanes.AVAILABLE:
             parts.append(joseph_lanes.backproject(part, _plan_of(planned), shape))
         else:
-            parts.append(joseph.backproject(part, *_table(offsets, slopes, sums.dtype), steep.numpy(), shape))
+            offset, slope, length = _in(part.dtype, offsets, slopes, lengths)
+            parts.append(joseph.backproject(part * length, offset, slope, steep.numpy(), shape))
     return _joined(parts)
 
 
@@ -74,40 +87,50 @@ def _plan_of(planned: list[Tensor]) -> RayPlan:
     return RayPlan(*(table.numpy() for table in planned))
 
 
-def _table(offsets: Tensor, slopes: Tensor, dtype: torch.dtype) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    return offsets.to(dtype).numpy(), slopes.to(dtype).numpy()
+def _in(dtype: np.dtype[Any], *tables: Tensor) -> list[NDArray[np.floating]]:
+    # By numpy: the threads that torch wakes for a conversion go on spinning on the cores that the kernels need.
+    return [table.numpy().astype(dtype, copy=False) for table in tables]
 
 
 @project.register_fake
-def _(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor]) -> Tensor:
-    del slopes, steep, planned
+def _(
+    image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]
+) -> Tensor:
+    del slopes, steep, lengths, planned
     return image.new_empty((image.shape[0], *offsets.shape))
 
 
 @backproject.register_fake
 def _(
-    sums: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, planned: list[Tensor], rows: int, cols: int
+    sums: Tensor,
+    offsets: Tensor,
+    slopes: Tensor,
+    steep: Tensor,
+    lengths: Tensor,
+    planned: list[Tensor],
+    rows: int,
+    cols: int,
 ) -> Tensor:
-    del offsets, slopes, steep, planned
+    del offsets, slopes, steep, lengths, planned
     return sums.new_empty((sums.shape[0], rows, cols))
 
 
 def _save_rays(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     del output
-    ctx.save_for_backward(*inputs[1:4], *inputs[4])
+    ctx.save_for_backward(*inputs[1:5], *inputs[5])
     ctx.shape = inputs[0].shape[-2:]
 
 
 def _project_backward(ctx, grad):  # type: ignore[no-untyped-def]
-    offsets, slopes, steep, *planned = ctx.saved_tensors
-    back = backproject(grad, offsets, slopes, steep, planned, *ctx.shape)
-    return back, None, None, None, [None] * len(planned)
+    offsets, slopes, steep, lengths, *planned = ctx.saved_tensors
+    back = backproject(grad, offsets, slopes, steep, lengths, planned, *ctx.shape)
+    return back, None, None, None, None, [None] * len(planned)
 
 
 def _backproject_backward(ctx, grad):  # type: ignore[no-untyped-def]
-    offsets, slopes, steep, *planned = ctx.saved_tensors
-    sums = project(grad, offsets, slopes, steep, planned)
-    return sums, None, None, None, [None] * len(planned), None, None
+    offsets, slopes, steep, lengths, *planned = ctx.saved_tensors
+    sums = project(grad, offsets, slopes, steep, lengths, planned)
+    return sums, None, None, None, None, [None] * len(planned), None, None
 
 
 project.register_autograd(_project_backward, setup_context=_save_rays)
@@ -117,8 +140,7 @@ backproject.register_autograd(_backproject_backward, setup_context=_save_rays)
 @lru_cache(maxsize=8)
 def planned(geometry: Geometry, grid: Grid, dtype: torch.dtype) -> list[Tensor]:
     """Return the tables of the vector kernels; none where they cannot serve (rays that cross inside the image)."""
-    offsets, slopes, steep, _ = ray_table(geometry, grid)
-    tables = plan(offsets, slopes, steep, grid.shape, np.float32 if dtype == torch.float32 else np.float64)
+    tables = plan(*ray_table(geometry, grid), grid.shape, np.float32 if dtype == torch.float32 else np.float64)
     return [] if tables is None else [torch.from_numpy(np.ascontiguousarray(t)) for t in tables]
 
 
