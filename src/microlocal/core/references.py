@@ -14,6 +14,8 @@ def _entries() -> dict[str, str]:
 
 REFERENCES = _entries()  # the BibTeX text of every entry, by key
 
+_ACCENTS = {'\\"a': "ä", '\\"o': "ö", '\\"u': "ü", "\\`e": "è", "\\o": "ø"}
+
 
 def citation(key: str) -> str:
     """Return the short form of an entry: family names and year.
