@@ -128,43 +128,43 @@ def _spread_run(
     above, below = np.empty(cells + 1, data.dtype), np.empty(cells + 1, data.dtype)
     ray_at(line, k_of, top, float(pad), above)
     ray_at(line, k_of, bottom - 1, float(pad), below)
-    starts, steps = np.empty((rows, cells), data.dtype), np.empty((rows, cells), data.dtype)
-    firsts, taps = np.empty((rows, cells), np.int32), np.empty(cells, np.int64)
+    begin, end = _cells(line, table[pad], table[table.size - pad - 1], top, bottom, float(pad), cells)
     densest = number(0)
-    for e in range(cells):
-        density = max(abs(above[e + 1] - above[e]), abs(below[e + 1] - below[e])) * number(1 / CELL)
-        densest = max(densest, density)
-        taps[e] = np.int64(number(2) * (density + slack) + number(1 - 1e-5))
-    per_block = min(max(pixels_of(pad, densest, slack), 1), pad // 2)
+    for e in range(begin, end):
+        densest = max(densest, abs(above[e + 1] - above[e]), abs(below[e + 1] - below[e]))
+    per_block = min(max(pixels_of(pad, densest / CELL, slack), 1), pad // 2)
     limit, gap = number(table.size - pad), number(1) / number(max(rows - 1, 1))
-    for inner in range(0, CELL, per_block):
-        pixels = min(per_block, CELL - inner)
-        near, far = number(inner), number(pixels - 1)
-        for r in range(rows):
-            share = number(r) * gap
-            start, step, first = starts[r], steps[r], firsts[r]
-            for e in range(cells):
-                left, right = (
-                    above[e] + share * (below[e] - above[e]),
-                    above[e + 1] + share * (below[e + 1] - above[e + 1]),
-                )
-                change = (right - left) * number(1 / CELL)
-                begin = left + change * near + (number(1) - slack)
-                first[e] = np.int32(min(max(min(begin, begin + change * far), number(0)), limit))
-                start[e], step[e] = begin - number(first[e]), change
-        for r in range(rows):
-            shift, scale = number(line[0] + line[1] * (top + r)), number(line[2] + line[3] * (top + r))
-            one, other = shift + scale * table[pad], shift + scale * table[table.size - pad - 1]
-            # Cut off towards zero: math.floor would be a call that spills every vector register.
-            begin_cell = int(max(min(one, other) - number(pad), number(0))) // CELL
-            end_cell = min(int(max(max(one, other) - number(pad - CELL - 1), number(0))) // CELL, cells)
-            target = place + (top + r) * room + inner
-            for e in range(begin_cell, end_cell):
-                base = shift - number(CELL * e + inner + pad)
-                add_pixels(
-                    table, base, scale, data, at, firsts, starts, steps, r * cells + e, taps[e], pixels,
-                    out, target + CELL * e,
-                )  # fmt: skip
+    shift, scale = number(line[0] + line[1] * top - pad), number(line[2] + line[3] * top)
+    corners = np.empty(10, data.dtype)
+    corners[7], corners[8], corners[9] = number(line[1]), scale, number(line[3])
+    for e in range(begin, end):
+        step = (above[e + 1] - above[e]) * number(1 / CELL)
+        last = (below[e + 1] - below[e]) * number(1 / CELL)
+        taps = int(number(2) * (max(abs(step), abs(last)) + slack) + number(1 - 1e-5))
+        for inner in range(0, CELL, per_block):
+            pixels = min(per_block, CELL - inner)
+            start = above[e] + step * number(inner) + (number(1) - slack)
+            change = below[e] + last * number(inner) + (number(1) - slack) - start
+            # The least of the guesses is that of the first pixel or of the last one.
+            far = number(pixels - 1) if step < 0 else number(0)
+            corners[0], corners[1], corners[2], corners[3] = start, change * gap, step, (last - step) * gap
+            corners[4], corners[5] = start + step * far - number(0.01), (change + (last - step) * far) * gap
+            corners[6] = shift - number(CELL * e + inner)
+            target = place + top * room + CELL * e + inner
+            add_pixels(table, data, at, limit, corners, taps, rows, pixels, out, target, room)
+
+
+@numba.njit(cache=True, nogil=True)
+def _cells(
+    line: Floats, first: float, last: float, top: int, bottom: int, pad: float, cells: int
+) -> tuple[int, int]:
+    """The cells begin..end-1 that the rays between ``first`` and ``last`` (in z) touch in these rows."""
+    low, high = np.inf, -np.inf
+    for row in (top, bottom - 1):
+        for z in (first, last):
+            x = line[0] + line[1] * row + (line[2] + line[3] * row) * z - pad
+            low, high = min(low, x), max(high, x)
+    return int(max(low, 0.0)) // CELL, min(int(max(high + CELL + 1, 0.0)) // CELL, cells)
 
 
 @numba.njit(**_OPTIONS)

@@ -6,7 +6,7 @@ loads, and both neighbours are picked from them inside the registers; a table lo
 numbers (8 in float64). LLVM does not find this by itself, so the two loops are written here as its vector code:
 
 * ``add_rays``    rays of one block, many rows:  acc[k] += lerp(row r, offset[k] + slope[k] r)
-* ``add_pixels``  pixels of one row, one view:   out[c] += Σ_k hat(x[k] - c) y[k],  hat(t) = max(0, 1 - |t|)
+* ``add_pixels``  pixels of many rows, one view: out[c] += Σ_k hat(x[k] - c) y[k],  hat(t) = max(0, 1 - |t|)
 
 The plain kernels of ``joseph`` do the same sums on any processor and are held against these in the tests.
 """
@@ -147,48 +147,75 @@ def add_rays(typing: Any, rows, at, stride, limit, begin, end, offsets, slopes, 
 
 
 @intrinsic
-def add_pixels(typing: Any, table, shift, scale, y, at, firsts, starts, steps, block, taps, count, out, place):  # type: ignore
-    """out[place + i] += Σ_k hat(shift + scale z[k] - i) y[at + k] over rays k from first + ⌊start + i step⌋ on.
+def add_pixels(typing: Any, table, y, at, limit, corners, taps, rows, count, out, place, stride):  # type: ignore
+    """out[place + r stride + i] += Σ_k hat(x[k] - i) y[at + k],   x[k] = b + b' r + (c + c' r) table[k]
 
-    z is ``table``; first, start and step are those of ``block``. ``taps`` rays, at least two, are tried for each of the
-    pixels i < count; all must lie in the window of two registers that begins with ray ``first``.
+    for the pixels i < ``count`` of each row r < ``rows``, over ``taps`` rays (two at least) from k = ⌊g + r g' +
+    i (s + r s')⌋ on, all of them in the window of two registers that begins with ray f + r f', cut to 0..``limit``.
+    ``corners`` holds g, g', s, s', f, f', b, b', c, c'.
     """
     del typing
     number = table.dtype
-    words = types.int64, types.int64, types.int64
-    signature = types.void(table, number, number, y, types.int64, firsts, starts, steps, *words, out, types.int64)
+    whole = types.int64
+    signature = types.void(table, y, whole, number, corners, whole, whole, whole, out, whole, whole)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        shift, scale, at, block, taps, count, place = (arguments[i] for i in (1, 2, 4, 8, 9, 10, 12))
-        table, data, firsts, starts, steps, result = (
-            pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 6, 7, 11)
+        at, limit, taps, rows, count, place, stride = (arguments[i] for i in (2, 3, 5, 6, 7, 9, 10))
+        table, data, numbers, result = (
+            pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 1, 4, 8)
         )
         v = Vectors(builder, signature.args[0].dtype == types.float32)
-        first = builder.sext(v.load_scalar(firsts, block), INT64)
-        following = builder.add(first, ir.Constant(INT64, v.lanes))
-        z = v.load(table, first), v.load(table, following)
-        values = v.load(data, builder.add(at, first)), v.load(data, builder.add(at, following))
         iota = ir.Constant(v.floats, [float(i) for i in range(v.lanes)])
-        guess = v.fma(iota, v.splat(v.load_scalar(steps, block)), v.splat(v.load_scalar(starts, block)))
-        index = builder.fptosi(guess, v.integers)
-        base, slope = builder.fsub(v.splat(shift), iota), v.splat(scale)
+        g, dg, s, ds, f, df, b, db, c, dc = (v.load_scalar(numbers, ir.Constant(INT64, i)) for i in range(10))
+        guess, guess_step = v.fma(iota, v.splat(s), v.splat(g)), v.fma(iota, v.splat(ds), v.splat(dg))
+        shift, shift_step = builder.fsub(v.splat(b), iota), v.splat(db)
+        scale, scale_step = v.splat(c), v.splat(dc)
+        lanes = ir.VectorType(ir.IntType(32), v.lanes)
+        bound = v.splat(builder.trunc(count, ir.IntType(32)))
+        kept = builder.icmp_signed("<", ir.Constant(lanes, list(range(v.lanes))), bound)
+        data, one = builder.gep(data, [at]), ir.Constant(v.integers, [1] * v.lanes)
 
-        def tap(index: Any, total: Any) -> Any:
-            hat = builder.fsub(v.constant(1.0), v.distance(v.fma(v.pick(*z, index), slope, base)))
-            return v.fma(hat, v.pick(*values, index), total)
+        def row_of(row: Any, taps_here: int, more: Any) -> None:
+            height = builder.sitofp(row, v.number)
+            tall = v.splat(height)
+            begin = v.smaller(v.fma(df, height, f), limit)
+            nothing = ir.Constant(v.number, 0.0)
+            begin = builder.select(builder.fcmp_ordered(">", begin, nothing), begin, nothing)
+            narrow = builder.fptosi(begin, v.integer)
+            first = builder.sext(narrow, INT64) if v.lanes == 16 else narrow
+            following = builder.add(first, ir.Constant(INT64, v.lanes))
+            z, values = ((v.load(p, first), v.load(p, following)) for p in (table, data))
+            index = builder.sub(builder.fptosi(v.fma(guess_step, tall, guess), v.integers), v.splat(narrow))
+            base, slope = v.fma(shift_step, tall, shift), v.fma(scale_step, tall, scale)
 
-        one = ir.Constant(v.integers, [1] * v.lanes)
-        second = builder.add(index, one)
-        total = cgutils.alloca_once_value(builder, tap(second, tap(index, v.constant(0.0))))
-        further = cgutils.alloca_once_value(builder, second)
-        with cgutils.for_range_slice(builder, ir.Constant(INT64, 2), taps, ir.Constant(INT64, 1), INT64):
-            builder.store(builder.add(builder.load(further), one), further)
-            builder.store(tap(builder.load(further), builder.load(total)), total)
-        numbers = ir.VectorType(ir.IntType(32), v.lanes)
-        bound = builder.trunc(count, ir.IntType(32))
-        kept = builder.icmp_signed("<", ir.Constant(numbers, list(range(v.lanes))), v.splat(bound))
-        share = builder.select(kept, builder.load(total), v.constant(0.0))
-        v.store(builder.fadd(v.load(result, place), share), result, place)
+            def tap(index: Any, total: Any) -> Any:
+                hat = builder.fsub(v.constant(1.0), v.distance(v.fma(v.pick(*z, index), slope, base)))
+                return v.fma(hat, v.pick(*values, index), total)
+
+            total = tap(index, v.constant(0.0))
+            for _ in range(taps_here - 1):
+                index = builder.add(index, one)
+                total = tap(index, total)
+            if more is not None:
+                sums, further = cgutils.alloca_once_value(builder, total), cgutils.alloca_once_value(builder, index)
+                with cgutils.for_range(builder, more):
+                    builder.store(builder.add(builder.load(further), one), further)
+                    builder.store(tap(builder.load(further), builder.load(sums)), sums)
+                total = builder.load(sums)
+            target = builder.add(place, builder.mul(row, stride))
+            share = builder.select(kept, total, v.constant(0.0))
+            v.store(builder.fadd(v.load(result, target), share), result, target)
+
+        # A loop over the rows of its own for two and for three rays.
+        three = ir.Constant(INT64, 3)
+        with builder.if_else(builder.icmp_signed("<", taps, three)) as (few, many):
+            with few, cgutils.for_range(builder, rows) as loop:
+                row_of(loop.index, 2, None)
+            with many, builder.if_else(builder.icmp_signed("==", taps, three)) as (exactly, beyond):
+                with exactly, cgutils.for_range(builder, rows) as loop:
+                    row_of(loop.index, 3, None)
+                with beyond, cgutils.for_range(builder, rows) as loop:
+                    row_of(loop.index, 3, builder.sub(taps, three))
         return context.get_dummy_value()
 
     return signature, codegen

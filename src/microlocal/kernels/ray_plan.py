@@ -222,7 +222,7 @@ def _extended(values: Floats, by: int) -> Floats:
 @numba.njit(cache=True, nogil=True)
 def pixels_of(window: int, density: float, slack: float) -> int:
     """How many neighbouring pixels find all their rays in one window, at so many rays in the width of a pixel."""
-    return int((window - 2 - 2 * density - 2 * slack) / max(density, 1e-3) + 1)
+    return int((window - 2.01 - 2 * density - 2 * slack) / max(density, 1e-3) + 1)
 
 
 @numba.njit(cache=True, nogil=True)
