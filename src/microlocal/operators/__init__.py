@@ -1,6 +1,7 @@
 """Linear operators, one a file."""
 
 from microlocal.operators import algebra as algebra
+from microlocal.operators import rays_cuda as rays_cuda  # registers the CUDA kernels
 from microlocal.operators.base import LinearOperator as LinearOperator
 from microlocal.operators.circular_means import CircularMeans as CircularMeans
 from microlocal.operators.circular_means import circular_detectors as circular_detectors

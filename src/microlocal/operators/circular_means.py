@@ -69,20 +69,20 @@ class CircularMeans(LinearOperator):
         return linear_pair(y, self._scatter, self._gather)
 
     def _gather(self, x: Tensor) -> Tensor:
-        images = np.ascontiguousarray(x.detach().reshape(-1, *self.domain_shape).numpy())
-        sums = kernels.gather(images, self.places.numpy(), self.grid.pixel / self.width, self.codomain_shape[1])
-        return torch.from_numpy(sums).reshape(*x.shape[:-2], *self.codomain_shape) * self._scale()
+        images = np.ascontiguousarray(x.detach().cpu().reshape(-1, *self.domain_shape).numpy())
+        sums = kernels.gather(images, self.places.cpu().numpy(), self.grid.pixel / self.width, self.codomain_shape[1])
+        return torch.from_numpy(sums).to(x.device).reshape(*x.shape[:-2], *self.codomain_shape) * self._scale()
 
     def _scatter(self, y: Tensor) -> Tensor:
-        sums = np.ascontiguousarray(y.detach().reshape(-1, *self.codomain_shape).numpy())
-        images = kernels.scatter(sums, self.places.numpy(), self.grid.pixel / self.width, self.grid.shape)
-        return torch.from_numpy(images).reshape(*y.shape[:-2], *self.domain_shape) * self._scale()
+        sums = np.ascontiguousarray(y.detach().cpu().reshape(-1, *self.codomain_shape).numpy())
+        images = kernels.scatter(sums, self.places.cpu().numpy(), self.grid.pixel / self.width, self.grid.shape)
+        return torch.from_numpy(images).to(y.device).reshape(*y.shape[:-2], *self.domain_shape) * self._scale()
 
     def ring_weights(self) -> Float[Tensor, "detector radius"]:
         """Return the row sums of M_d M_d* for every detector d alone: what its rings share of the image."""
         step, rings, shape = self.grid.pixel / self.width, self.codomain_shape[1], self.grid.shape
         ones, weights = np.ones((1, 1, rings)), []
-        for place in self.places.numpy()[:, None, :]:
+        for place in self.places.cpu().numpy()[:, None, :]:
             weights.append(kernels.gather(kernels.scatter(ones, place, step, shape), place, step, rings)[0, 0])
         return torch.from_numpy(np.stack(weights)) * self._scale() ** 2
 

@@ -100,9 +100,9 @@ class MatrixFree(LinearOperator):
 
 def _each(apply: Any, x: Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> Tensor:
     """Apply a numpy function of one vector to every array of a batch."""
-    vectors = x.detach().resolve_conj().reshape(-1, math.prod(before)).numpy()
+    vectors = x.detach().cpu().resolve_conj().reshape(-1, math.prod(before)).numpy()
     results = np.stack([np.asarray(apply(vector)) for vector in vectors])
-    return torch.from_numpy(results).to(x.dtype).reshape(*x.shape[: x.ndim - len(before)], *after)
+    return torch.from_numpy(results).to(x.device, x.dtype).reshape(*x.shape[: x.ndim - len(before)], *after)
 
 
 def to_scipy(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
-from microlocal.operators.spaces import draw
+from microlocal.operators.spaces import device_of, draw
 
 
 def wielandt_bound(
@@ -21,7 +21,7 @@ def wielandt_bound(
 
     Reference: Horn and Johnson, Matrix Analysis, Theorem 8.1.26.
     """
-    x, bound = torch.ones(shape, dtype=torch.float64), math.inf
+    x, bound = torch.ones(shape, dtype=torch.float64, device=device_of(operator)), math.inf
     best = x
     for _ in range(iterations):
         image = operator(x)
@@ -42,7 +42,7 @@ def perron_bounds(operator: LinearOperator, iterations: int = 12) -> tuple[float
 
     Reference: Horn and Johnson, Matrix Analysis, Theorem 8.1.26.
     """
-    x = torch.ones(operator.domain_shape, dtype=torch.float64)
+    x = torch.ones(operator.domain_shape, dtype=torch.float64, device=device_of(operator))
     lower, upper = 0.0, math.inf
     for _ in range(iterations):
         forward = operator(x)

@@ -79,8 +79,8 @@ class RayTransform3D(LinearOperator):
 
         Pock and Chambolle, ICCV 2011, Lemma 2 (α = 1), whose hypothesis is that X has finitely many entries.
         """
-        row_sums = self._forward(torch.ones(self.domain_shape, dtype=torch.float64))
-        column_sums = self._adjoint(torch.ones(self.codomain_shape, dtype=torch.float64))
+        row_sums = self._forward(torch.ones(self.domain_shape, dtype=torch.float64, device=self.views.device))
+        column_sums = self._adjoint(torch.ones(self.codomain_shape, dtype=torch.float64, device=self.views.device))
         return _reciprocal(row_sums), _reciprocal(column_sums)
 
 

@@ -4,11 +4,18 @@ With that inner product every operator that is linear over the reals has an adjo
 alike; where A is linear over the complex numbers it is the conjugate transpose.
 """
 
+from itertools import chain
+
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
 from microlocal.operators.base import LinearOperator
+
+
+def device_of(operator: LinearOperator) -> torch.device:
+    """Return where the operator's tables lie: the device of its first buffer or parameter, or else the CPU."""
+    return next(chain(operator.buffers(), operator.parameters()), torch.empty(0)).device
 
 
 def inner(x: Inexact[Tensor, "..."], y: Inexact[Tensor, "..."]) -> float:
@@ -37,6 +44,7 @@ def draw(
     precision: torch.dtype = torch.float64,
     batch: tuple[int, ...] = (),
 ) -> Inexact[Tensor, "..."]:
-    """Return normal noise from the operator's domain, (*batch, *domain); ``draw(A.H, ...)`` draws data."""
+    """Return noise from the operator's domain, (*batch, *domain), on its device; ``draw(A.H, ...)`` draws data."""
     shape = (*batch, *operator.domain_shape)
-    return torch.randn(shape, dtype=in_domain(operator, precision), generator=source)
+    noise = torch.randn(shape, dtype=in_domain(operator, precision), generator=source, device=source.device)
+    return noise.to(device_of(operator))

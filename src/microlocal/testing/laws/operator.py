@@ -142,7 +142,7 @@ def _both_ways(operator: LinearOperator) -> tuple[Callable[[Tensor], Tensor], Ca
 def _fingerprint(operator: LinearOperator) -> str:
     digest = hashlib.sha256()
     for name, tensor in (*operator.named_buffers(), *operator.named_parameters()):
-        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
