@@ -8,7 +8,7 @@ import torch
 
 from microlocal.core import Detector, Grid, ParallelBeam
 from microlocal.frames import ShearletFrame
-from microlocal.functionals import Box, GroupL1, SquaredDistance, WeightedL1
+from microlocal.functionals import Box, GroupL1, PairL1, SquaredDistance, WeightedL1
 from microlocal.operators import (
     CoilSensitivities,
     FourierSampling,
@@ -76,6 +76,18 @@ def test_fista_and_admm_reach_the_same_minimum_from_the_normal_operator():
         terms = (Term(RAY, SquaredDistance(DATA), normal=normal), Term(Gradient((12, 11)), GroupL1(0.4)))
         solutions.append(admm(Problem(terms, Box()), zero, Driver(60), penalties=(1.0, 20.0, 20.0)).value)
     assert float((solutions[0] - solutions[1]).norm()) < 1e-7 * float(solutions[0].norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_dual_step_on_pairs_is_the_conjugate_prox_of_a_step(dtype):
+    limits = torch.tensor([0.0, 0.0, 0.4, 0.4, 1.5, 1.5], dtype=dtype)
+    for weights in (limits, limits.double(), 0.6):
+        for shape in ((6,), (5, 6)):
+            functional, y, image = PairL1(weights), _draw(*shape, dtype=dtype), _draw(*shape, seed=1, dtype=dtype)
+            kept, expected = y.clone(), functional.conjugate_prox(y + 0.7 * image, 0.7)
+            made = functional.dual_step(y, image, torch.tensor(0.7, dtype=dtype))
+            assert torch.allclose(made, expected, rtol=1e-5 if dtype is torch.float32 else 1e-12, atol=1e-7)
+            assert bool((y == kept).all())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

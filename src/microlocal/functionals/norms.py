@@ -44,7 +44,7 @@ class WeightedL1(Proximable):
 
     def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
         weights = torch.as_tensor(self.weights, dtype=image.dtype)
-        if not _plain(y, image, step) or weights.shape[-2:].numel() != 1 or image.ndim < max(3, weights.ndim):
+        if not plain(y, image, step) or weights.shape[-2:].numel() != 1 or image.ndim < max(3, weights.ndim):
             return super().dual_step(y, image, step)
         lanes = weights.expand(*image.shape[:-2], 1, 1).reshape(-1).contiguous()
         clip_step(_lanes(y), _lanes(image), float(step), lanes.numpy())
@@ -84,7 +84,7 @@ class GroupL1(Proximable):
     def dual_step(
         self, y: Float[Tensor, "*batch component row col"], image: Float[Tensor, "..."], step: Step
     ) -> Float[Tensor, "..."]:
-        if not _plain(y, image, step) or torch.as_tensor(self.weights).numel() != 1 or image.shape[-3] != 2:
+        if not plain(y, image, step) or torch.as_tensor(self.weights).numel() != 1 or image.shape[-3] != 2:
             return super().dual_step(y, image, step)
         for old, new in zip(_pages(y), _pages(image), strict=True):
             shorten_step(old.numpy(), new.numpy(), float(step), float(self.weights))
@@ -96,8 +96,8 @@ def _with_component_axis(weights: float | Tensor, like: Tensor) -> Tensor:
     return values.unsqueeze(-3) if values.ndim >= 2 else values
 
 
-def _plain(y: Tensor, image: Tensor, step: Step) -> bool:
-    """Whether the kernels can take these: contiguous, on the CPU, of one kind, without gradients, one step."""
+def plain(y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> bool:
+    """Return whether the kernels can take these: contiguous, on the CPU, of one kind, without gradients, one step."""
     same = y.shape == image.shape and y.dtype == image.dtype and y.is_contiguous() and image.is_contiguous()
     free = y.device.type == "cpu" == image.device.type and not (y.requires_grad or image.requires_grad)
     return same and free and torch.as_tensor(step).numel() == 1

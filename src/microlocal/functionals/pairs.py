@@ -6,6 +6,8 @@ from torch import Tensor
 
 from microlocal.core.registry import register
 from microlocal.functionals.base import Proximable, Step
+from microlocal.functionals.norms import plain
+from microlocal.kernels.dual_steps import shorten_pairs_step
 
 
 def _samples() -> list["PairL1"]:
@@ -42,6 +44,14 @@ class PairL1(Proximable):
         limit = _one_a_pair(self.weights, y)
         inside = limit / torch.maximum(_size(y), limit).clamp_min(torch.finfo(y.dtype).tiny)
         return (y.reshape(-1, 2) * inside).reshape(y.shape)
+
+    def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        limits = torch.as_tensor(self.weights, dtype=image.dtype)
+        if not plain(y, image, step) or limits.shape != image.shape[-1:] or image.shape[-1] % 2:
+            return super().dual_step(y, image, step)
+        rows = y.reshape(-1, limits.numel()).numpy(), image.view(-1, limits.numel()).numpy()
+        shorten_pairs_step(*rows, float(step), limits.contiguous().numpy())
+        return image
 
 
 def _size(x: Tensor) -> Tensor:

@@ -38,6 +38,21 @@ def _shortened(y: Floats, image: Floats, sigma: float, limit: float) -> None:
             image[row, 1, k] = b * scale
 
 
+@numba.njit(**_OPTIONS)
+def _shrunk_pairs(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
+    """y, image (batch, 2 pair), limits (2 pair,): adjacent numbers are vectors, shortened to their limit."""
+    step, zero = image.dtype.type(sigma), image.dtype.type(0)
+    for k in numba.prange(limits.size // 2):
+        limit = limits[2 * k]
+        for row in range(y.shape[0]):
+            a = y[row, 2 * k] + step * image[row, 2 * k]
+            b = y[row, 2 * k + 1] + step * image[row, 2 * k + 1]
+            size = np.sqrt(a * a + b * b)
+            scale = limit / max(size, limit) if limit > 0 else zero
+            image[row, 2 * k] = a * scale
+            image[row, 2 * k + 1] = b * scale
+
+
 def clip_step(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
     """Overwrite ``image`` (lane, pixel) by y + σ image, clipped to ±limits (lane,)."""
     with threads_for(image.size):
@@ -48,3 +63,9 @@ def shorten_step(y: Floats, image: Floats, sigma: float, limit: float) -> None:
     """Overwrite ``image`` (2, row, pixel) by y + σ image with every vector shortened to at most ``limit``."""
     with threads_for(4 * image.size):
         _shortened(y.swapaxes(0, 1), image.swapaxes(0, 1), sigma, limit)
+
+
+def shorten_pairs_step(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
+    """Overwrite ``image`` (batch, 2 pair) by y + σ image, adjacent pairs shortened to at most ``limits`` (2 pair,)."""
+    with threads_for(2 * image.size):
+        _shrunk_pairs(y, image, sigma, limits)
