@@ -11,9 +11,11 @@ import torch
 from numba import cuda
 
 from microlocal.core.registry import registered
-from microlocal.kernels import joseph3d_cuda, joseph_cuda
+from microlocal.kernels import joseph3d_cuda, joseph_cuda, pixel_driven, pixel_driven3d, pixel_driven_cuda
 from microlocal.kernels.joseph3d import _rays_of_row
 from microlocal.operators import rays, rays3d, rays_cuda
+from microlocal.reconstruction.fbp import _index_table
+from microlocal.reconstruction.fdk import panel_map
 from microlocal.testing.laws import operator as laws
 
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 1e-5}
@@ -139,6 +141,28 @@ def agreements():
         axes_agree(ray)
 
 
+def backprojections():
+    """Pixel-driven sums: by the tables that filtered backprojection makes."""
+    for ray in samples("ray-transform", 0, None):
+        for dtype in TOLERANCES:
+            y = draw((2, *ray.codomain_shape), dtype)
+            table, steps = _index_table(ray.geometry, ray.grid), np.linspace(0.1, 0.2, len(y[0]))
+            for power in (0, 2):
+                expected = pixel_driven.accumulate(y.numpy(), table, steps, power, ray.grid.shape)
+                got = pixel_driven_cuda.accumulate(y, table, steps, power, ray.grid.shape)
+                check(f"pixel-driven {dtype}", close(got, torch.from_numpy(expected)))
+    for ray in samples("ray-transform-3d", 0, 2):
+        for dtype in TOLERANCES:
+            y, steps = draw((2, *ray.codomain_shape), dtype), np.linspace(0.1, 0.2, ray.codomain_shape[0])
+            table = panel_map(ray.geometry, ray.grid)
+            for power in (0, 2):
+                expected, got = (torch.ones(2, *ray.domain_shape, dtype=dtype) for _ in range(2))
+                pixel_driven3d.accumulate(y.numpy(), table, steps, power, expected.numpy())
+                pixel_driven_cuda.accumulate3d(y, table, steps, power, got)
+                assert float((expected - 1).abs().max()) > 0.1
+                check(f"voxel-driven {dtype}", close(got, expected))
+
+
 def hold_laws():
     on_cuda_kernels(True)
     for ray in samples("ray-transform", 1, 4) + samples("ray-transform-3d", 0, 2):
@@ -152,6 +176,7 @@ def main():
     table = torch.ones(2, 5)
     empty = joseph_cuda.project(torch.zeros(0, 3, 4), table, table, table > 0, table)
     check("an empty batch", tuple(empty.shape) == (0, 2, 5))
+    backprojections()
     break_kernels()
     hold_laws()
     print("all", len(done))

@@ -16,6 +16,8 @@ from microlocal.core.seeding import generator
 from microlocal.members import load_all
 from microlocal.operators import rays_cuda
 from microlocal.operators.spaces import draw, in_codomain, in_domain
+from microlocal.reconstruction import fbp_volume, fdk
+from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.testing.suite import cases
 
 load_all()
@@ -83,6 +85,31 @@ def test_operators_and_frames_stay_on_the_device_of_their_input(kind, name):
             assert (got.device, got.shape, got.dtype) == (expected.device, expected.shape, expected.dtype)
 
 
+def test_filtered_backprojection_stays_on_the_device_of_its_data(monkeypatch):
+    planar = [ray for ray in registered("operator")["ray-transform"].samples() if ray.method == "rays"]
+    volumes = registered("operator")["ray-transform-3d"].samples()[:2]
+
+    class Sums:
+        @staticmethod
+        def accumulate(data, views, weights, power, shape):
+            del views, weights, power
+            return data.new_empty((len(data), *shape))
+
+        @staticmethod
+        def accumulate3d(data, views, weights, power, volumes):
+            del views, weights, power
+            assert data.device == volumes.device
+
+    for name in ("fbp", "fdk"):
+        module = sys.modules[f"microlocal.reconstruction.{name}"]
+        monkeypatch.setattr(module, "cuda_kernels", lambda name, who: Sums)
+    calls = [(ray, filtered_backprojection) for ray in planar] + list(zip(volumes, (fdk, fbp_volume), strict=True))
+    for ray, method in calls:
+        data = torch.empty(2, *ray.codomain_shape, device="meta")
+        image = method(data, ray.geometry, ray.grid)
+        assert (image.device, image.dtype, image.shape) == (data.device, data.dtype, (2, *ray.domain_shape))
+
+
 GPU = pytest.mark.skipif(not (torch.cuda.is_available() and NUMBA_CUDA), reason="no CUDA device, or no numba-cuda")
 RAYS = [
     pytest.param(sample, law, id=f"{name}-{law.__name__}")
@@ -109,6 +136,19 @@ def test_a_gpu_agrees_with_the_cpu(kind, name, precision):
             allowed = (5e-5 if precision == torch.float32 else 1e-11) * float(expected.abs().max())
             assert got.device.type == "cuda"
             assert float((got.cpu() - expected).abs().max()) <= allowed
+
+
+@GPU
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_filtered_backprojection_on_a_gpu_agrees_with_the_cpu(precision):
+    planar = [(ray, filtered_backprojection) for ray in registered("operator")["ray-transform"].samples()]
+    volumes = registered("operator")["ray-transform-3d"].samples()[:2]
+    for ray, method in planar + list(zip(volumes, (fdk, fbp_volume), strict=True)):
+        data = draw(ray.H, generator(4), precision)
+        expected, got = method(data, ray.geometry, ray.grid), method(data.cuda(), ray.geometry, ray.grid)
+        assert got.device.type == "cuda"
+        allowed = (5e-5 if precision == torch.float32 else 1e-11) * float(expected.abs().max())
+        assert float((got.cpu() - expected).abs().max()) <= allowed
 
 
 @GPU

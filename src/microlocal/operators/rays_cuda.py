@@ -4,21 +4,12 @@ Loaded when the first CUDA tensor comes; raises InputError where numba-cuda is n
 (``torch.use_deterministic_algorithms``) the adjoints refuse, as torch's own atomic sums do.
 """
 
-from importlib import import_module
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from microlocal.core.errors import InputError
-from microlocal.core.extras import extra
+from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.operators import rays, rays3d
-
-
-def kernels(name: str, who: str) -> Any:
-    """Return the module ``name`` of CUDA kernels; raises InputError where numba-cuda is not installed."""
-    extra("numba_cuda", "cuda", who)
-    return import_module(f"microlocal.kernels.{name}")
 
 
 def _any_order(who: str) -> None:
@@ -34,7 +25,7 @@ def _project(
     image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]
 ) -> Tensor:
     del planned
-    return kernels("joseph_cuda", "RayTransform.forward").project(image, offsets, slopes, steep, lengths)
+    return cuda_kernels("joseph_cuda", "RayTransform.forward").project(image, offsets, slopes, steep, lengths)
 
 
 @rays.backproject.register_kernel("cuda")
@@ -50,17 +41,17 @@ def _backproject(
 ) -> Tensor:
     del planned
     _any_order("RayTransform.adjoint")
-    images = kernels("joseph_cuda", "RayTransform.adjoint")
+    images = cuda_kernels("joseph_cuda", "RayTransform.adjoint")
     return images.backproject(sums, offsets, slopes, steep, lengths, (rows, cols))
 
 
 @rays3d.project.register_kernel("cuda")
 def _project3d(volume: Tensor, views: Tensor, diverging: bool, rows: int, cols: int) -> Tensor:
-    return kernels("joseph3d_cuda", "RayTransform3D.forward").project(volume, views, diverging, rows, cols)
+    return cuda_kernels("joseph3d_cuda", "RayTransform3D.forward").project(volume, views, diverging, rows, cols)
 
 
 @rays3d.backproject.register_kernel("cuda")
 def _backproject3d(sums: Tensor, views: Tensor, diverging: bool, slices: int, rows: int, cols: int) -> Tensor:
     _any_order("RayTransform3D.adjoint")
-    volumes = kernels("joseph3d_cuda", "RayTransform3D.adjoint")
+    volumes = cuda_kernels("joseph3d_cuda", "RayTransform3D.adjoint")
     return volumes.backproject(sums, views, diverging, (slices, rows, cols))

@@ -25,6 +25,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.kernels import pixel_driven, pixel_lanes
+from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.kernels.threads import fft_threads_for
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.redundancy import redundancy, view_steps
@@ -59,7 +60,7 @@ def filtered_backprojection(
     data: Float[Tensor, "*batch angle detector"], geometry: Geometry, grid: Grid
 ) -> Float[Tensor, "*batch row col"]:
     """Return the filtered backprojection of ``data`` on ``grid``, in 1/unit."""
-    weighted, geometry = widened(data * _weights(geometry, data.dtype), geometry)
+    weighted, geometry = widened(data * _weights(geometry, data.dtype).to(data.device), geometry)
     pitch = geometry.detector.pitch / geometry.magnification
     if isinstance(geometry, FanBeam) and geometry.curved:
         step = geometry.detector.pitch / geometry.source_detector
@@ -67,10 +68,17 @@ def filtered_backprojection(
     else:
         filtered = ramp_filter(weighted, pitch)
     power = 2 if isinstance(geometry, FanBeam) else 0
-    projections, table = filtered.reshape(-1, *geometry.shape).numpy(), _index_table(geometry, grid)
-    kernel = pixel_lanes if pixel_lanes.applies(table, grid.shape) else pixel_driven
-    images = kernel.accumulate(projections, table, view_steps(geometry), power, grid.shape)
-    return torch.from_numpy(images).reshape(*data.shape[:-2], *grid.shape)
+    projections = filtered.reshape(-1, *geometry.shape)
+    images = _accumulated(projections, _index_table(geometry, grid), view_steps(geometry), power, grid.shape)
+    return images.reshape(*data.shape[:-2], *grid.shape)
+
+
+def _accumulated(projections: Tensor, table: Array, steps: Array, power: int, shape: tuple[int, int]) -> Tensor:
+    if projections.device.type != "cpu":
+        kernels = cuda_kernels("pixel_driven_cuda", "filtered_backprojection")
+        return kernels.accumulate(projections, table, steps, power, shape)
+    kernel = pixel_lanes if pixel_lanes.applies(table, shape) else pixel_driven
+    return torch.from_numpy(kernel.accumulate(projections.numpy(), table, steps, power, shape))
 
 
 def ramp_filter(
@@ -83,7 +91,7 @@ def ramp_filter(
     """
     count = data.shape[-1]
     size = next_fast_len(2 * count - 1, real=True)
-    response = torch.from_numpy(_ramp_response(size, count, pitch, arc_step)).to(data.dtype)
+    response = torch.from_numpy(_ramp_response(size, count, pitch, arc_step)).to(data.device, data.dtype)
     with fft_threads_for(data.numel()):
         spectrum = torch.fft.rfft(data, n=size).mul_(response)
         # An even size splits its last frequency in two when refined; the ramp's error there is below interpolation's.
@@ -140,8 +148,8 @@ def _flattened(filtered: Tensor, geometry: FanBeam) -> tuple[Tensor, FanBeam]:
     sign = -1.0 if detector.reversed else 1.0
     index = 2 * (sign * (geometry.landing(gamma) - detector.offset) / detector.pitch + (detector.count - 1) / 2)
     position = np.clip(index, 0, filtered.shape[-1] - 2)
-    left = torch.from_numpy(position.astype(np.int64))
-    share, cosine = (torch.from_numpy(a).to(filtered.dtype) for a in (position % 1, np.cos(gamma) ** 2))
+    left = torch.from_numpy(position.astype(np.int64)).to(filtered.device)
+    share, cosine = (torch.from_numpy(a).to(filtered) for a in (position % 1, np.cos(gamma) ** 2))
     values = filtered[..., left] * ((1 - share) * cosine) + filtered[..., left + 1] * (share * cosine)
     return values, replace(geometry, detector=flat, detector_shape="flat")
 

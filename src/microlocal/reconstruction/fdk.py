@@ -29,6 +29,7 @@ from microlocal.core.checks import floating, trailing_shape
 from microlocal.core.errors import GeometryError
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, Geometry3D, ParallelBeam3D
 from microlocal.core.volume import VolumeGrid
+from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.kernels.pixel_driven3d import accumulate
 from microlocal.reconstruction.fbp import ramp_filter, widened
 from microlocal.reconstruction.redundancy import redundancy, view_steps
@@ -74,16 +75,23 @@ def fbp_volume(
 def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGrid, who: str) -> Tensor:
     floating(trailing_shape(data, geometry.shape, "angle, v, u", who, "Give the geometry of these data."), who)
     stack = data.reshape(-1, *geometry.shape)
-    volumes = np.zeros((stack.shape[0], *grid.shape), dtype=stack.numpy().dtype)
+    volumes = stack.new_zeros((stack.shape[0], *grid.shape))
     # The shares of all views, since a view's depends on where the others end; the scale of the ramp is the axis'.
-    shares = torch.tensor(_shares(geometry)[:, None, :] * _cosines(geometry), dtype=data.dtype)
+    shares = torch.tensor(_shares(geometry)[:, None, :] * _cosines(geometry)).to(data)
     steps = view_steps(geometry.midplane()) * math.cos(geometry.tilt_rad)
     power = 2 if isinstance(geometry, ConeBeam) else 0
     for first in range(0, geometry.shape[0], CHUNK):
         views = range(first, min(first + CHUNK, geometry.shape[0]))
         part, wide = _filtered(stack[:, views] * shares[views], geometry.select(views))
-        accumulate(part.numpy(), panel_map(wide, grid), steps[views], power, volumes)
-    return torch.from_numpy(volumes).reshape(*data.shape[:-3], *grid.shape)
+        _accumulate(part, panel_map(wide, grid), steps[views], power, volumes)
+    return volumes.reshape(*data.shape[:-3], *grid.shape)
+
+
+def _accumulate(part: Tensor, table: Array, steps: Array, power: int, volumes: Tensor) -> None:
+    if part.device.type == "cpu":
+        accumulate(part.numpy(), table, steps, power, volumes.numpy())
+    else:
+        cuda_kernels("pixel_driven_cuda", "fdk").accumulate3d(part, table, steps, power, volumes)
 
 
 def _filtered(weighted: Tensor, geometry: Geometry3D) -> tuple[Tensor, Geometry3D]:
@@ -124,7 +132,7 @@ def _oblique_ramp(data: Tensor, pitch: tuple[float, float], roll: float) -> Tens
     impulse[0, fine // 2] = 1.0
     ramp = np.abs(np.fft.rfft(np.fft.ifftshift(ramp_filter(impulse, step).numpy()[0])))
     response = np.interp(across, np.fft.rfftfreq(fine, step), ramp, right=0.0)
-    spectrum = torch.fft.rfft2(data, s=size) * torch.from_numpy(response).to(data.dtype)
+    spectrum = torch.fft.rfft2(data, s=size) * torch.from_numpy(response).to(data)
     return torch.fft.irfft2(spectrum, s=size)[..., :rows, :cols].contiguous()
 
 
