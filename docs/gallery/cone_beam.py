@@ -54,7 +54,7 @@ for column, (name, values) in enumerate(({"object": truth} | results).items()):
     panels[0, column].set_title(name)
 panels[0, 0].set_ylabel("near the middle plane")
 panels[1, 0].set_ylabel("upright, through the axis")
-print(save(drawn, "cone_beam", dpi=72))
+print(save(drawn, "cone_beam", dpi=90, grey=True))
 
 # The claims.
 inner = slice(25, 55)

@@ -58,7 +58,7 @@ def psnr(result: torch.Tensor) -> float:
 
 
 # Figure: the result above, its error below.
-drawn = figure(8.8, 3.9)
+drawn = figure(11.5, 5.0)
 panels = drawn.subplots(2, 5)
 show(panels[0, 0], truth.numpy(), grid, "object", (0, 0.6))
 panels[1, 0].imshow(mask.numpy(), cmap="gray", interpolation="nearest")
@@ -66,7 +66,7 @@ panels[1, 0].set(title=f"{100 * float(mask.float().mean()):.0f} % measured", xti
 for (above, below), (name, result) in zip(panels.T[1:], results.items(), strict=True):
     show(above, result.numpy(), grid, f"{name}: {psnr(result):.1f} dB", (0, 0.6))
     show(below, (result - truth).abs().numpy(), grid, "error, 3x brighter", (0, 0.2))
-print(save(drawn, "mri", dpi=68))
+print(save(drawn, "mri", dpi=70, grey=True))
 
 # The claims.
 scores = {name: psnr(result) for name, result in results.items()}
