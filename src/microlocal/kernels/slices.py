@@ -42,7 +42,8 @@ def _each_row(v: Vectors, taps: tuple[Any, Any], start: Any, step: Any, count: A
     places = builder.bitcast(taps[0], v.integer.as_pointer())
     weights = builder.bitcast(taps[1], v.number.as_pointer())
     beside = builder.gep(start, [step])
-    with cgutils.for_range_slice(builder, ir.Constant(INT64, 0), count, ir.Constant(INT64, _AT_ONCE), INT64) as (row, _):
+    zero, turn = ir.Constant(INT64, 0), ir.Constant(INT64, _AT_ONCE)
+    with cgutils.for_range_slice(builder, zero, count, turn, INT64) as (row, _):
         for which in range(_AT_ONCE):
             here = builder.add(row, ir.Constant(INT64, which))
             place = v.load_scalar(places, here)
