@@ -150,8 +150,8 @@ def add_rays(typing: Any, rows, at, stride, limit, begin, end, offsets, slopes, 
 def add_pixels(typing: Any, table, y, at, limit, corners, taps, rows, count, out, place, stride):  # type: ignore
     """out[place + r stride + i] += Σ_k hat(x[k] - i) y[at + k] with x[k] = b + b' r + (c + c' r) table[k].
 
-    That is done for the pixels i < ``count`` of each row r < ``rows``, over ``taps`` rays (two at least) from k = ⌊g + r g' +
-    i (s + r s')⌋ on, all of them in the window of two registers that begins with ray f + r f', cut to 0..``limit``.
+    That is done for the pixels i < ``count`` of each row r < ``rows``, over ``taps`` rays (two at least) from
+    k = ⌊g + r g' + i (s + r s')⌋ on, all of them in the window of two registers that begins with ray f + r f', cut to 0..``limit``.
     ``corners`` holds g, g', s, s', f, f', b, b', c, c'.
     """
     del typing
