@@ -1,6 +1,6 @@
 """Run the measurements: all of them, or those named on the command line.
 
-    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth]
+    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md.
 """
@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import growth, helsinki, operators, package, scans, speed
+from benchmarks import growth, helsinki, limited_angle, operators, package, scans, speed
 from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
 
 SUITES: dict[str, Suite] = {
@@ -19,6 +19,7 @@ SUITES: dict[str, Suite] = {
     "package": package.suite,
     "speed": speed.suite,
     "growth": growth.suite,
+    "limited_angle": limited_angle.suite,
     "helsinki": helsinki.suite,
 }
 TITLES = {
@@ -27,6 +28,7 @@ TITLES = {
     "package": "The package",
     "speed": "Speed, as ratios in one run",
     "growth": "Growth with the size",
+    "limited_angle": "Sparse reconstruction from an arc",
     "helsinki": "Helsinki tomography challenge 2022",
 }
 ROOT = Path(__file__).resolve().parents[1]

@@ -28,8 +28,8 @@ from microlocal.reconstruction.stack_job import interrupted, prepared
 
 WITHOUT_AXIS = ("dxchange",)  # formats that do not hold the axis of rotation
 MOST_SLICES, BLOCK_BYTES = 16, 1 << 30
-# How many arrays of the image's or the data's size a method holds at once; more for frames of many filters.
-COPIES = {"fbp": 10, "cgls": 14, "shearlet": 250}
+# How many arrays of the image's or the data's size a method holds at once.
+COPIES = {"fbp": 10, "cgls": 14}
 USUAL_COPIES = 40
 
 

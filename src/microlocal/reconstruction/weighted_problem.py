@@ -20,7 +20,9 @@ from microlocal.solvers.pdhg import pdhg
 from microlocal.solvers.problem import Problem, Term
 
 # Steps: the primal-dual bound is least when σ/τ is the square of |dual|/|primal|; faster in practice with more weight
-# on the duals (2 reached the lowest objective after 300 iterations of tv, 10 the shipped scan; any value converges).
+# on the duals: of 1, 2, 5 and 10, the value 2 left the lowest objective, or one within 0.02 % of it, for tv after 300
+# iterations and shearlets after 150 on three phantoms (head, random ellipses, disc with holes) with two or three seeds.
+# Any value converges.
 DUAL_EMPHASIS = 2.0
 ACTIVE_SHARE = 0.3  # guess of |y| over its largest possible norm, for the same balance
 
