@@ -40,6 +40,13 @@ class MixedBatch(Gradient):
         return super()._forward(x + mean)
 
 
+class LosesEmptyBatch(Gradient):
+    """Returns one image of zeros for no image."""
+
+    def _nothing(self, x, *, forward):
+        return x.new_zeros(self.codomain_shape if forward else self.domain_shape)
+
+
 class DoublePrecisionOnly(Gradient):
     """Returns float64 whatever came."""
 
@@ -228,6 +235,7 @@ def operators() -> dict[str, LinearOperator]:
         "adjoint_matches_inner_product": ScaledAdjoint(shape),
         "backward_is_the_adjoint": DetachedGradient(shape),
         "batches_are_independent": MixedBatch(shape),
+        "an_empty_batch_stays_empty": LosesEmptyBatch(shape),
         "precision_is_kept": DoublePrecisionOnly(shape),
         "nothing_is_modified": WritesInput(shape),
         "norm_bound_is_a_bound": SmallNorm(shape),

@@ -106,7 +106,8 @@ class Frame(LinearOperator):
         """
         who = f"{type(self).__name__}.inverse"
         trailing_shape(coefficients, self.codomain_shape, self.codomain_axes, who, self.advice)
-        return self._inverse(floating(coefficients, who))
+        floating(coefficients, who)
+        return self._inverse(coefficients) if coefficients.numel() else self._nothing(coefficients, forward=False)
 
     def _inverse(self, y: Tensor) -> Tensor:
         """(*batch, *codomain) -> (*batch, *domain); frames that are not tight write their own."""

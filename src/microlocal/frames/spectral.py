@@ -63,6 +63,8 @@ class SpectralFrame(Frame):
         """
         responses, images = self._filters(x), x.detach().reshape(-1, *self.domain_shape)
         target, chunks = out.view(-1, *self.codomain_shape), self._chunks(len(images))
+        if not chunks:
+            return out
         with lanes(images) as run:
             spectra = torch.fft.rfftn(images, dim=self._axes)
 

@@ -54,13 +54,22 @@ class LinearOperator(nn.Module, ABC):
         """
         who = f"{type(self).__name__}.forward"
         trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice)
-        return self._forward(real_or_complex(x, self.domain_complex, who))
+        real_or_complex(x, self.domain_complex, who)
+        return self._forward(x) if x.numel() else self._nothing(x, forward=True)
 
     def adjoint(self, y: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
         """Apply the (conjugate) transpose: (*batch, *codomain) -> (*batch, *domain). Raises likewise."""
         who = f"{type(self).__name__}.adjoint"
         trailing_shape(y, self.codomain_shape, self.codomain_axes, who, self.advice)
-        return self._adjoint(real_or_complex(y, self.codomain_complex, who))
+        real_or_complex(y, self.codomain_complex, who)
+        return self._adjoint(y) if y.numel() else self._nothing(y, forward=False)
+
+    def _nothing(self, x: Tensor, *, forward: bool) -> Tensor:
+        """Return the image of an empty batch, still within autograd; FFT libraries refuse to transform nothing."""
+        spaces = (self.domain_shape, self.domain_complex), (self.codomain_shape, self.codomain_complex)
+        (before, _), (after, is_complex) = spaces if forward else spaces[::-1]
+        zero = x.sum().to(x.dtype.to_complex()) if is_complex else x.sum().real
+        return zero.expand(*x.shape[: x.ndim - len(before)], *after)
 
     def norm_bound(self) -> float:
         """Return a proved upper bound of the operator norm; infinity where none is known."""

@@ -72,6 +72,13 @@ def batches_are_independent(operator: LinearOperator) -> None:
     expect(tuple(back.shape) == tuple(x.shape), f"{_name(operator)}: the adjoint's batch became {tuple(back.shape)}")
 
 
+def an_empty_batch_stays_empty(operator: LinearOperator) -> None:
+    """No image in, no image out, forward and adjoint: the last batch of a filtered list."""
+    x, y = (draw(a, generator(12), batch=(0,)) for a in (operator, operator.H))
+    got = tuple(operator(x).shape), tuple(operator.adjoint(y).shape)
+    expect(got == (tuple(y.shape), tuple(x.shape)), f"{_name(operator)}: an empty batch became {got}")
+
+
 def precision_is_kept(operator: LinearOperator) -> None:
     """float32 or complex64 in, float32 or complex64 out, as declared, and likewise in double precision."""
     for precision in (torch.float32, torch.float64):
@@ -155,6 +162,7 @@ LAWS = (
     adjoint_matches_inner_product,
     backward_is_the_adjoint,
     batches_are_independent,
+    an_empty_batch_stays_empty,
     precision_is_kept,
     nothing_is_modified,
     norm_bound_is_a_bound,
