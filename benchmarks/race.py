@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 HERE = Path(__file__).parent
 PEERS_PYTHON = Path(os.environ.get("MICROLOCAL_PEERS", HERE.parent / ".venv-peers" / "bin" / "python"))
 THREADS = len(os.sched_getaffinity(0))
-QUICK, QUICK_ROUNDS = 0.06, 25  # whoever needs less than so many seconds runs so often, for a steady median
+TURN = 0.15  # seconds of calls one after the other, as in an iteration; of which a turn counts the median
 PAUSE = 0.05  # seconds between turns: idle OpenMP workers of the last contestant stop spinning
 
 
@@ -104,11 +104,10 @@ def run(case: Case) -> list[Outcome]:
         started = {name: _start(name, case, inputs) for name in case.contestants}
         runners = {name: process for name, (process, _) in started.items() if process is not None}
         times: dict[str, list[float]] = {name: [] for name in runners}
-        for turn in range(QUICK_ROUNDS):
+        for _ in range(case.rounds):
             for name, process in runners.items():
-                if turn < case.rounds or statistics.median(times[name]) < QUICK:
-                    time.sleep(PAUSE)
-                    times[name].append(process.ask(run=1).get("seconds", float("nan")))
+                time.sleep(PAUSE)
+                times[name].append(process.ask(run=TURN).get("seconds", float("nan")))
         taking_part = [name for name, (_, reply) in started.items() if reply.get("absent") != "does not do this"]
         outcomes = [_outcome(name, case, *started[name], times.get(name, []), Path(folder)) for name in taking_part]
         for process in runners.values():

@@ -65,6 +65,7 @@ class _Setup:
     correction: Floats
     signs: Floats
     plans: tuple[_Plan, ...]
+    spare: list[Complex] = field(default_factory=list)  # grids to spread onto, one a concurrent caller
 
 
 class RealNonUniformFourier:
@@ -100,12 +101,17 @@ class RealNonUniformFourier:
         """(point,) -> (row, col); ``values`` are overwritten."""
         setup = self._setup(values.dtype.name)
         values.imag *= setup.signs
-        # One array for all, from the caller: memory that two threads ask for at once is handed out page by page.
-        grids = np.empty((len(setup.plans), setup.fine[0], setup.width), values.dtype)
+        # Kept for the next call: fresh memory comes page by page, and slowest where two threads ask at once.
+        try:
+            grids = setup.spare.pop()
+        except IndexError:
+            grids = np.empty((len(setup.plans), setup.fine[0], setup.width), values.dtype)
         at_once([partial(plan.spread, values, grid) for plan, grid in zip(setup.plans, grids, strict=True)])
         for grid in grids[1:]:
             grids[0] += grid
-        return _image(grids[0], setup.fine, self.shape, len(setup.plans)) * setup.correction
+        image = _image(grids[0], setup.fine, self.shape, len(setup.plans)) * setup.correction
+        setup.spare.append(grids)
+        return image
 
     def directly(self, image: Floats) -> Complex:
         """(row, col) -> (point,), term by term in float64: the oracle of :meth:`forward`."""
