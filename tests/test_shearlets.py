@@ -7,7 +7,7 @@ import torch
 
 from microlocal.core.errors import InputError
 from microlocal.core.seeding import generator
-from microlocal.frames import ShearletFrame
+from microlocal.frames import DecimatedShearletFrame, ShearletFrame
 from microlocal.frames.shearlet import definition_shears
 
 
@@ -18,6 +18,17 @@ def test_perfect_reconstruction_at_every_size(shape):
     assert float((frame.adjoint(frame(x)) - x).norm() / x.norm()) <= 1e-12
     lower, upper = frame.bounds()
     assert max(1 - lower, upper - 1) <= 1e-12
+
+
+@pytest.mark.parametrize("kind", [ShearletFrame, DecimatedShearletFrame])
+@pytest.mark.parametrize(("shape", "scales"), [((1, 1), None), ((1, 9), None), ((3, 1), None), ((16, 12), 20)])
+def test_filters_between_the_frequencies_of_a_small_image_are_zero(kind, shape, scales):
+    frame = kind(shape, scales)
+    x = torch.randn(2, *shape, dtype=torch.float64, generator=generator(0))
+    assert float((frame.inverse(frame(x)) - x).norm() / x.norm()) <= 1e-12
+    silent = [k for k, norm in enumerate(frame.filter_norms().tolist()) if norm == 0]
+    assert silent
+    assert all(not bool(frame.bands(frame(x))[k].any()) for k in silent)
 
 
 def test_shears_are_those_of_definition_3_4():

@@ -81,6 +81,8 @@ def sample(element: Element, shape: tuple[int, ...]) -> Samples:
     """Return an element on the smallest grid that holds it, in float64."""
     box = one_sided_box(element, shape)
     values = np.sqrt(trapezoid_response(element, shape, box))
+    if not values.any():  # a filter between the frequencies of a small image keeps one coefficient, zero
+        return Samples((1,) * len(shape), ())
     values, starts = _trimmed(values, [first + n // 2 for (first, _), n in zip(box, shape, strict=True)])
     if not element.node:
         grid = tuple(next_fast_len(n) for n in values.shape)

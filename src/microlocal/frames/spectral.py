@@ -134,6 +134,9 @@ class SpectralFrame(Frame):
 
     def _filtered(self, spectrum: Tensor, response: Response, scratch: Tensor, out: Tensor) -> None:
         """Write W_k x into ``out``; ``scratch`` is zero before and after."""
+        if not response.blocks:
+            out.zero_()
+            return
         half = scratch[: len(spectrum)]
         columns = half[..., response.columns]
         response.multiply(spectrum, half)
@@ -143,6 +146,8 @@ class SpectralFrame(Frame):
 
     def _gathered(self, coefficients: Tensor, response: Response, half: Tensor, total: Tensor) -> None:
         """Add ψ̂_k F c_k to ``total``."""
+        if not response.blocks:
+            return
         torch.fft.rfft(coefficients, dim=-1, out=half)
         response.accumulate(torch.fft.fftn(half[..., response.columns], dim=self._axes[:-1]), total)
 
