@@ -138,3 +138,22 @@ def test_what_cannot_be_is_refused():
         ml.inpaint(image, ~mask)
     with pytest.raises(InputError, match="factor >= 2"):
         ml.upsample(image, 1)
+
+
+@pytest.mark.parametrize("method", [ml.denoise, lambda x, frame: ml.separate(x, frame, iterations=2)])
+def test_images_of_a_batch_do_not_share_thresholds_in_decimated_frames(method):
+    images = torch.randn(2, 16, 16, generator=generator(0)) * torch.tensor([1.0, 20.0]).reshape(2, 1, 1)
+    together = method(images, frame="decimated-shearlet").image
+    alone = torch.stack([method(image, frame="decimated-shearlet").image for image in images])
+    assert bool(torch.allclose(together, alone, atol=1e-4))
+
+
+def test_arrays_and_odd_frames_are_refused_in_words():
+    with pytest.raises(InputError, match="torch tensor"):
+        ml.denoise(np.ones((8, 8)))
+    with pytest.raises(InputError, match="torch tensor"):
+        ml.inpaint(np.ones((8, 8)), torch.ones(8, 8, dtype=torch.bool))
+    with pytest.raises(InputError, match="torch tensor"):
+        ml.Gradient((8, 8))(np.ones((8, 8)))
+    with pytest.raises(InputError, match="a frame or its name"):
+        ml.denoise(torch.ones(8, 8), 3)

@@ -17,15 +17,23 @@ def trailing_shape(
 
     Raises ShapeError naming ``who``, the expected axes and the shape that came.
     """
+    tensor(x, who)
     if tuple(x.shape[x.ndim - len(shape) :]) != tuple(shape):
         expected = f"(*batch, {', '.join(map(str, shape))}) [{axes}]"
         raise ShapeError(who, expected=expected, got=str(tuple(x.shape)), do=do)
     return x
 
 
+def tensor(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
+    """Return ``x`` if it is a torch tensor at all; raises InputError that says how to make it one."""
+    if not isinstance(x, Tensor):
+        raise InputError(who, expected="a torch tensor", got=type(x).__name__, do="Convert with torch.as_tensor(x).")
+    return x
+
+
 def floating(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
     """Return ``x`` if it is float32 or float64; raises InputError otherwise."""
-    if x.dtype not in (torch.float32, torch.float64):
+    if tensor(x, who).dtype not in (torch.float32, torch.float64):
         raise InputError(who, expected="a float32 or float64 tensor", got=str(x.dtype), do="Convert with x.float().")
     return x
 

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from microlocal.core.checks import finite, floating
-from microlocal.core.errors import ShapeError
+from microlocal.core.checks import finite, floating, tensor
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import lookup
 from microlocal.frames.base import Frame
 
@@ -39,7 +39,7 @@ def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Ten
 
     Raises ShapeError or InputError otherwise.
     """
-    if image.ndim < 2 or min(image.shape[-2:]) < 4:
+    if tensor(image, who).ndim < 2 or min(image.shape[-2:]) < 4:
         got = str(tuple(image.shape))
         raise ShapeError(who, expected="(*batch, row, col) of at least 4 x 4", got=got, do="Give a whole image.")
     return finite(floating(image.detach(), who), who, "Mark missing pixels in a mask and use inpaint.")
@@ -49,6 +49,9 @@ def checked_frame(frame: Frame | str, shape: tuple[int, int], who: str) -> Frame
     """Return the frame of ``shape`` that a registered name stands for, or ``frame`` itself if it has that shape."""
     if isinstance(frame, str):
         return lookup("frame", frame, who).member(shape)
+    if not isinstance(frame, Frame):
+        do = "Give a registered name, such as shearlet, or a frame object."
+        raise InputError(who, expected="a frame or its name", got=type(frame).__name__, do=do)
     if frame.domain_shape != shape:
         raise ShapeError(
             who, expected=f"a frame of shape {shape}", got=str(frame.domain_shape), do="Build it for that."

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, positive, tensor
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
@@ -60,7 +60,7 @@ def inpaint(
     >>> bool((inpaint(image * mask, mask).image - image).abs().max() < 0.2)
     True
     """
-    known = _checked_mask(mask, image)
+    known = _checked_mask(mask, tensor(image, "inpaint"))
     y = checked_image(torch.where(known, image.detach(), torch.zeros_like(image)), "inpaint")
     at_least(iterations, 1, "iterations", "inpaint")
     count = known.sum()

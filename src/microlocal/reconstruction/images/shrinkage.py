@@ -47,7 +47,7 @@ def shrink(
     """Apply ``rule`` in place with threshold ``sizes`` |ψ_k| to all bands but the low-pass; return them."""
     for band, record, norm in zip(frame.bands(coefficients), frame.filters, frame.filter_norms().tolist(), strict=True):
         if record.scale >= 0:
-            band.copy_(rule(band, per_image(sizes * norm, 2)))
+            band.copy_(rule(band, per_image(sizes * norm, band.ndim - sizes.ndim)))
     return coefficients
 
 
@@ -60,5 +60,5 @@ def shrink_by_pilot(
         frame.bands(coefficients), frame.bands(pilot), frame.filters, norms, strict=True
     ):
         if record.scale >= 0:
-            band.copy_(wiener(band, guess, per_image(noise * norm, 2)))
+            band.copy_(wiener(band, guess, per_image(noise * norm, band.ndim - noise.ndim)))
     return coefficients

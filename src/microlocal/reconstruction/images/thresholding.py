@@ -35,11 +35,11 @@ class Schedule:
 
 def largest_size(frame: Frame, coefficients: Float[Tensor, "..."]) -> Float[Tensor, "*batch"]:
     """Return the largest |c| / |ψ_k| over the bands above the low-pass: the threshold at which nothing is left."""
-    norms = frame.filter_norms().tolist()
+    norms, batch = frame.filter_norms().tolist(), coefficients.ndim - len(frame.codomain_shape)
     tops = [
-        band.abs().flatten(start_dim=-2).amax(dim=-1) / norm
+        band.abs().flatten(start_dim=batch).amax(dim=-1) / norm
         for band, record, norm in zip(frame.bands(coefficients), frame.filters, norms, strict=True)
-        if record.scale >= 0
+        if record.scale >= 0 and norm > 0  # a filter between the frequencies of a small image is zero
     ]
     return torch.stack(tops).amax(dim=0)
 
