@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
-from microlocal.core.errors import InputError
+from microlocal.core.errors import GeometryError, InputError
 from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
 from microlocal.kernels.ray_plan import plan
 from microlocal.operators import RayTransform, rays
@@ -167,3 +167,49 @@ def test_threads_are_set_in_one_place(tmp_path, variable):
     assert main == f"{most} {most}"
     assert worker == "1 1"
     assert after == "1"
+
+
+def _random_fan(random):
+    """A fan whose source may stand close to the grid, rays far apart or crowded, a grid off the axis: or None."""
+    shape = (int(random.integers(5, 80)), int(random.choice([1, 8, 17, 33, 50, 74])))
+    source = random.uniform(0.75, 3) * max(shape)
+    detector = Detector(int(random.integers(1, 120)), random.uniform(0.2, 6), offset=random.normal() * 10)
+    angles = tuple(random.uniform(0, 7, 3))
+    kind = str(random.choice(["flat", "arc"]))
+    try:
+        fan = FanBeam(angles, detector, "mm", source, source * random.uniform(1.1, 4), kind)
+    except GeometryError:  # an arc beyond a right angle
+        return None
+    return fan, Grid(shape, 1.0, center=(random.normal(), random.normal()))
+
+
+def test_any_fan_agrees_with_the_plain_kernel():
+    random, planned_ones = np.random.default_rng(5), 0
+    for _ in range(150):
+        case = _random_fan(random)
+        if case is None:
+            continue
+        fan, grid = case
+        offsets, slopes, steep, lengths = rays.ray_table(fan, grid)
+        for dtype, tolerance in ((torch.float32, 4e-4), (torch.float64, 1e-10)):
+            planned_ones += bool(rays.planned(fan, grid, dtype))
+            sums = random.random((1, *fan.shape))
+            exact = joseph.backproject(sums * lengths, offsets, slopes, steep, grid.shape)
+            gap = np.abs(RayTransform(fan, grid).adjoint(torch.from_numpy(sums).to(dtype)).numpy() - exact).max()
+            assert gap <= tolerance * max(exact.max(), 1e-9), (fan, grid, dtype)
+    assert planned_ones > 100
+
+
+def test_the_last_register_of_a_row_stays_in_its_row():
+    beam, grid = ParallelBeam(ANGLES, Detector(200, 0.3192)), Grid((17, 64), 1.0)
+    tables = rays.ray_table(beam, grid)
+    planned = plan(*tables, grid.shape, np.float64)
+    sums = np.random.default_rng(0).random((2, *beam.shape))
+    exact = joseph.backproject(sums * tables[3], *tables[:3], grid.shape)
+    np.testing.assert_allclose(joseph_lanes.backproject(sums, planned, grid.shape), exact, atol=1e-11)
+
+
+def test_a_detector_that_sees_nothing_measures_zeros():
+    ray = RayTransform(ParallelBeam((0.1,), Detector(4, 1.0, offset=1e6)), Grid((8, 8), 1.0), "rays")
+    assert not ray(torch.ones(8, 8)).any()
+    assert not ray.adjoint(torch.ones(1, 4)).any()

@@ -140,7 +140,10 @@ def _spread_run(
     for e in range(begin, end):
         step = (above[e + 1] - above[e]) * number(1 / CELL)
         last = (below[e + 1] - below[e]) * number(1 / CELL)
-        taps = int(number(2) * (max(abs(step), abs(last)) + slack) + number(1 - 1e-5))
+        dense = number(0)  # rays a pixel, also in the cells beside this one: the hats of its end pixels reach there
+        for near in range(max(e - 1, 0), min(e + 2, cells)):
+            dense = max(dense, abs(above[near + 1] - above[near]), abs(below[near + 1] - below[near]))
+        taps = int(number(2) * (dense * number(1 / CELL) + slack) + number(1 - 1e-5))
         for inner in range(0, CELL, per_block):
             pixels = min(per_block, CELL - inner)
             start = above[e] + step * number(inner) + (number(1) - slack)
@@ -211,8 +214,9 @@ def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     height, width = shape
     pad = 128 // sums.itemsize
     data = zeros((count, plan.offsets.size), sums.dtype)
-    upright = zeros((count, height, width + pad), sums.dtype)
-    turned = zeros((count, width, height + pad), sums.dtype)
+    beyond = CELL + pad // 2  # the register that is stored last begins within the last cell
+    upright = zeros((count, height, width + beyond), sums.dtype)
+    turned = zeros((count, width, height + beyond), sums.dtype)
     images = np.empty((count, height, width), sums.dtype)
     with threads_for(sums.size * height):
         _packed(sums.reshape(count, -1), plan.lengths, pad, plan.runs, views, data)

@@ -25,7 +25,7 @@ CELL = 16  # pixels from one guess to the next
 CHUNK = 8  # views whose blocks are sorted by their place on the detector: they share what is in the cache
 KNOTS = 256  # steps of the table k(z)
 FAR = -1e6  # the position of rays that are not there
-_SMALL = 0.1  # rays; an error up to here costs next to nothing
+SMALL = 0.1  # rays; an error up to here costs next to nothing; larger ones are not trusted without a proof
 _BEYOND = 4  # rays by which k(z) is continued beyond either end of a run
 _PROBES = 64  # rays of a run at which the error is measured in every strip
 
@@ -68,7 +68,7 @@ def plan(
     """
     for tall in (CELL, CELL // 4, 1):
         made = _plan(offsets, slopes, steep, lengths, shape, dtype, tall)
-        if made is not None and (tall == 1 or made.slacks.max(initial=0) < _SMALL):
+        if made is not None and (tall == 1 or made.slacks.max(initial=0) < SMALL):
             return made
     return None
 
@@ -103,8 +103,9 @@ def _plan(
         knot, scale, k_of = _inverse(z, pad)
         line = (a, b, c, d, knot, scale)
         density = _density(o, s, begin, end)
-        slack = _error(o, s, np.array(line), k_of, begin, end, tall, across, float(pad))
-        if not (slack < 1 and pixels_of(pad, density, slack) >= 1):
+        seen = _probes(low < high)
+        slack = _error(o, s, seen, np.array(line), k_of, begin, end, tall, across, float(pad))
+        if pixels_of(pad, density, slack) < 1:
             return None
         size = -(-(count + 2 * pad) // lanes) * lanes
         tables.append((_between(o, pad, size, FAR), _between(s, pad, size, 0.0), _between(z, pad, size, FAR)))
@@ -136,7 +137,8 @@ def _plan(
 
 
 def _joined(tables: list[tuple[Floats, Floats, Floats]]) -> tuple[Floats, Floats, Floats]:
-    offsets, slopes, z = (np.concatenate([np.zeros(0), *parts]) for parts in zip(*tables, strict=True))
+    parts = zip(*tables, strict=True) if tables else [()] * 3  # no run at all: no ray meets the image
+    offsets, slopes, z = (np.concatenate([np.zeros(0), *part]) for part in parts)
     return offsets, slopes, z
 
 
@@ -241,24 +243,41 @@ def ray_at(line: Floats, k_of: Floats, row: int, pad: float, guess: Floats) -> N
         guess[e] = k_of[i] + (at - i) * (k_of[i + 1] - k_of[i])
 
 
+def _probes(touching: NDArray[np.bool_]) -> Counts:
+    """Some of the rays that touch the image, with the first and the last of them."""
+    rays = np.flatnonzero(touching)
+    return np.unique(rays[np.linspace(0, rays.size - 1, _PROBES).astype(int)])
+
+
 @numba.njit(cache=True)
 def _error(
-    o: Floats, s: Floats, line: Floats, k_of: Floats, begin: int, end: int, tall: int, across: int, pad: float
+    o: Floats,
+    s: Floats,
+    seen: Counts,
+    line: Floats,
+    k_of: Floats,
+    begin: int,
+    end: int,
+    tall: int,
+    across: int,
+    pad: float,
 ) -> float:
-    """One and a half times the largest error of a ray's interpolated place, in rays, midway between the corners."""
+    """One and a half times the largest error of a ray's interpolated place, in rays, at and between the corners."""
     cells = (across + CELL - 1) // CELL
     above, below = np.empty(cells + 1), np.empty(cells + 1)
-    stride, worst = max(o.size // _PROBES, 1), 0.0
+    worst = 0.0
     for strip in range(begin // tall, (end - 1) // tall + 1):
         top, last = max(strip * tall, begin), min(strip * tall + tall, end) - 1
         ray_at(line, k_of, top, pad, above)
         ray_at(line, k_of, last, pad, below)
-        middle = (top + last) / 2
         corner = pad - 1 if above[1] > above[0] else pad + 1
-        for k in range(0, o.size, stride):
-            q = (o[k] + s[k] * middle - corner) / CELL
-            if 0 <= q <= cells:
-                e = min(int(q), cells - 1)
-                left, right = above[e] + below[e], above[e + 1] + below[e + 1]
-                worst = max(worst, abs((left + (q - e) * (right - left)) / 2 - (pad + k)))
+        for down in (0.0, 0.25, 0.5, 0.75, 1.0):
+            row = top + down * (last - top)
+            for k in seen:
+                q = (o[k] + s[k] * row - corner) / CELL
+                if 0 <= q <= cells:
+                    e = min(int(q), cells - 1)
+                    left = above[e] + down * (below[e] - above[e])
+                    right = above[e + 1] + down * (below[e + 1] - above[e + 1])
+                    worst = max(worst, abs(left + (q - e) * (right - left) - (pad + k)))
     return 1.5 * worst
