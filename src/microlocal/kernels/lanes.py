@@ -147,12 +147,14 @@ def add_rays(typing: Any, rows, at, stride, limit, begin, end, offsets, slopes, 
 
 
 @intrinsic
-def add_pixels(typing: Any, table, y, at, limit, corners, taps, rows, count, out, place, stride):  # type: ignore
+def add_pixels(  # type: ignore[no-untyped-def]  # noqa: PLR0915 - one loop, written as instructions
+    typing: Any, table, y, at, limit, corners, taps, rows, count, out, place, stride
+):
     """out[place + r stride + i] += Σ_k hat(x[k] - i) y[at + k] with x[k] = b + b' r + (c + c' r) table[k].
 
     That is done for the pixels i < ``count`` of each row r < ``rows``, over ``taps`` rays (two at least) from
-    k = ⌊g + r g' + i (s + r s')⌋ on, all of them in the window of two registers that begins with ray f + r f', cut to 0..``limit``.
-    ``corners`` holds g, g', s, s', f, f', b, b', c, c'.
+    k = ⌊g + r g' + i (s + r s')⌋ on, all of them in the window of two registers that begins with ray f + r f', cut to
+    0..``limit``. ``corners`` holds g, g', s, s', f, f', b, b', c, c'.
     """
     del typing
     number = table.dtype

@@ -43,5 +43,6 @@ from microlocal.operators.stack import Concatenate as Concatenate
 from microlocal.operators.stack import Stack as Stack
 from microlocal.operators.stack import block_diagonal as block_diagonal
 from microlocal.operators.subsets import OrderedSubsets as OrderedSubsets
+from microlocal.operators.subsets import ViewSubset as ViewSubset
 from microlocal.operators.symmetrised_gradient import SymmetrisedGradient as SymmetrisedGradient
 from microlocal.operators.toeplitz import Toeplitz as Toeplitz

@@ -86,6 +86,7 @@ class RayTransform(LinearOperator):
         super().__init__(grid.shape, geometry.shape)
         self.geometry, self.grid = geometry, grid
         self.method = _chosen(geometry, grid) if method == "auto" else method
+        self.tolerance = tolerance
         self.slices = self._fourier(tolerance) if self.method == "fourier" else None
         self._convolution: list[Toeplitz] = []  # R* R, made when first asked for, and the bounds by iterations
         self._bounds: dict[int, tuple[float, float]] = {}

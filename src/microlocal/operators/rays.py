@@ -41,8 +41,9 @@ def project(
         elif planned and lanes.AVAILABLE:
             parts.append(joseph_lanes.project(part, _plan_of(planned), shape))
         else:
-            sums = joseph.project(part, *_in(part.dtype, offsets, slopes), steep.numpy())
-            sums *= _in(part.dtype, lengths)[0]
+            at, step, length = _in(part.dtype, offsets, slopes, lengths)
+            sums = joseph.project(part, at, step, steep.numpy())
+            sums *= length
             parts.append(sums)
     return _joined(parts)
 
@@ -141,6 +142,7 @@ project.register_autograd(_project_backward, setup_context=_save_rays)
 backproject.register_autograd(_backproject_backward, setup_context=_save_rays)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 @lru_cache(maxsize=8)
 def planned(geometry: Geometry, grid: Grid, dtype: torch.dtype) -> list[Tensor]:
     """Return the tables of the vector kernels; none where they cannot serve (rays that cross inside the image)."""

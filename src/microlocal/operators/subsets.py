@@ -15,10 +15,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.errors import InputError
+from microlocal.core.geometry import Detector, ParallelBeam
+from microlocal.core.grid import Grid
+from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_transform import RayTransform
 
 
+def _samples() -> list["ViewSubset"]:
+    beam = ParallelBeam((0.0, 0.7, 1.4, 2.0), Detector(7, 1.0))
+    ray = RayTransform(beam, Grid((5, 6), 1.0))
+    return [ViewSubset(ray, [0, 2]), ViewSubset(ray, [3])]
+
+
+@register("operator", "view-subset", samples=_samples, reference="hudson1994")
 class ViewSubset(LinearOperator):
     """The chosen views of an operator: (*batch, *domain) -> (*batch, view, ...), rows of A and nothing else.
 
@@ -100,5 +110,7 @@ class OrderedSubsets:
 
 def _chosen(operator: LinearOperator, views: list[int]) -> LinearOperator:
     if isinstance(operator, RayTransform):
-        return RayTransform(operator.geometry.select(views), operator.grid, operator.method)
+        return RayTransform(
+            operator.geometry.select(views), operator.grid, operator.method, tolerance=operator.tolerance
+        )
     return ViewSubset(operator, views)
