@@ -41,7 +41,7 @@ def _logarithmic(power: int, sizes: tuple[int, ...]) -> float:
 
 
 def _tomography(beam: str, what: str) -> Callable[[int], Case]:
-    return lambda size: cases.tomography(size, beam, 3)[what]
+    return lambda size: cases.tomography(size, beam, 3 if size < 2048 else 1)[what]
 
 
 CURVES = (

@@ -157,9 +157,13 @@ def prints_and_asserts(files: list[File]) -> list[str]:
 
 
 def _public_functions(file: File) -> Iterator[Function]:
-    """Module functions and methods of module classes, none of them private."""
+    """Module functions and methods of module classes, none of them private, nor custom operators of torch.
+
+    Torch reads the schema of a custom operator from its annotations, and knows plain tensors only.
+    """
     for node in file.tree.body:
-        if isinstance(node, Function) and not node.name.startswith("_"):
+        custom = isinstance(node, Function) and any("custom_op" in ast.unparse(d) for d in node.decorator_list)
+        if isinstance(node, Function) and not node.name.startswith("_") and not custom:
             yield node
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from (f for f in node.body if isinstance(f, Function) and not f.name.startswith("_"))

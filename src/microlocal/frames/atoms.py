@@ -10,7 +10,7 @@ method that takes a frame takes learned atoms. Convolutions are circular; an ato
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from microlocal.core.errors import ShapeError
@@ -45,7 +45,7 @@ class AtomIndex:
         return (self.number,)
 
 
-def atom_spectra(atoms: Float[Tensor, "atom row col"], shape: tuple[int, int]) -> Tensor:
+def atom_spectra(atoms: Float[Tensor, "atom row col"], shape: tuple[int, int]) -> Complex[Tensor, "atom row half"]:
     """Return d̂ of atoms centred at (row // 2, col // 2) on the half spectrum of ``shape``, complex128.
 
     Raises ShapeError where the atoms are no stack of patches within the image.

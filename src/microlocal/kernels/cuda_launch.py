@@ -6,6 +6,7 @@ Tensors on the host are handed over as numpy arrays: so the tests run the kernel
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from numba import cuda
 from torch import Tensor
 
@@ -13,7 +14,7 @@ THREADS = 128  # per block: four warps; the kernels share nothing within a block
 _LEAST = 128  # blocks: numba warns of fewer, and idle ones cost nothing
 
 
-def launch(kernel: Any, count: int, *arguments: Tensor | float) -> None:
+def launch(kernel: Any, count: int, *arguments: Shaped[Tensor, "..."] | float) -> None:
     """Run ``kernel`` on ``count`` threads (and on the few more that fill the last block); the first is a tensor."""
     if count == 0:
         return

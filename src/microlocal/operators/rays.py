@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -144,7 +145,7 @@ backproject.register_autograd(_backproject_backward, setup_context=_save_rays)
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 @lru_cache(maxsize=8)
-def planned(geometry: Geometry, grid: Grid, dtype: torch.dtype) -> list[Tensor]:
+def planned(geometry: Geometry, grid: Grid, dtype: torch.dtype) -> list[Shaped[Tensor, "..."]]:
     """Return the tables of the vector kernels; none where they cannot serve (rays that cross inside the image)."""
     rays, number = ray_table(geometry, grid), np.float32 if dtype == torch.float32 else np.float64
     tables = plan(*rays, grid.shape, number)

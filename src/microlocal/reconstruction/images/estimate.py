@@ -61,7 +61,7 @@ def checked_frame(frame: Frame | str, shape: tuple[int, int], who: str) -> Frame
 
 def with_mirror_margin(
     image: Float[Tensor, "*batch row col"], frame: Frame | str, who: str
-) -> tuple[Float[Tensor, "*batch row col"], Frame, Callable[[Tensor], Tensor]]:
+) -> tuple[Float[Tensor, "*batch row col"], Frame, Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]]]:
     """Return the image continued by its mirror image, the frame of that size, and the cut back to the image.
 
     A frame that is given as an object is taken as it is, and the image too.

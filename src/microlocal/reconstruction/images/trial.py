@@ -39,8 +39,8 @@ def cartoon(size: int = SIZE) -> Float[Tensor, "row col"]:
 
 def noisy_trial(
     name: str,
-    run: Callable[[Tensor], ImageEstimate],
-    baseline: Callable[[Tensor], Float[Tensor, "row col"]],
+    run: Callable[[Float[Tensor, "row col"]], ImageEstimate],
+    baseline: Callable[[Float[Tensor, "row col"]], Float[Tensor, "row col"]],
     factor: float,
     noise: float = 0.15,
 ) -> ImageTrial:
