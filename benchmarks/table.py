@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+PEERS = ("astra-toolbox", "deepinv", "scikit-image", "alpha-transform", "PyCoShREM")
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,28 @@ def markdown(rows: list[Row]) -> str:
 def machine() -> dict[str, str]:
     """Return the facts a number depends on."""
     packages = {}
-    for name in ("microlocal", "torch", "numpy", "scipy", "numba", "scikit-image", "astra-toolbox"):
+    for name in ("microlocal", "torch", "numpy", "scipy", "numba", "finufft"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "absent"
-    return packages | {
+    return packages | _peers() | {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": str(os.cpu_count()),
         "torch threads": str(torch.get_num_threads()),
     }
+
+
+def _peers() -> dict[str, str]:
+    """Return the versions of the peers that are installed in their environment."""
+    python = Path(os.environ.get("MICROLOCAL_PEERS", RESULTS.parents[1] / ".venv-peers" / "bin" / "python"))
+    if not python.exists():
+        return {"peers": "absent"}
+    ask = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    answer = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout)
+    return {f"peer {name}": found[name] for name in PEERS if name in found}
 
 
 def save(name: str, rows: list[Row]) -> None:

@@ -21,7 +21,7 @@ grid = ml.Grid((112, 112), scan.grid.pixel, unit=scan.grid.unit)
 
 # Solve: the weight is given (what the data would choose), so that this is quick.
 fbp = ml.reconstruct(scan, method="fbp", grid=grid)
-result = ml.reconstruct(scan, method="shearlet", grid=grid, weight=9000.0, iterations=60)
+result = ml.reconstruct(scan, method="shearlet", grid=grid, weight=12000.0, iterations=60)
 
 # Figure.
 drawn = figure(12.6, 3.8)
