@@ -21,14 +21,15 @@ def test_perfect_reconstruction_at_every_size(shape):
 
 
 @pytest.mark.parametrize("kind", [ShearletFrame, DecimatedShearletFrame])
-@pytest.mark.parametrize(("shape", "scales"), [((1, 1), None), ((1, 9), None), ((3, 1), None), ((16, 12), 20)])
+@pytest.mark.parametrize(("shape", "scales"), [((1, 1), None), ((1, 9), None), ((3, 1), None), ((16, 12), 9)])
 def test_filters_between_the_frequencies_of_a_small_image_are_zero(kind, shape, scales):
     frame = kind(shape, scales)
     x = torch.randn(2, *shape, dtype=torch.float64, generator=generator(0))
     assert float((frame.inverse(frame(x)) - x).norm() / x.norm()) <= 1e-12
     silent = [k for k, norm in enumerate(frame.filter_norms().tolist()) if norm == 0]
     assert silent
-    assert all(not bool(frame.bands(frame(x))[k].any()) for k in silent)
+    bands = frame.bands(frame(x))
+    assert not any(bool(bands[k].any()) for k in silent)
 
 
 def test_shears_are_those_of_definition_3_4():
