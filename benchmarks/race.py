@@ -53,7 +53,7 @@ class Outcome:
     absent: str = ""
 
 
-class _Process:
+class Process:
     """A contestant's process and the conversation with it."""
 
     def __init__(self, name: str) -> None:
@@ -83,10 +83,10 @@ class _Process:
         self.child.wait(timeout=30)
 
 
-def _start(name: str, case: Case, inputs: Path) -> tuple[_Process | None, dict[str, Any]]:
+def _start(name: str, case: Case, inputs: Path) -> tuple[Process | None, dict[str, Any]]:
     if not name.startswith(("ours", "floor")) and not PEERS_PYTHON.exists():
         return None, {"absent": "not installed (make peers)"}
-    process = _Process(name)
+    process = Process(name)
     reply = process.ask(prepare=case.name, inputs=str(inputs))
     if "absent" not in reply:
         reply |= process.ask(run=0)  # compiles, plans, fills caches
@@ -116,7 +116,7 @@ def run(case: Case) -> list[Outcome]:
 
 
 def _outcome(
-    name: str, case: Case, process: _Process | None, reply: dict[str, Any], times: list[float], folder: Path
+    name: str, case: Case, process: Process | None, reply: dict[str, Any], times: list[float], folder: Path
 ) -> Outcome:
     if process is None:
         return Outcome(name, absent=reply["absent"])

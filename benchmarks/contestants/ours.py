@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from microlocal.core import ConeBeam, Detector, FanBeam, FlatPanel, Grid, ParallelBeam, VolumeGrid
-from microlocal.frames import ShearletFrame, ShearletFrame3D
+import microlocal as ml
+from microlocal.core import ConeBeam, Detector, FanBeam, FlatPanel, Grid, ParallelBeam, Scan, VolumeGrid
+from microlocal.frames import ShearletFrame, ShearletFrame3D, WaveletFrame
 from microlocal.operators import RayTransform, RayTransform3D
 from microlocal.reconstruction.fbp import filtered_backprojection
 
@@ -64,6 +65,16 @@ def _fbp(setting):
     return prepare
 
 
+def _reconstruct(arrays):
+    geometry, grid = parallel(arrays)
+    scan = Scan(torch.from_numpy(arrays["sinogram"]), geometry, grid)
+
+    def work():
+        return ml.reconstruct(scan, "fbp").image.numpy()
+
+    return work
+
+
 def analysis(frame):
     def prepare(arrays):
         image = torch.from_numpy(arrays["image"])
@@ -75,6 +86,16 @@ def analysis(frame):
         return work
 
     return prepare
+
+
+def _wavelets_of(shape):
+    return WaveletFrame(shape, "db4")
+
+
+def _wavelet_analysis(arrays):
+    image = torch.from_numpy(arrays["image"])
+    frame = _wavelets_of(image.shape)
+    return lambda: frame(image).numpy()
 
 
 def synthesis(frame):
@@ -94,10 +115,13 @@ CASES = {
     "fan adjoint": adjoint(fan),
     "parallel fbp": _fbp(parallel),
     "fan fbp": _fbp(fan),
+    "reconstruct fbp": _reconstruct,
     "cone forward": _cone("forward"),
     "cone adjoint": _cone("adjoint"),
     "shearlet analysis": analysis(ShearletFrame),
     "shearlet synthesis": synthesis(ShearletFrame),
+    "wavelet analysis": _wavelet_analysis,
+    "wavelet synthesis": synthesis(_wavelets_of),
     "3-D shearlet analysis": analysis(ShearletFrame3D),
     "3-D shearlet synthesis": synthesis(ShearletFrame3D),
 }
