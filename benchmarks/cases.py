@@ -1,7 +1,7 @@
 """The cases of the races: what is computed, on which arrays, how a result is judged, and who takes part."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,22 +42,35 @@ def _of_image(mask: Array) -> Callable[[Array], list[Array]]:
     return lambda got: [mask * turned for turned in (got, got[::-1], got[:, ::-1], got[::-1, ::-1], got.T)]
 
 
+def plane(size: int, beam: str) -> tuple[Geometry, Grid]:
+    """Return a parallel or fan beam of 0.7 size views, and a grid of size²."""
+    views, grid = 45 * size // 64, Grid((size, size), 1.0)
+    if beam == "parallel":
+        return ParallelBeam(tuple(np.arange(views) * math.pi / views), Detector(size, 1.0)), grid
+    angles = tuple(np.arange(views) * 2 * math.pi / views)
+    return FanBeam(angles, Detector(size, 2.0), source_axis=4.0 * size, source_detector=8.0 * size), grid
+
+
+def space(size: int) -> tuple[ConeBeam, VolumeGrid]:
+    """Return a cone beam of 1.4 size views on a panel of 1.5 size² pixels, and a grid of size³."""
+    views, panel = 45 * size // 32, FlatPanel(size, 3 * size // 2, (2.0, 2.0))
+    angles = tuple(np.arange(views) * 2 * math.pi / views)
+    return ConeBeam(angles, panel, source_axis=4.0 * size, source_detector=8.0 * size), VolumeGrid((size,) * 3, 1.0)
+
+
+def scan_arrays(geometry: Geometry | ConeBeam, image: Array, data: Array) -> dict[str, Array]:
+    """Return what a contestant needs to know of a scan by one of these geometries."""
+    size = image.shape[-1]
+    distances = np.array([4.0 * size, 8.0 * size, 2.0])
+    return {"image": image, "sinogram": data, "distances": distances, "angles": np.asarray(geometry.angles)}
+
+
 def tomography(size: int, beam: str, rounds: int, dtype: type = np.float32) -> dict[str, Case]:
     """Forward, adjoint and filtered backprojection of two ellipses, size², with 0.7 size views."""
-    views = 45 * size // 64
-    grid = Grid((size, size), 1.0)
-    geometry: Geometry
-    if beam == "parallel":
-        geometry = ParallelBeam(tuple(np.arange(views) * math.pi / views), Detector(size, 1.0))
-    else:
-        angles = tuple(np.arange(views) * 2 * math.pi / views)
-        geometry = FanBeam(angles, Detector(size, 2.0), source_axis=4.0 * size, source_detector=8.0 * size)
+    geometry, grid = plane(size, beam)
     shapes = _shapes(size)
-    fine = 8 if size <= 1024 else 1
-    image, sinogram = phantoms.image(shapes, grid, oversampling=fine), phantoms.sinogram(shapes, geometry)
-    distances = np.array([4.0 * size, 8.0 * size, 2.0])
-    arrays = {"image": image.astype(dtype), "sinogram": sinogram.astype(dtype), "distances": distances}
-    arrays["angles"] = geometry.angles
+    image, sinogram = phantoms.image(shapes, grid), phantoms.sinogram(shapes, geometry)
+    arrays = scan_arrays(geometry, image.astype(dtype), sinogram.astype(dtype))
     x, y = grid.coordinates()
     disc = (x[None, :] ** 2 + y[:, None] ** 2 < (size / 2 - 2) ** 2).astype(float)
     back = RayTransform(geometry, grid, method="rays").adjoint(torch.from_numpy(sinogram)).numpy()
@@ -66,22 +79,20 @@ def tomography(size: int, beam: str, rounds: int, dtype: type = np.float32) -> d
         "adjoint": _nearest(disc * back, _of_image(disc)),
         "fbp": _nearest(disc * image, _of_image(disc)),
     }
-    who = {
-        "parallel": ("ours", "ours_rays", "astra_toolbox", "deepinverse", "scikit_image"),
-        "fan": ("ours", "astra_toolbox"),
-    }[beam]
-    if size > 512:
-        who = tuple(w for w in who if w in ("ours", "ours_rays", "astra_toolbox"))
-    where = f"{size}², {views} views, {np.dtype(dtype)}"
+    who: tuple[str, ...] = ("ours", "astra_toolbox")
+    if beam == "parallel":
+        who = ("ours", "ours_rays", "finufft_slice", "astra_toolbox")
+        if size <= 512:
+            who = (*who, "odl_on_astra", "deepinverse", "scikit_image")
+    where = f"{size}², {geometry.shape[0]} views, {np.dtype(dtype)}"
     return {
         what: Case(f"{beam} {what}", where, arrays, who, error, 0.3 if what == "fbp" else 0.02, rounds)
         for what, error in errors.items()
     }
 
 
-def stack(size: int, slices: int) -> dict[str, Case]:
-    """A stack of equal slices by the ray kernels, to be compared with a single one."""
-    single = tomography(size, "fan", 5)
+def stack(single: Mapping[str, Case], slices: int) -> dict[str, Case]:
+    """A stack of equal slices by the ray kernels, to be compared with the ``single`` one."""
     cases = {}
     for what in ("forward", "adjoint"):
         arrays = dict(single[what].arrays)
@@ -93,18 +104,11 @@ def stack(size: int, slices: int) -> dict[str, Case]:
 
 def cone(size: int, rounds: int) -> dict[str, Case]:
     """Forward and adjoint of cone beam, size³, on a panel of 1.5 size² pixels."""
-    views, grid = 45 * size // 32, VolumeGrid((size,) * 3, 1.0)
-    panel = FlatPanel(size, 3 * size // 2, (2.0, 2.0))
-    angles = tuple(np.arange(views) * 2 * math.pi / views)
-    geometry = ConeBeam(angles, panel, source_axis=4.0 * size, source_detector=8.0 * size)
+    geometry, grid = space(size)
     ball = [Ellipsoid(1.0, (0.3 * size, 0.2 * size, 0.25 * size), (0.05 * size, 0.0, -0.04 * size))]
-    arrays = {
-        "image": volume(ball, grid).astype(np.float32),
-        "sinogram": projections(ball, geometry).astype(np.float32),
-        "distances": np.array([4.0 * size, 8.0 * size, 2.0]),
-        "angles": geometry.angles,
-    }
-    truth, where = arrays["sinogram"], f"{size}³, {views} views of {panel.rows}x{panel.cols}, float32"
+    truth = projections(ball, geometry).astype(np.float32)
+    arrays = scan_arrays(geometry, volume(ball, grid).astype(np.float32), truth)
+    where = "{}³, {} views of {}x{}, float32".format(size, *geometry.shape)
     error = _nearest(truth, lambda got: [got])
     return {
         "forward": Case("cone forward", where, arrays, ("ours",), error, rounds=rounds),
@@ -118,6 +122,21 @@ def shearlets(size: int, kind: str) -> dict[str, Case]:
     filters = len(ShearletFrame((size, size)).filters)
     who = ("floor", "ours", "ours_decimated", "alpha_transform", "pycoshrem")
     return _frame_cases("", image, filters, who, 9 if size < 1024 else 5)
+
+
+def wavelets(size: int) -> dict[str, Case]:
+    """An orthogonal wavelet transform and back; the layouts differ, so analysis is judged by the norm that it keeps."""
+    image = phantoms.image(_shapes(size), Grid((size, size), 1.0), oversampling=1).astype(np.float32)
+    length = float(np.linalg.norm(image))
+    errors: dict[str, Callable[[Array], float]] = {
+        "analysis": lambda got: abs(float(np.linalg.norm(got)) / length - 1),
+        "synthesis": lambda got: float(np.linalg.norm(got - image)) / length,
+    }
+    who = ("ours", "pywavelets", "ptwt_matrices")
+    return {
+        what: Case(f"wavelet {what}", f"{size}², db4, float32", {"image": image}, who, error, 1e-5)
+        for what, error in errors.items()
+    }
 
 
 def shearlets3d(size: int, rounds: int) -> dict[str, Case]:

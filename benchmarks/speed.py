@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from benchmarks import cases
 from benchmarks.race import Case, Outcome, run
@@ -66,12 +67,10 @@ def projectors() -> list[Row]:
 
 def stacks(slices: int = 8) -> list[Row]:
     """How much less a slice of a stack costs than a slice alone."""
-    rows = []
-    for what in ("forward", "adjoint"):
-        many = cases.stack(512, slices)[what]
-        single = cases.tomography(512, "fan", 5)[what]
+    rows, singles = [], cases.tomography(512, "fan", 5)
+    for what, many in cases.stack(singles, slices).items():
         (together,) = run(many)
-        alone = next(o for o in run(single) if o.contestant == "ours")
+        (alone,) = run(replace(singles[what], contestants=("ours",)))
         gain = slices * alone.seconds / together.seconds
         shown = f"{gain:.1f} x less per slice ({1e3 * together.seconds / slices:.1f} ms)"
         rows.append(Row(f"fan {what}: a slice of {slices}", many.title, ">= 3 x less than alone", shown, gain >= 3))
@@ -91,6 +90,11 @@ def shearlets() -> list[Row]:
                 rows.append(_beside_pyshearlab(case, what, kind, ours))
             rows.append(_decimated(case, found["ours_decimated"], ours))
     return rows
+
+
+def wavelets() -> list[Row]:
+    """The orthogonal wavelet transform and back."""
+    return [row for case in cases.wavelets(512).values() for row in rows_of(case, 512)]
 
 
 def _beside_pyshearlab(case: Case, what: str, kind: str, ours: Outcome) -> Row:
@@ -125,4 +129,4 @@ def volumes() -> list[Row]:
 
 def suite() -> list[Row]:
     """All rows of speed."""
-    return [*projectors(), *shearlets(), *volumes()]
+    return [*projectors(), *shearlets(), *wavelets(), *volumes()]

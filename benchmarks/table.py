@@ -12,7 +12,17 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PEERS = ("astra-toolbox", "deepinv", "scikit-image", "alpha-transform", "PyCoShREM")
+PEERS = (
+    "astra-toolbox",
+    "odl",
+    "deepinv",
+    "scikit-image",
+    "finufft",
+    "alpha-transform",
+    "PyCoShREM",
+    "PyWavelets",
+    "ptwt",
+)
 
 
 @dataclass(frozen=True)
