@@ -157,3 +157,36 @@ def test_arrays_and_odd_frames_are_refused_in_words():
         ml.Gradient((8, 8))(np.ones((8, 8)))
     with pytest.raises(InputError, match="a frame or its name"):
         ml.denoise(torch.ones(8, 8), 3)
+
+
+@pytest.mark.parametrize("frame", ["atoms", "shearlet-3d", "decimated-shearlet-3d"])
+def test_frames_that_an_image_alone_does_not_make_are_refused_in_words(frame):
+    with pytest.raises(InputError, match=f"denoise: expected a frame that the shape of an image makes, got '{frame}'"):
+        ml.denoise(torch.ones(8, 8), frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("factor", lambda x: ml.upsample(x, 2.0)),
+        ("iterations", lambda x: ml.upsample(x, 2, iterations=2.5)),
+        ("iterations", lambda x: ml.separate(x, iterations=2.0)),
+        ("count", lambda x: ml.learn_atoms(x, 2.0, 3)),
+        ("size", lambda x: ml.learn_atoms(x, 2, 3.0)),
+        ("rounds", lambda x: ml.learn_atoms(x, 2, 3, rounds=1.5)),
+        ("seed", lambda x: ml.learn_atoms(x, 2, 3, seed=0.5)),
+    ],
+)
+def test_counts_that_are_no_whole_numbers_are_refused_by_name(name, call):
+    with pytest.raises(InputError, match=f"expected a whole number {name}, got {name} = "):
+        call(torch.ones(8, 8))
+
+
+def test_blurs_that_are_none_are_refused():
+    image, broken = torch.ones(8, 8), torch.full((3, 3), torch.nan)
+    with pytest.raises(InputError, match="Convolution: expected finite values, got 9 NaN"):
+        ml.deblur(image, broken)
+    with pytest.raises(InputError, match="deblur: expected a kernel that is not zero"):
+        ml.deblur(image, torch.zeros(3, 3))
+    with pytest.raises(InputError, match="deblur: expected a torch tensor"):
+        ml.deblur(image, [[1.0]])

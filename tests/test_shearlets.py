@@ -1,13 +1,15 @@
 """The shearlet system beyond its laws: sizes, directions, edges, known values."""
 
 import math
+from inspect import signature
 
 import pytest
 import torch
 
-from microlocal.core.errors import InputError
+from microlocal.core.errors import InputError, ShapeError
+from microlocal.core.registry import registered
 from microlocal.core.seeding import generator
-from microlocal.frames import DecimatedShearletFrame, ShearletFrame
+from microlocal.frames import AtomFrame, DecimatedShearletFrame, ShearletFrame
 from microlocal.frames.shearlet import definition_shears
 
 
@@ -70,3 +72,16 @@ def test_backward_keeps_no_intermediate():
 def test_fewer_than_one_scale_is_refused():
     with pytest.raises(InputError, match="scales >= 1"):
         ShearletFrame((32, 32), scales=0)
+
+
+@pytest.mark.parametrize("entry", registered("frame").values(), ids=lambda entry: entry.name)
+def test_every_frame_refuses_shapes_and_scales_that_are_none(entry):
+    frame = entry.member
+    more = (torch.ones(1, 2, 2),) if frame is AtomFrame else ()
+    good = (16,) * len(frame.domain_axes.split(","))
+    for shape in ((0, *good[1:]), (16.0, *good[1:]), (16,) * 4, ()):
+        with pytest.raises(ShapeError, match="whole numbers above zero"):
+            frame(shape, *more)
+    for name in {"scales", "levels"} & set(signature(frame).parameters):
+        with pytest.raises(InputError, match=f"whole number {name}, got {name} = 1.5"):
+            frame(good, **{name: 1.5})

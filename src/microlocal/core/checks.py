@@ -1,7 +1,8 @@
 """Small checks of user input, each raising the error that says what to do."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from operator import index
 
 import torch
 from jaxtyping import Shaped
@@ -69,8 +70,32 @@ def positive(value: float, name: str, who: str) -> float:
     return value
 
 
+def whole(value: int, name: str, who: str) -> int:
+    """Return ``value`` as an int if it is a whole number by its type; raises InputError otherwise, for 2.0 too."""
+    try:
+        return index(value)
+    except TypeError:
+        got = f"{name} = {value!r}"
+        raise InputError(who, expected=f"a whole number {name}", got=got, do=f"Give {name} as an int.") from None
+
+
 def at_least(value: int, least: int, name: str, who: str) -> int:
-    """Return ``value`` if it is at least ``least``; raises InputError otherwise."""
-    if value < least:
+    """Return ``value`` if it is a whole number and at least ``least``; raises InputError otherwise."""
+    if whole(value, name, who) < least:
         raise InputError(who, expected=f"{name} >= {least}", got=f"{name} = {value}", do=f"Give a larger {name}.")
     return value
+
+
+def shape_of(shape: Sequence[int], axes: Collection[str], who: str) -> tuple[int, ...]:
+    """Return ``shape`` as a tuple of ints if it has one of the ``axes``, such as "row, col", and no empty one.
+
+    Raises ShapeError otherwise.
+    """
+    try:
+        sizes = tuple(index(n) for n in shape)
+    except TypeError:
+        sizes = ()
+    if len(sizes) not in {len(names.split(",")) for names in axes} or min(sizes) < 1:
+        expected = f"a shape of whole numbers above zero, ({') or ('.join(axes)})"
+        raise ShapeError(who, expected=expected, got=repr(shape), do="Give the sizes of the axes of one image.")
+    return sizes

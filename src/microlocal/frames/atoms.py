@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from microlocal.core.checks import finite, shape_of, tensor
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
@@ -48,11 +49,13 @@ class AtomIndex:
 def atom_spectra(atoms: Float[Tensor, "atom row col"], shape: tuple[int, int]) -> Complex[Tensor, "atom row half"]:
     """Return d̂ of atoms centred at (row // 2, col // 2) on the half spectrum of ``shape``, complex128.
 
-    Raises ShapeError where the atoms are no stack of patches within the image.
+    Raises ShapeError where the atoms are no stack of patches within the image, InputError where they hold NaN.
     """
-    if atoms.ndim != 3 or any(small > large for small, large in zip(atoms.shape[1:], shape, strict=True)):
+    rows, cols = shape_of(shape, ["row, col"], "atoms")
+    if tensor(atoms, "atoms").ndim != 3 or len(atoms) == 0 or atoms.shape[1] > rows or atoms.shape[2] > cols:
         expected, got = f"(atom, row, col) of at most {shape} pixels", str(tuple(atoms.shape))
         raise ShapeError("atoms", expected=expected, got=got, do="Take a larger image or smaller atoms.")
+    finite(atoms, "atoms", "Learn them again from finite images.")
     laid = atoms.new_zeros((len(atoms), *shape), dtype=torch.float64)
     laid[:, : atoms.shape[1], : atoms.shape[2]] = atoms.detach()
     return torch.fft.rfft2(laid.roll((-(atoms.shape[1] // 2), -(atoms.shape[2] // 2)), (1, 2)))
@@ -83,8 +86,9 @@ class ConvolutionalSynthesis(LinearOperator):
     spectra: Tensor
 
     def __init__(self, atoms: Float[Tensor, "atom row col"], shape: tuple[int, int]) -> None:
+        spectra = atom_spectra(atoms, shape)
         super().__init__((len(atoms), *shape), shape)
-        self.register_buffer("spectra", atom_spectra(atoms, shape), persistent=False)
+        self.register_buffer("spectra", spectra, persistent=False)
 
     def _forward(self, x: Tensor) -> Tensor:
         return linear_pair(x, self._sum, self._correlate)
@@ -124,7 +128,7 @@ class AtomFrame(FourierFrame):
     directional = False
 
     def __init__(self, shape: tuple[int, int], atoms: Float[Tensor, "atom row col"]) -> None:
-        self._spectra = atom_spectra(atoms, (int(shape[0]), int(shape[1])))
+        self._spectra = atom_spectra(atoms, shape)
         super().__init__(shape, [AtomIndex(number) for number in range(-1, len(atoms))])
 
     def _responses(self) -> Tensor:

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, shape_of
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex
 from microlocal.frames.fourier import FourierFrame
@@ -107,16 +107,17 @@ class CompactShearletFrame(FourierFrame):
     def __init__(
         self, shape: tuple[int, int], scales: int | None = None, shear_levels: Sequence[int] | None = None
     ) -> None:
-        fitting = max(1, min(4, int(math.log2(max(min(shape), 2))) - 3))
+        self._size = shape_of(shape, [self.domain_axes], "CompactShearletFrame")
+        fitting = max(1, min(4, int(math.log2(max(min(self._size), 2))) - 3))
         count = fitting if scales is None else at_least(scales, 1, "scales", "CompactShearletFrame")
         self.shear_levels = default_shear_levels(count) if shear_levels is None else tuple(shear_levels)
         at_least(len(self.shear_levels), 1, "scales", "CompactShearletFrame")
-        at_least(min(self.shear_levels), 0, "shear_levels", "CompactShearletFrame")
-        self._size = (int(shape[0]), int(shape[1]))
-        super().__init__(shape, shearlet_index([2**level for level in self.shear_levels]))
+        for level in self.shear_levels:
+            at_least(level, 0, "shear_levels", "CompactShearletFrame")
+        super().__init__(self._size, shearlet_index([2**level for level in self.shear_levels]))
 
     def _responses(self) -> Tensor:
-        return compact_shearlet_filters(self._size, self.shear_levels)
+        return compact_shearlet_filters((self._size[0], self._size[1]), self.shear_levels)
 
     def condition(self) -> float:
         """Return B/A, the factor by which rounding and noise may grow through the synthesis, squared."""

@@ -14,7 +14,7 @@ the Parseval identity. Directions are those of square pixels whatever the image'
 import math
 from collections.abc import Sequence
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, shape_of
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex
 from microlocal.frames.spectra import Element
@@ -85,11 +85,17 @@ def _node(record: FilterIndex, shear_max: int) -> tuple[int, int]:
     return -record.shear, shear_max
 
 
+def checked_shears(shears: Sequence[int], who: str) -> tuple[int, ...]:
+    """Return the shears, one whole number above zero for each of at least one scale; raises InputError otherwise."""
+    at_least(len(shears), 1, "number of shears", who)
+    return tuple(at_least(k, 1, "shears", who) for k in shears)
+
+
 def shearlet_system(shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None, who: str) -> System:
     """Return the shears, the records and the responses of a system, with the defaults filled in."""
-    count = default_scales(shape) if scales is None else at_least(scales, 1, "scales", who)
-    chosen = definition_shears(count) if shears is None else tuple(shears)
-    at_least(min(chosen, default=0), 1, "shears", who)
+    size = shape_of(shape, ["row, col"], who)
+    count = default_scales(size) if scales is None else at_least(scales, 1, "scales", who)
+    chosen = definition_shears(count) if shears is None else checked_shears(shears, who)
     records = shearlet_index(chosen)
     return chosen, records, shearlet_elements(records, chosen)
 

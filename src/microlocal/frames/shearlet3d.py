@@ -14,9 +14,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, shape_of
 from microlocal.core.registry import register
-from microlocal.frames.shearlet import definition_shears
+from microlocal.frames.shearlet import checked_shears, definition_shears
 from microlocal.frames.spectra import Element
 from microlocal.frames.spectral import SpectralFrame
 from microlocal.frames.system import System
@@ -85,9 +85,9 @@ def default_scales3d(shape: tuple[int, ...]) -> int:
 
 def shearlet3d_system(shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None, who: str) -> System:
     """Return the shears, the records and the responses of a system, with the defaults filled in."""
-    count = default_scales3d(shape) if scales is None else at_least(scales, 1, "scales", who)
-    chosen = definition_shears(count) if shears is None else tuple(shears)
-    at_least(min(chosen, default=0), 1, "shears", who)
+    size = shape_of(shape, ["slice, row, col"], who)
+    count = default_scales3d(size) if scales is None else at_least(scales, 1, "scales", who)
+    chosen = definition_shears(count) if shears is None else checked_shears(shears, who)
     return chosen, *shearlet3d_index(chosen)
 
 

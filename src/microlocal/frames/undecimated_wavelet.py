@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, shape_of
 from microlocal.core.registry import register
 from microlocal.frames.fourier import FourierFrame
 from microlocal.frames.wavelet import AXES, WaveletIndex, wavelet_index
@@ -55,12 +55,12 @@ class UndecimatedWaveletFrame(FourierFrame):
 
     def __init__(self, shape: tuple[int, ...], wavelet: str = "db4", levels: int | None = None) -> None:
         self.wavelet = wavelet_filters(wavelet, "UndecimatedWaveletFrame")
-        count = default_levels(shape, self.wavelet) if levels is None else levels
+        self._size = shape_of(shape, AXES.values(), "UndecimatedWaveletFrame")
+        count = default_levels(self._size, self.wavelet) if levels is None else levels
         self.levels = at_least(count, 1, "levels", "UndecimatedWaveletFrame")
-        self._size = tuple(int(n) for n in shape)
-        super().__init__(shape, wavelet_index(len(shape), self.levels))
-        self.domain_axes = AXES[len(shape)]
-        self.codomain_axes = f"band, {AXES[len(shape)]}"
+        super().__init__(self._size, wavelet_index(len(self._size), self.levels))
+        self.domain_axes = AXES[len(self._size)]
+        self.codomain_axes = f"band, {self.domain_axes}"
 
     def _responses(self) -> Tensor:
         axes = [self._axis(n, half=k == len(self._size) - 1) for k, n in enumerate(self._size)]

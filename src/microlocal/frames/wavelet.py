@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, shape_of
 from microlocal.core.registry import register
 from microlocal.frames.base import Frame
 from microlocal.frames.wavelet_filters import default_levels, level_bounds, wavelet_filters
@@ -100,12 +100,13 @@ class WaveletFrame(Frame):
 
     def __init__(self, shape: tuple[int, ...], wavelet: str = "db4", levels: int | None = None) -> None:
         self.wavelet = wavelet_filters(wavelet, "WaveletFrame")
-        count = default_levels(shape, self.wavelet) if levels is None else levels
+        size = shape_of(shape, AXES.values(), "WaveletFrame")
+        count = default_levels(size, self.wavelet) if levels is None else levels
         self.levels = at_least(count, 1, "levels", "WaveletFrame")
         unit = 2**self.levels
-        padded = tuple(-(-n // unit) * unit for n in shape)
-        super().__init__(shape, wavelet_index(len(shape), self.levels), padded)
-        self.domain_axes = self.codomain_axes = AXES[len(shape)]
+        padded = tuple(-(-n // unit) * unit for n in size)
+        super().__init__(size, wavelet_index(len(size), self.levels), padded)
+        self.domain_axes = self.codomain_axes = AXES[len(size)]
         self.register_buffer("_band_of", self._numbers(), persistent=False)
 
     _band_of: Tensor

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import finite, tensor
 from microlocal.core.errors import ShapeError, UnknownNameError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -42,6 +43,7 @@ class Convolution(LinearOperator):
 
     Guarantee: the adjoint is exact for every boundary; the norm is at most max |k̂| |P|, P the padding, with equality
     for "periodic", and at most the norm of the convolution with |k|, of which the smaller is taken.
+    Raises ShapeError for kernels larger than the image allows, InputError for kernels with NaN.
 
     >>> blur = Convolution(torch.full((1, 3), 1 / 3), (1, 4), "replicate")
     >>> blur(torch.tensor([[0.0, 3.0, 0.0, 0.0]])).round(decimals=4).abs().tolist()
@@ -55,6 +57,7 @@ class Convolution(LinearOperator):
     def __init__(self, kernel: Float[Tensor, "krow kcol"], shape: tuple[int, int], boundary: Edge = "symmetric"):
         if boundary not in _EDGES:
             raise UnknownNameError("Convolution", boundary, _EDGES)
+        finite(tensor(kernel, "Convolution"), "Convolution", "Look at how the kernel was made: a division by zero?")
         margins = [(n - 1 - n // 2, n // 2) for n in kernel.shape]
         result = tuple(s - n + 1 for s, n in zip(shape, kernel.shape, strict=True)) if boundary == "valid" else shape
         if kernel.ndim != 2 or min(result) < 1:

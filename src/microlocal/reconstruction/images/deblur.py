@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, tensor
+from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
@@ -55,9 +56,12 @@ def deblur(
 
     ``kernel`` (row, col), centred at (rows // 2, cols // 2), of sum one; ``frame``, a registered name or a frame of the
     image's shape; ``noise``, its standard deviation, estimated for every image unless given. Raises InputError for
-    images that cannot be used.
+    images and kernels that cannot be used.
     """
     y = checked_image(image, "deblur")
+    if not bool((tensor(kernel, "deblur") != 0).any()):
+        do = "Give a blur, such as gaussian_kernel(2.0)."
+        raise InputError("deblur", expected="a kernel that is not zero", got="zeros only", do=do)
     operator = Convolution(kernel.detach(), (int(y.shape[-2]), int(y.shape[-1])))
     settings = _Settings("deblur", noise, iterations, MOMENTUM, progress)
     return _restored(operator, y, y, frame, settings)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from inspect import signature
+from typing import Any, cast
 
 from jaxtyping import Float
 from torch import Tensor
@@ -48,7 +49,7 @@ def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Ten
 def checked_frame(frame: Frame | str, shape: tuple[int, int], who: str) -> Frame:
     """Return the frame of ``shape`` that a registered name stands for, or ``frame`` itself if it has that shape."""
     if isinstance(frame, str):
-        return lookup("frame", frame, who).member(shape)
+        return _named_frame(frame, who)(shape)
     if not isinstance(frame, Frame):
         do = "Give a registered name, such as shearlet, or a frame object."
         raise InputError(who, expected="a frame or its name", got=type(frame).__name__, do=do)
@@ -57,6 +58,18 @@ def checked_frame(frame: Frame | str, shape: tuple[int, int], who: str) -> Frame
             who, expected=f"a frame of shape {shape}", got=str(frame.domain_shape), do="Build it for that."
         )
     return frame
+
+
+def _named_frame(name: str, who: str) -> Callable[..., Frame]:
+    """Return the class that a name stands for if the shape of an image is all that it needs."""
+    member = cast(type[Frame], lookup("frame", name, who).member)
+    _, *more = signature(member).parameters.values()
+    needed = [parameter.name for parameter in more if parameter.default is parameter.empty]
+    if not needed and member.domain_axes == "row, col":
+        return member
+    why = f"which needs {' and '.join(needed)}" if needed else f"whose shape is ({member.domain_axes})"
+    do = "Make the frame and give it as an object, or name a frame of images, such as compact-shearlet."
+    raise InputError(who, expected="a frame that the shape of an image makes", got=f"{name!r}, {why}", do=do)
 
 
 def with_mirror_margin(

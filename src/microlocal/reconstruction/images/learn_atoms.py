@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, positive, whole
 from microlocal.core.errors import ShapeError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
@@ -50,6 +50,7 @@ class LearnedAtoms:
     ) -> Float[Tensor, "*batch atom row col"]:
         """Return sparse activation maps of images, argmin 1/2 |y - D c|² + λ |c|_1."""
         y = checked_image(images, "LearnedAtoms.activations")
+        at_least(iterations, 1, "iterations", "LearnedAtoms.activations")
         operator = self.synthesis((int(y.shape[-2]), int(y.shape[-1])))
         start = y.new_zeros((*y.shape[:-2], *operator.domain_shape))
         driver = Driver(iterations=iterations, every=iterations)
@@ -82,7 +83,7 @@ def learn_atoms(
     y = checked_image(images, "learn_atoms").reshape(-1, *images.shape[-2:])
     at_least(count, 1, "count", "learn_atoms")
     at_least(rounds, 1, "rounds", "learn_atoms")
-    if not 2 <= size <= min(y.shape[-2:]):
+    if not 2 <= whole(size, "size", "learn_atoms") <= min(y.shape[-2:]):
         got = f"size = {size}"
         raise ShapeError("learn_atoms", expected="2 <= size <= the image's", got=got, do="Choose another size.")
     source = generator(seed)
