@@ -3,7 +3,7 @@
 import pytest
 
 from microlocal.testing import LawViolation, laws
-from microlocal.testing.laws import frame
+from microlocal.testing.laws import frame, functional
 from tests.mutants import image_methods as broken_image_methods
 from tests.mutants import operators as broken_operators
 from tests.mutants import others
@@ -36,3 +36,9 @@ def test_law_catches_its_mutant(law, mutant):
 def test_no_mutant_without_a_law():
     for members, mutants in MUTANTS.values():
         assert set(mutants) == {law.__name__ for law in members}
+
+
+@pytest.mark.parametrize("law", [functional.prox_beats_brute_force, functional.moreau_identity_holds])
+def test_the_laws_of_functionals_look_at_complex_numbers(law):
+    with pytest.raises(LawViolation, match="complex128"):
+        law(others.SeparateParts(0.7))

@@ -8,9 +8,12 @@ import torch
 from microlocal.core import Detector, FanBeam, Grid, InputError
 from microlocal.frames import ShearletFrame
 from microlocal.functionals import Box, SquaredDistance, WeightedL1
-from microlocal.operators import Gradient, RayTransform
+from microlocal.operators import Complexified, Gradient, Identity, MatrixOperator, RayTransform
+from microlocal.solvers.admm import admm
 from microlocal.solvers.checkpoint import load_state, owner_of, save_state
-from microlocal.solvers.pdhg import combined_steps
+from microlocal.solvers.driver import Driver
+from microlocal.solvers.fista import fista
+from microlocal.solvers.pdhg import combined_steps, pdhg
 from microlocal.solvers.problem import Problem, Term
 
 GRID = Grid((8, 6), 0.7)
@@ -56,3 +59,41 @@ def test_a_checkpoint_of_other_data_of_the_same_shape_is_refused(tmp_path):
     assert bool((load_state(path, state, owner_of(torch.ones(4)))["x"] == 0).all())
     with pytest.raises(InputError, match="the data it was written for"):
         load_state(path, state, owner_of(torch.zeros(4)))
+
+
+def test_complex_sparse_images_are_found_by_every_proximal_solver():
+    """argmin 1/2 |A x - b|² + λ |x|_1 over complex x: the same by all, and its dual certificate is that of the modulus.
+
+    Optimality: A*(b - A x) = λ x/|x| where x is not zero, and its modulus is at most λ elsewhere.
+    """
+    source = torch.Generator().manual_seed(4)
+    matrix = torch.randn(7, 6, dtype=torch.complex128, generator=source)
+    operator, weight = MatrixOperator(matrix, (2, 3)), 2.0
+    data = torch.randn(7, dtype=torch.complex128, generator=source) * 3
+    start, driver = torch.zeros(2, 3, dtype=torch.complex128), Driver(iterations=3000, every=500)
+    itself = Complexified(Identity((2, 3)))
+    problem = Problem(
+        (Term(operator, SquaredDistance(data)), Term(itself, WeightedL1(weight))), Box(-math.inf, math.inf)
+    )
+    found = {
+        "fista": fista(operator, SquaredDistance(data), WeightedL1(weight), start, driver).value,
+        "pdhg": pdhg(problem, start, driver).value,
+        "admm": admm(problem, start, driver, penalties=(1.0, 1.0, 1.0)).value,
+    }
+    x = found["fista"]
+    slope = operator.adjoint(data - operator(x))
+    there = x.abs() > 1e-6
+    assert 0 < int(there.sum()) < 6
+    assert torch.allclose(slope[there], weight * torch.sgn(x[there]), atol=1e-6)
+    assert float(slope[~there].abs().max()) <= weight + 1e-6
+    for name, other in found.items():
+        assert float((other - x).norm()) < 1e-5 * float(x.norm()), name
+
+
+def test_bounds_of_complex_numbers_are_refused():
+    z = torch.ones(2, 3, dtype=torch.complex64)
+    assert Box(-math.inf)(z) == 0.0
+    assert Box(-math.inf).prox(z, 1.0) is z
+    for call in (Box(), lambda x: Box(0.0, 1.0).prox(x, 1.0)):
+        with pytest.raises(InputError, match="Box: expected a real tensor"):
+            call(z)

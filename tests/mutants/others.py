@@ -19,6 +19,15 @@ class HalfShrinkage(WeightedL1):
         return super().prox(x, 0.5 * step)
 
 
+class SeparateParts(WeightedL1):
+    """Shrinks the real and the imaginary part of complex numbers each for itself."""
+
+    def prox(self, x, step):
+        if not x.is_complex():
+            return super().prox(x, step)
+        return torch.complex(super().prox(x.real, step), super().prox(x.imag, step))
+
+
 class WrongConjugate(WeightedL1):
     """The conjugate projects on twice the ball."""
 

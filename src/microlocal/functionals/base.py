@@ -14,7 +14,12 @@ Step = float | Tensor
 
 
 class Functional(ABC):
-    """Base: a convex function of a tensor."""
+    """Base: a convex function of a real tensor and, where ``takes_complex``, of a complex one as of pairs of reals.
+
+    Norms then take the modulus of every number, inner products are Re <x, y>.
+    """
+
+    takes_complex = False
 
     @abstractmethod
     def __call__(self, x: Float[Tensor, "..."]) -> float:

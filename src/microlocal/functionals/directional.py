@@ -29,6 +29,8 @@ class DirectionalL1(Proximable):
     that normal cost (α + β) and edges across it α.
     """
 
+    takes_complex = True
+
     def __init__(self, isotropic: float, directional: float, normal_rad: float) -> None:
         self.isotropic = positive(isotropic, "isotropic", "DirectionalL1")
         self.directional = positive(directional, "directional", "DirectionalL1")
@@ -44,7 +46,11 @@ class DirectionalL1(Proximable):
     def conjugate_prox(self, y: Float[Tensor, "*batch 2 row col"], step: Step) -> Float[Tensor, "*batch 2 row col"]:
         """Return the projection of every pixel's vector on the stadium α B + β [-v, v]."""
         del step
-        along = self._along(y).clamp(-self.directional, self.directional)
+        along = self._along(y)
+        if along.is_complex():
+            along = along * (self.directional / along.abs().clamp_min(self.directional))
+        else:
+            along = along.clamp(-self.directional, self.directional)
         segment = torch.stack((along * self.down, along * self.right), dim=-3)
         rest = y - segment
         size = torch.linalg.vector_norm(rest, dim=-3, keepdim=True)

@@ -17,7 +17,7 @@ def _l1_samples() -> list["WeightedL1"]:
 
 @register("functional", "weighted-l1", samples=_l1_samples, reference="beck2009")
 class WeightedL1(Proximable):
-    """F(x) = Σ w |x|, whose proximal map is soft shrinkage by τ w.
+    """F(x) = Σ w |x|, whose proximal map is soft shrinkage by τ w; of complex numbers, of the modulus.
 
     ``weights`` w >= 0, a number or a tensor that broadcasts to x.
 
@@ -25,22 +25,25 @@ class WeightedL1(Proximable):
     [2.0, -0.0]
     """
 
+    takes_complex = True
+
     def __init__(self, weights: float | Tensor) -> None:
         self.weights = weights
 
     def __call__(self, x: Float[Tensor, "..."]) -> float:
-        weights = self.weights.to(x.dtype) if isinstance(self.weights, Tensor) else self.weights
-        return float((weights * x.abs()).sum())
+        size = x.abs()
+        weights = self.weights.to(size.dtype) if isinstance(self.weights, Tensor) else self.weights
+        return float((weights * size).sum())
 
     def prox(self, x: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
-        threshold = step * torch.as_tensor(self.weights, dtype=x.dtype)
-        return torch.sign(x) * (x.abs() - threshold).clamp_min(0)
+        threshold = step * torch.as_tensor(self.weights, dtype=x.real.dtype)
+        return torch.sgn(x) * (x.abs() - threshold).clamp_min(0)
 
     def conjugate_prox(self, y: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
         """Return the projection on |y| <= w: the conjugate is an indicator, so the step does not matter."""
         del step
-        limit = torch.as_tensor(self.weights, dtype=y.dtype)
-        return torch.maximum(torch.minimum(y, limit), -limit)
+        limit = torch.as_tensor(self.weights, dtype=y.real.dtype)
+        return _within(y, y.abs(), limit) if y.is_complex() else torch.maximum(torch.minimum(y, limit), -limit)
 
     def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
         weights = torch.as_tensor(self.weights, dtype=image.dtype)
@@ -59,27 +62,30 @@ def _group_samples() -> list["GroupL1"]:
 class GroupL1(Proximable):
     """F(y) = Σ_pixels w |y(·, pixel)|₂ over the component axis -3: with a gradient, isotropic total variation.
 
+    Complex vectors have the norm of their real and imaginary parts together.
     ``weights`` w >= 0, a number or a tensor that broadcasts to (*batch, row, col).
     """
+
+    takes_complex = True
 
     def __init__(self, weights: float | Tensor) -> None:
         self.weights = weights
 
     def __call__(self, x: Float[Tensor, "*batch component row col"]) -> float:
-        weights = self.weights.to(x.dtype) if isinstance(self.weights, Tensor) else self.weights
-        return float((weights * torch.linalg.vector_norm(x, dim=-3)).sum())
+        size = torch.linalg.vector_norm(x, dim=-3)
+        weights = self.weights.to(size.dtype) if isinstance(self.weights, Tensor) else self.weights
+        return float((weights * size).sum())
 
     def prox(self, x: Float[Tensor, "*batch component row col"], step: Step) -> Float[Tensor, "..."]:
         size = torch.linalg.vector_norm(x, dim=-3, keepdim=True)
-        threshold = step * _with_component_axis(self.weights, x)
+        threshold = step * _with_component_axis(self.weights, size)
         return x * (1 - threshold / size.clamp_min(torch.finfo(x.dtype).tiny)).clamp_min(0)
 
     def conjugate_prox(self, y: Float[Tensor, "*batch component row col"], step: Step) -> Float[Tensor, "..."]:
         """Return the projection on |y(·, pixel)| <= w."""
         del step
         size = torch.linalg.vector_norm(y, dim=-3, keepdim=True)
-        limit = _with_component_axis(self.weights, y)
-        return y * (limit / torch.maximum(size, limit).clamp_min(torch.finfo(y.dtype).tiny))
+        return _within(y, size, _with_component_axis(self.weights, size))
 
     def dual_step(
         self, y: Float[Tensor, "*batch component row col"], image: Float[Tensor, "..."], step: Step
@@ -91,13 +97,20 @@ class GroupL1(Proximable):
         return image
 
 
+def _within(y: Tensor, size: Tensor, limit: Tensor) -> Tensor:
+    """Return y scaled down to the size ``limit`` where it is larger."""
+    return y * (limit / torch.maximum(size, limit).clamp_min(torch.finfo(y.dtype).tiny))
+
+
 def _with_component_axis(weights: float | Tensor, like: Tensor) -> Tensor:
     values = torch.as_tensor(weights, dtype=like.dtype)
     return values.unsqueeze(-3) if values.ndim >= 2 else values
 
 
 def plain(y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> bool:
-    """Return whether the kernels can take these: contiguous, on the CPU, of one kind, without gradients, one step."""
+    """Return whether the kernels can take these: contiguous, on the CPU, of one real kind, no gradients, one step."""
+    if y.is_complex():
+        return False
     same = y.shape == image.shape and y.dtype == image.dtype and y.is_contiguous() and image.is_contiguous()
     free = y.device.type == "cpu" == image.device.type and not (y.requires_grad or image.requires_grad)
     return same and free and torch.as_tensor(step).numel() == 1

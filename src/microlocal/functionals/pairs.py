@@ -21,11 +21,14 @@ class PairL1(Proximable):
 
     ``weights`` w >= 0, a number or a tensor that broadcasts to x and is the same for both numbers of a pair, as
     ``frame.spread`` of a decimated frame makes it; so must ``step`` be. The number of entries is even. Thresholding
-    magnitudes leaves the phases, hence positions, alone.
+    magnitudes leaves the phases, hence positions, alone. Pairs of complex numbers, which such a frame makes of complex
+    images, have the norm of C².
 
     >>> PairL1(2.5).prox(torch.tensor([3.0, 4.0]), 1.0).tolist()
     [1.5, 2.0]
     """
+
+    takes_complex = True
 
     def __init__(self, weights: float | Tensor) -> None:
         self.weights = weights
@@ -46,7 +49,7 @@ class PairL1(Proximable):
         return (y.reshape(-1, 2) * inside).reshape(y.shape)
 
     def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
-        limits = torch.as_tensor(self.weights, dtype=image.dtype)
+        limits = torch.as_tensor(self.weights, dtype=image.real.dtype)
         if not plain(y, image, step) or limits.shape != image.shape[-1:] or image.shape[-1] % 2:
             return super().dual_step(y, image, step)
         rows = y.reshape(-1, limits.numel()).numpy(), image.view(-1, limits.numel()).numpy()
@@ -61,5 +64,5 @@ def _size(x: Tensor) -> Tensor:
 
 def _one_a_pair(values: float | Tensor, like: Tensor) -> Tensor:
     """Return a number or one value a pair, (pair, 1)."""
-    values = torch.as_tensor(values, dtype=like.dtype, device=like.device)
+    values = torch.as_tensor(values, dtype=like.real.dtype, device=like.device)
     return values.expand(like.shape).reshape(-1, 2)[:, :1] if values.ndim else values

@@ -22,6 +22,8 @@ class SquaredDistance(Proximable, Smooth):
     2.0
     """
 
+    takes_complex = True
+
     def __init__(self, target: Float[Tensor, "..."], weight: float = 1.0) -> None:
         self.target, self.weight = target, weight
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.registry import register
+from microlocal.operators.complexified import Complexified
 from microlocal.operators.identity import Identity
 from microlocal.solvers.driver import Driver, Solution, State
 from microlocal.solvers.problem import Problem, Term
@@ -51,7 +52,9 @@ def admm(
     relative primal |K x - z| and dual |ρ Kᵀ(z - z_before)| residuals of Boyd et al., section 3.3; stops when it falls
     below the driver's tolerance.
     """
-    terms = [*problem.terms, Term(Identity((start.shape[-2], start.shape[-1])), problem.constraint)]
+    identity = Identity((start.shape[-2], start.shape[-1]))
+    itself = Complexified(identity) if start.is_complex() else identity
+    terms = [*problem.terms, Term(itself, problem.constraint)]
     images = [term.operator(start) for term in terms]
     names = [(f"split{i}", f"scaled{i}") for i in range(len(terms))]
     normals = [term.operator.normal() if term.normal is None else term.normal for term in terms]
@@ -99,19 +102,24 @@ def _weighted_adjoint(terms: Sequence[Term], penalties: Sequence[float], values:
 
 
 def _size(values: Sequence[Tensor]) -> float:
-    return float(sum(float(v.square().sum()) for v in values)) ** 0.5
+    return float(sum(float(_dot(v, v)) for v in values)) ** 0.5
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return Re <a, b>."""
+    return (a.conj() * b).real.sum()
 
 
 def _conjugate_gradients(normal: Callable[[Tensor], Tensor], right: Tensor, x: Tensor, iterations: int) -> Tensor:
     """Approximately solve the positive definite system normal(x) = right from x; batches share the step length."""
     residual = right - normal(x)
-    direction, energy = residual, residual.square().sum()
+    direction, energy = residual, _dot(residual, residual)
     for _ in range(iterations):
         if float(energy) == 0.0:
             break
         image = normal(direction)
-        length = energy / (direction * image).sum()
+        length = energy / _dot(direction, image)
         x, residual = x + length * direction, residual - length * image
-        new = residual.square().sum()
+        new = _dot(residual, residual)
         direction, energy = residual + (new / energy) * direction, new
     return x

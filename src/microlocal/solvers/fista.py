@@ -65,7 +65,7 @@ def fista(
     def step(state: State) -> State:
         x, ahead, momentum = state["x"], state["ahead"], state["momentum"]
         new = descend(ahead)
-        uphill = float(((ahead - new) * (new - x)).sum()) > 0
+        uphill = float(((ahead - new).conj() * (new - x)).real.sum()) > 0
         grown = torch.ones_like(momentum) if uphill else (1 + (1 + 4 * momentum**2).sqrt()) / 2
         weight = torch.zeros_like(momentum) if uphill else (momentum - 1) / grown
         return {"x": new, "ahead": new + weight.to(new.dtype) * (new - x), "momentum": grown}

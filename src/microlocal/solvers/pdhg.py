@@ -44,11 +44,11 @@ def combined_steps(
         if not bool(torch.isfinite(sigma).all() and torch.isfinite(tau).all()) or not bool((sigma > 0).any()):
             name = type(term.operator).__name__
             raise InputError("pdhg", expected="finite steps", got=f"{name}: none", do="Give it a norm_bound().")
-        sigmas.append((sigma * term.balance).to(like.dtype))
+        sigmas.append((sigma * term.balance).to(like.real.dtype))
         # A pixel that a term never sees (τ = 0 by convention) puts no limit on the step there.
         inverse_tau = inverse_tau + torch.where(tau > 0, term.balance / tau, 0.0)
     tau = torch.where(inverse_tau > 0, 1 / inverse_tau, 0.0)
-    return sigmas, tau.to(like.dtype)
+    return sigmas, tau.to(like.real.dtype)
 
 
 def _trials() -> list[Trial]:
@@ -98,8 +98,8 @@ def pdhg(
         x, y = state["x"], [state[name] for name in names]
         moved = dual_step(y, x)
         primal_gap = float((primal_step(x, y) - x).norm()) / max(float(x.norm()), torch.finfo(x.dtype).tiny)
-        change = sum(float((a - b).square().sum()) for a, b in zip(moved, y, strict=True))
-        size = sum(float(b.square().sum()) for b in moved)
+        change = sum(float((a - b).norm()) ** 2 for a, b in zip(moved, y, strict=True))
+        size = sum(float(b.norm()) ** 2 for b in moved)
         dual_gap = (change / max(size, torch.finfo(x.dtype).tiny)) ** 0.5
         return {"objective": problem.objective(x), "residual": max(primal_gap, dual_gap)}
 
@@ -126,10 +126,10 @@ class _ImageSpace:
 
     def __init__(self, term: Term, normal: LinearOperator, functional: SquaredDistance, sigma: Tensor) -> None:
         self.image, self.weight, self.sigma = normal, functional.weight, sigma
-        self.back = term.operator.adjoint(functional.target).to(sigma.dtype)
+        self.back = term.operator.adjoint(functional.target)
 
     def dual_step(self, y: Tensor, x: Tensor) -> Tensor:
-        return (y + self.sigma * (self.image(x) - self.back)) / (1 + self.sigma / self.weight)
+        return (y + self.sigma * (self.image(x) - self.back.to(x.dtype))) / (1 + self.sigma / self.weight)
 
     @staticmethod
     def pull(y: Tensor) -> Tensor:
