@@ -1,19 +1,27 @@
 """The algebra against dense matrices: sums, products, stacks, blocks, Kronecker products, and their bounds."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
+from microlocal.core import Detector, FanBeam, FlatPanel, Grid, ParallelBeam, ParallelBeam3D, VolumeGrid
 from microlocal.core.errors import InputError, ShapeError
+from microlocal.core.seeding import generator
 from microlocal.operators import (
     BlockMatrix,
     CoilSensitivities,
     Concatenate,
+    Convolution,
     FourierSampling,
     Gradient,
     Identity,
     Kronecker,
+    Mask,
     MatrixOperator,
+    RayTransform,
+    RayTransform3D,
     Reshape,
     Restriction,
     Stack,
@@ -115,3 +123,57 @@ def test_reshape_and_restriction_meet_a_matrix():
 def test_what_does_not_fit_is_refused(build, message):
     with pytest.raises((InputError, ShapeError), match=message):
         build()
+
+
+RAYS = [
+    RayTransform(ParallelBeam((0.0, 0.4, 1.3), Detector(9, 1.0)), Grid((6, 7), 1.0)),
+    RayTransform(FanBeam((0.0, 0.4), Detector(9, 1.5), source_axis=15.0, source_detector=25.0), Grid((6, 7), 1.0)),
+    RayTransform3D(ParallelBeam3D((0.0, 0.7), FlatPanel(4, 6, (1.0, 1.0))), VolumeGrid((3, 4, 5), 1.0)),
+    Convolution(torch.rand(3, 3, generator=generator(0)), (6, 7)),
+]
+
+
+@pytest.mark.parametrize("ray", RAYS, ids=lambda ray: type(ray).__name__)
+@pytest.mark.parametrize("change", [lambda a: a.half(), lambda a: a.to(torch.float16), lambda a: a.float()])
+def test_tables_keep_their_precision_and_half_precision_is_refused(ray, change):
+    x = torch.rand(ray.domain_shape, dtype=torch.float64, generator=generator(1))
+    before = ray(x)
+    same = change(ray)
+    assert same is ray
+    assert bool(torch.equal(same(x), before))
+    with pytest.raises(InputError, match=r"float32 or float64 tensor, got torch\.float16"):
+        same(x.half())
+
+
+def test_networks_within_an_operator_change_their_precision():
+    """Only tables of operators are constants: what is learned follows to(dtype) as everywhere in torch."""
+
+    class Learned(Mask):
+        def __init__(self):
+            super().__init__(torch.ones(2, 2))
+            self.network = torch.nn.BatchNorm1d(2)
+
+    learned = Learned().half()
+    assert learned.weights.dtype == torch.float32
+    assert {t.dtype for t in (*learned.network.parameters(), learned.network.running_mean)} == {torch.float16}
+
+
+def test_bounds_of_rays_are_computed_once_and_survive_a_copy(monkeypatch):
+    ray = RayTransform(ParallelBeam((0.0, 0.4, 1.3), Detector(9, 1.0)), Grid((6, 7), 1.0), "rays")
+    volume = RayTransform3D(ParallelBeam3D((0.0,), FlatPanel(4, 6, (1.0, 1.0))), VolumeGrid((3, 4, 5), 1.0))
+    bounds = ray.norm_bound(), volume.norm_bound()
+    for operator in (RayTransform, RayTransform3D):
+        monkeypatch.setattr(operator, "_forward", None)
+    assert (ray.norm_bound(), volume.norm_bound()) == bounds
+    assert (copy.deepcopy(ray.float()).norm_bound(), copy.deepcopy(volume).norm_bound()) == bounds
+
+
+@pytest.mark.parametrize("ray", RAYS, ids=lambda ray: type(ray).__name__)
+def test_torch_func_sees_the_adjoint(ray):
+    x = torch.rand(2, *ray.domain_shape, dtype=torch.float64, generator=generator(2))
+    y = torch.rand(ray.codomain_shape, dtype=torch.float64, generator=generator(3))
+    image, pull = torch.func.vjp(ray, x[0])
+    assert torch.allclose(image, ray(x[0]))
+    assert torch.allclose(pull(y)[0], ray.adjoint(y))
+    slopes = torch.func.vmap(torch.func.grad(lambda z: 0.5 * (ray(z) - y).square().sum()))(x)
+    assert torch.allclose(slopes, ray.adjoint(ray(x) - y))

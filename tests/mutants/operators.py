@@ -32,6 +32,34 @@ class DetachedGradient(Gradient):
         return linear_pair(x, super()._forward, lambda y: 2 * Gradient._adjoint(self, y))
 
 
+class ForwardModeHalves(Gradient):
+    """The right values and gradients, but the derivative in forward mode is half of what it should be."""
+
+    class _Map(torch.autograd.Function):
+        @staticmethod
+        def forward(x, operator):
+            return Gradient._forward(operator, x)
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.operator = inputs[1]
+
+        @staticmethod
+        def backward(ctx, grad):
+            return Gradient._adjoint(ctx.operator, grad), None
+
+        @staticmethod
+        def jvp(ctx, x, _):
+            return 0.5 * Gradient._forward(ctx.operator, x)
+
+        @staticmethod
+        def vmap(info, in_dims, x, operator):
+            return Gradient._forward(operator, x.movedim(in_dims[0], 0)), 0
+
+    def _forward(self, x):
+        return self._Map.apply(x, self)
+
+
 class MixedBatch(Gradient):
     """Adds the mean of the batch to every image."""
 
@@ -234,6 +262,7 @@ def operators() -> dict[str, LinearOperator]:
         "forward_is_linear": Affine(shape),
         "adjoint_matches_inner_product": ScaledAdjoint(shape),
         "backward_is_the_adjoint": DetachedGradient(shape),
+        "function_transforms_agree": ForwardModeHalves(shape),
         "batches_are_independent": MixedBatch(shape),
         "an_empty_batch_stays_empty": LosesEmptyBatch(shape),
         "precision_is_kept": DoublePrecisionOnly(shape),

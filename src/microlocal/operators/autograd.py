@@ -15,12 +15,31 @@ Map = Callable[[Tensor], Tensor]
 
 
 class _LinearPair(torch.autograd.Function):
-    """A linear map whose backward pass is one application of its transpose (and so on, at every order)."""
+    """A linear map whose backward pass is one application of its transpose (and so on, at every order).
+
+    It is its own derivative in forward mode; under ``torch.func.vmap`` it goes through the images one by one, since
+    only the caller of ``linear_pair`` knows which leading axes the maps take.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, apply: Map, transpose: Map) -> Tensor:
-        ctx.maps = (apply, transpose)
+    def forward(x: Tensor, apply: Map, transpose: Map) -> Tensor:
+        del transpose
         return apply(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:
+        del output
+        ctx.maps = inputs[1:]
+
+    @staticmethod
+    def jvp(ctx: Any, x: Tensor, *maps: None) -> Tensor:
+        del maps
+        return linear_pair(x, *ctx.maps)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None, None], x: Tensor, apply: Map, transpose: Map) -> tuple[Tensor, int]:
+        del info
+        return torch.stack([linear_pair(part, apply, transpose) for part in x.unbind(in_dims[0])]), 0
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -37,3 +56,8 @@ def linear_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexac
     [3.0, 3.0]
     """
     return _LinearPair.apply(x, apply, transpose)  # type: ignore[no-untyped-call]
+
+
+def traced_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexact[Tensor, "..."]:
+    """Return ``linear_pair`` of maps that are custom operators of torch: torch.compile is to see those themselves."""
+    return apply(x) if torch.compiler.is_compiling() else linear_pair(x, apply, transpose)

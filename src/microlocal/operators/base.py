@@ -9,7 +9,8 @@ scaling lives in the operator. A final class writes ``_forward``, ``_adjoint`` a
 
 import math
 from abc import ABC, abstractmethod
-from typing import cast
+from collections.abc import Callable
+from typing import Self, cast
 
 import torch
 from jaxtyping import Float, Inexact
@@ -26,6 +27,9 @@ class LinearOperator(nn.Module, ABC):
     Parameters: ``domain_shape`` and ``codomain_shape``, the trailing shapes of input and output; ``domain_axes`` and
     ``codomain_axes``, their names in error messages; ``domain_complex`` and ``codomain_complex`` say whether they
     hold complex numbers (of the same precision: float32 goes with complex64, float64 with complex128).
+
+    ``A.to(device)`` moves an operator; its tables keep their precision, since the input's decides. Half precision is
+    refused by the call.
     """
 
     domain_axes = "row, col"
@@ -46,6 +50,25 @@ class LinearOperator(nn.Module, ABC):
     @abstractmethod
     def _adjoint(self, y: Tensor) -> Tensor:
         """(*batch, *codomain) -> (*batch, *domain)."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Let ``to``, ``half`` and the like move the tables to a device, but keep their precision.
+
+        Operators follow the precision of their input; tables that were rounded once would stay so for ever.
+        """
+        tables = {id(table) for table in self.buffers(recurse=False)}
+
+        def moved(tensor: Tensor) -> Tensor:
+            if id(tensor) not in tables:
+                return fn(tensor)
+            probes = [fn(torch.empty(0, dtype=kind, device=tensor.device)) for kind in (torch.float32, torch.float64)]
+            converts = probes[0].dtype != torch.float32 or probes[1].dtype != torch.float64
+            return tensor.to(probes[0].device) if converts else fn(tensor)
+
+        if recurse:
+            for module in self.children():
+                module._apply(fn)  # type: ignore[no-untyped-call]
+        return super()._apply(moved, recurse=False)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
         """Apply the operator: (*batch, *domain) -> (*batch, *codomain).

@@ -3,6 +3,7 @@
 (M f)(d, r) = ∫ f over the circle of radius r around detector d,    in [f] x length
 """
 
+import functools
 import math
 
 import numpy as np
@@ -87,6 +88,10 @@ class CircularMeans(LinearOperator):
         return torch.from_numpy(np.stack(weights)) * self._scale() ** 2
 
     def norm_bound(self) -> float:
+        return self._bound
+
+    @functools.cached_property
+    def _bound(self) -> float:
         return perron_bounds(self, iterations=4)[1]
 
 

@@ -68,7 +68,7 @@ class CoilSensitivities(LinearOperator):
         (S f)_j = s_j f,    S* y = Σ_j conj(s_j) y_j,    |S|² = max Σ_j |s_j|²
 
     Parameters: ``maps`` s, (coil, row, col), complex. ``FourierSampling(mask) @ CoilSensitivities(maps)`` is the
-    SENSE operator, ``NonuniformFourier(...) @ CoilSensitivities(maps)`` its non-Cartesian form.
+    SENSE operator, ``NonUniformFourier(...) @ CoilSensitivities(maps)`` its non-Cartesian form.
 
     >>> maps = birdcage_maps(4, (8, 8))
     >>> sense = FourierSampling(cartesian_mask((8, 8), 2.0)) @ CoilSensitivities(maps)

@@ -19,6 +19,7 @@ from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.operators import rays
+from microlocal.operators.autograd import traced_pair
 from microlocal.operators.base import LinearOperator, linear_pair
 from microlocal.operators.fourier_slice import COARSEST, FourierSlice, shadow_overhang
 from microlocal.operators.norms import perron_bounds
@@ -30,8 +31,8 @@ METHODS = ("auto", "rays", "fourier")
 # but for few views of a large grid whose shadow the detector cuts (30 views: 1.2 times at 512², 1.4 at 1024²), where
 # the FFT of the grid outweighs the rays; where the shadow is caught, R* R by convolution is the faster there too
 # (14 ms in place of 14 at 1024², 2.3 of 3.9 at 512²). Below 2^20 steps along rays, views x detector x rows, both take
-# about a millisecond and rays are kept for their weights, which are exact and not negative. Without 512-bit registers
-# rays take about five times as long and Fourier as long as with them.
+# about a millisecond and rays are kept for their weights, which are exact and not negative. With the plain kernels
+# of processors without such registers rays took four to eight times as long (256² from 180 views, 512² from 360).
 _FOURIER_FROM = 1 << 20
 _ROWS_A_VIEW = 12
 
@@ -116,14 +117,20 @@ class RayTransform(LinearOperator):
         shape = (*x.shape[:-2], *self.codomain_shape)
         if self.slices is not None:
             return _uncompiled_pair(images, self.slices.project, self.slices.backproject).reshape(shape)
-        return rays.project(images, *self._rays(x.dtype)).reshape(shape)
+        return traced_pair(images, self._project, self._backproject).reshape(shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         shape = (*y.shape[:-2], *self.domain_shape)
         data = y.reshape(-1, *self.codomain_shape)
         if self.slices is not None:
             return _uncompiled_pair(data, self.slices.backproject, self.slices.project).reshape(shape)
-        return rays.backproject(data, *self._rays(y.dtype), *self.domain_shape).reshape(shape)
+        return traced_pair(data, self._backproject, self._project).reshape(shape)
+
+    def _project(self, images: Tensor) -> Tensor:
+        return rays.project(images, *self._rays(images.dtype))
+
+    def _backproject(self, data: Tensor) -> Tensor:
+        return rays.backproject(data, *self._rays(data.dtype), *self.domain_shape)
 
     def normal(self) -> LinearOperator:
         """Return R* R: a convolution, two FFTs, where it is one, and otherwise the composition."""
@@ -142,13 +149,14 @@ class RayTransform(LinearOperator):
         By rays R has no negative entry (``perron_bounds``); by Fourier |R|² is at most the norm of the convolution
         with the absolute values of R* R (``fourier_norm_bounds``).
         """
-        if self.slices is not None:
-            if iterations not in self._bounds:
-                self._bounds[iterations] = fourier_norm_bounds(
-                    self.slices, self._over_the_period(self.slices), iterations
-                )
-            return self._bounds[iterations]
-        return perron_bounds(self, iterations)
+        if iterations not in self._bounds:
+            self._bounds[iterations] = self._computed_bounds(iterations)
+        return self._bounds[iterations]
+
+    def _computed_bounds(self, iterations: int) -> tuple[float, float]:
+        if self.slices is None:
+            return perron_bounds(self, iterations)
+        return fourier_norm_bounds(self.slices, self._over_the_period(self.slices), iterations)
 
     def norm_bound(self) -> float:
         """Return a proved upper bound of |R|, close to the norm: see ``norm_bounds``."""

@@ -3,6 +3,7 @@
 (X f)(t, v, u) = ∫ f over the ray that detector pixel (v, u) sees at view t,   in [f] x length
 """
 
+import functools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from microlocal.core.registry import register
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
 from microlocal.operators import rays3d
+from microlocal.operators.autograd import traced_pair
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.norms import perron_bounds
 
@@ -62,16 +64,26 @@ class RayTransform3D(LinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         volumes = x.reshape(-1, *self.domain_shape)
-        sums = rays3d.project(volumes, self.views, self.diverging, *self.codomain_shape[1:])
+        sums = traced_pair(volumes, self._project, self._backproject)
         return (sums * self.grid.voxel).reshape(*x.shape[:-3], *self.codomain_shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         sums = y.reshape(-1, *self.codomain_shape)
-        volumes = rays3d.backproject(sums, self.views, self.diverging, *self.domain_shape)
+        volumes = traced_pair(sums, self._backproject, self._project)
         return (volumes * self.grid.voxel).reshape(*y.shape[:-3], *self.domain_shape)
+
+    def _project(self, volumes: Tensor) -> Tensor:
+        return rays3d.project(volumes, self.views, self.diverging, *self.codomain_shape[1:])
+
+    def _backproject(self, sums: Tensor) -> Tensor:
+        return rays3d.backproject(sums, self.views, self.diverging, *self.domain_shape)
 
     def norm_bound(self) -> float:
         """Return a proved upper bound of |X|, close to the norm: X has no negative entry (see ``perron_bounds``)."""
+        return self._bound
+
+    @functools.cached_property
+    def _bound(self) -> float:
         return perron_bounds(self)[1]
 
     def step_sizes(self) -> tuple[Float[Tensor, "angle v u"], Float[Tensor, "slice row col"]]:

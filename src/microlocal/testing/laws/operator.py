@@ -1,6 +1,7 @@
 """The laws of linear operators, real and complex."""
 
 import hashlib
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -56,6 +57,22 @@ def backward_is_the_adjoint(operator: LinearOperator) -> None:
     (pulled,) = torch.autograd.grad((operator.adjoint(y) * x.detach().conj()).sum().real, y)
     gap = float((pulled - operator(x.detach())).norm()) / max(float(pulled.norm()), 1e-300)
     expect(gap <= 1e-10, f"{_name(operator)}: the adjoint's autograd differs from forward by {gap:.3g}")
+
+
+def function_transforms_agree(operator: LinearOperator) -> None:
+    """torch.func takes A as a function: jvp gives A v, and vmap what a batch gives."""
+    x, v = _input(operator, 13), _input(operator, 14)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch compiles its own rules with torch.jit
+            slope = torch.func.jvp(operator, (x,), (v,))[1]
+        mapped = torch.func.vmap(operator)(torch.stack((x, v)))
+    except RuntimeError as error:
+        raise LawViolation(f"{_name(operator)} cannot be used in torch.func: {error}") from error
+    images = torch.stack((operator(x), operator(v)))
+    for name, gap in (("jvp", slope - images[1]), ("vmap", mapped - images)):
+        allowed = 1e-10 * float(images.norm() + 1)
+        expect(float(gap.norm()) <= allowed, f"{_name(operator)}: torch.func.{name} is off by {float(gap.norm()):.3g}")
 
 
 def batches_are_independent(operator: LinearOperator) -> None:
@@ -161,6 +178,7 @@ LAWS = (
     forward_is_linear,
     adjoint_matches_inner_product,
     backward_is_the_adjoint,
+    function_transforms_agree,
     batches_are_independent,
     an_empty_batch_stays_empty,
     precision_is_kept,
