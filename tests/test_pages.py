@@ -82,3 +82,13 @@ def test_bounds_on_the_page_of_frames():
     lower, upper = ml.CompactShearletFrame((512, 512)).bounds()
     assert f"{lower:.3f}, {upper:.0f}" in _page("frames")
     assert f"(B/A)^½ = {(upper / lower) ** 0.5:.1f}" in _page("frames")
+
+
+def test_every_image_method_has_a_row_and_the_pictures_are_there():
+    page, listed = _page("image-methods"), set(re.findall(r"`(\w+)`", " ".join(_rows("image-methods"))))
+    methods = {entry.member.__name__ for entry in registered("image-method").values()}
+    assert methods | {"learn_atoms"} == listed
+    assert listed <= set(ml._ROOM_OF)
+    pictures = re.findall(r"\]\((images/[^)]+)\)", page)
+    assert len(pictures) == 3
+    assert all((DOCS / picture).is_file() for picture in pictures)

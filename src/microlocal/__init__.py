@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from microlocal.core import Scan as Scan
     from microlocal.core import ViewVectors as ViewVectors
     from microlocal.core import VolumeGrid as VolumeGrid
+    from microlocal.frames import AtomFrame as AtomFrame
     from microlocal.frames import CompactShearletFrame as CompactShearletFrame
+    from microlocal.frames import ConvolutionalSynthesis as ConvolutionalSynthesis
     from microlocal.frames import DecimatedShearletFrame as DecimatedShearletFrame
+    from microlocal.frames import DecimatedShearletFrame3D as DecimatedShearletFrame3D
     from microlocal.frames import ShearletFrame as ShearletFrame
     from microlocal.frames import ShearletFrame3D as ShearletFrame3D
     from microlocal.frames import UndecimatedWaveletFrame as UndecimatedWaveletFrame
@@ -44,12 +47,14 @@ if TYPE_CHECKING:
     from microlocal.operators import Downsampling as Downsampling
     from microlocal.operators import FourierSampling as FourierSampling
     from microlocal.operators import Gradient as Gradient
+    from microlocal.operators import HermitianToeplitz as HermitianToeplitz
     from microlocal.operators import Identity as Identity
     from microlocal.operators import Kronecker as Kronecker
     from microlocal.operators import Mask as Mask
     from microlocal.operators import MatrixFree as MatrixFree
     from microlocal.operators import MatrixOperator as MatrixOperator
     from microlocal.operators import NonUniformFourier as NonUniformFourier
+    from microlocal.operators import OrderedSubsets as OrderedSubsets
     from microlocal.operators import Pad as Pad
     from microlocal.operators import Photoacoustic as Photoacoustic
     from microlocal.operators import RayTransform as RayTransform
@@ -58,6 +63,8 @@ if TYPE_CHECKING:
     from microlocal.operators import Restriction as Restriction
     from microlocal.operators import Stack as Stack
     from microlocal.operators import SymmetrisedGradient as SymmetrisedGradient
+    from microlocal.operators import Toeplitz as Toeplitz
+    from microlocal.operators import ViewSubset as ViewSubset
     from microlocal.operators import from_deepinv as from_deepinv
     from microlocal.operators import to_scipy as to_scipy
     from microlocal.reconstruction import Reconstruction as Reconstruction
@@ -70,6 +77,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import fbp_volume as fbp_volume
     from microlocal.reconstruction import fdk as fdk
     from microlocal.reconstruction import inpaint as inpaint
+    from microlocal.reconstruction import learn_atoms as learn_atoms
     from microlocal.reconstruction import methods as methods
     from microlocal.reconstruction import reconstruct as reconstruct
     from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
@@ -99,8 +107,11 @@ _NAMES = {
         "VolumeGrid",
     ),
     "frames": (
+        "AtomFrame",
         "CompactShearletFrame",
+        "ConvolutionalSynthesis",
         "DecimatedShearletFrame",
+        "DecimatedShearletFrame3D",
         "ShearletFrame",
         "ShearletFrame3D",
         "UndecimatedWaveletFrame",
@@ -118,12 +129,14 @@ _NAMES = {
         "Downsampling",
         "FourierSampling",
         "Gradient",
+        "HermitianToeplitz",
         "Identity",
         "Kronecker",
         "Mask",
         "MatrixFree",
         "MatrixOperator",
         "NonUniformFourier",
+        "OrderedSubsets",
         "Pad",
         "Photoacoustic",
         "RayTransform",
@@ -132,6 +145,8 @@ _NAMES = {
         "Restriction",
         "Stack",
         "SymmetrisedGradient",
+        "Toeplitz",
+        "ViewSubset",
         "from_deepinv",
         "to_scipy",
     ),
@@ -146,6 +161,7 @@ _NAMES = {
         "denoise",
         "denoise_tv",
         "inpaint",
+        "learn_atoms",
         "methods",
         "reconstruct",
         "reconstruct_stack",

@@ -12,6 +12,7 @@ from microlocal.reconstruction.images import denoise as denoise
 from microlocal.reconstruction.images import denoise_tv as denoise_tv
 from microlocal.reconstruction.images import image_noise as image_noise
 from microlocal.reconstruction.images import inpaint as inpaint
+from microlocal.reconstruction.images import learn_atoms as learn_atoms
 from microlocal.reconstruction.images import separate as separate
 from microlocal.reconstruction.images import upsample as upsample
 from microlocal.reconstruction.method import Estimate as Estimate
