@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from microlocal import members as members
     from microlocal import reconstruction as reconstruction
     from microlocal import report as report
+    from microlocal import training as training
     from microlocal import wavefront as wavefront
     from microlocal.calibration import center as center
     from microlocal.cli import health as health
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from microlocal.core import registry as registry
     from microlocal.report import rose as rose
 
+_ROOMS = ("core", "data", "io", "members", "reconstruction", "report", "training", "wavefront")
 _MODULES = {
     "center": "microlocal.calibration.center",
     "provenance": "microlocal.core.provenance",
@@ -31,7 +33,7 @@ _MODULES = {
     "picture": "microlocal.cli.picture",
     "registry": "microlocal.core.registry",
     "rose": "microlocal.report.rose",
-} | {room: f"microlocal.{room}" for room in ("core", "data", "io", "members", "reconstruction", "report", "wavefront")}
+} | {room: f"microlocal.{room}" for room in _ROOMS}
 
 
 def __getattr__(name: str) -> Any:

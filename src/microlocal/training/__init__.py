@@ -1,0 +1,13 @@
+"""Training as a user would: a recipe in, weights with a card out; tasks register themselves here."""
+
+from microlocal.training.folder import ImageFolder as ImageFolder
+from microlocal.training.log import Row as Row
+from microlocal.training.log import read_log as read_log
+from microlocal.training.loop import Trained as Trained
+from microlocal.training.loop import train as train
+from microlocal.training.recipe import Recipe as Recipe
+from microlocal.training.recipe import Table as Table
+from microlocal.training.recipe import checked as checked
+from microlocal.training.recipe import read_recipe as read_recipe
+from microlocal.training.recipe import recipe_from as recipe_from
+from microlocal.training.task import Task as Task

@@ -1,0 +1,164 @@
+"""A folder of images of one's own (PNG, JPEG, TIFF, NPY, DICOM, NIfTI) to draw training images from."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from matplotlib.image import imread
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from microlocal.core.errors import InputError
+from microlocal.core.extras import extra
+from microlocal.io.npz import load_array
+from microlocal.io.reader import guarded, head
+from microlocal.io.tiff import is_tiff, load_tiff
+
+LUMINANCE = (0.299, 0.587, 0.114)
+MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "NPY": b"\x93NUMPY"}
+KEPT = 64  # files of which the images stay in memory
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images in a folder and the folders inside it; the content of a file decides what it is.
+
+    An image has values in [0, 1]: those of 8 bits are divided by 255, all others span from the least to the greatest
+    value of their file. Colours become luminance; of a volume (slice first, in NIfTI last), every slice is an image.
+    """
+
+    files: tuple[Path, ...]
+
+    @classmethod
+    def at(cls, folder: str | Path) -> "ImageFolder":
+        """Return the images of a folder; raises InputError where there are none."""
+        place = Path(folder)
+        files = tuple(path for path in sorted(place.rglob("*")) if path.is_file() and _form(path))
+        if not files:
+            got = f"no such file among those of {place}" if place.is_dir() else f"no folder {place}"
+            do = "Name a folder of images in [data] folder."
+            raise InputError("images", expected="PNG, JPEG, TIFF, NPY, DICOM or NIfTI files", got=got, do=do)
+        return cls(files)
+
+    def draw(self, shape: tuple[int, int], draw: torch.Generator, turn: bool = True) -> Float[Tensor, "row col"]:
+        """Return a random window of a random image, turned by a random angle unless ``turn`` is False.
+
+        Raises InputError naming a file that cannot be read.
+        """
+        images = slices_of(self.files[_below(len(self.files), draw)])
+        return window(images[_below(len(images), draw)], shape, draw, turn)
+
+    def listing(self) -> list[tuple[str, int]]:
+        """Return names and sizes of the files: the mark by which a change of the folder is seen."""
+        return [(path.name, path.stat().st_size) for path in self.files]
+
+
+@lru_cache(maxsize=KEPT)
+def slices_of(path: Path) -> Float[Tensor, "slice row col"]:
+    """Return the images of one file, with values in [0, 1]; raises InputError naming it."""
+    form = _form(path)
+    values = _READERS[form](path) if form else np.zeros(())
+    grey = _grey(values) if form in ("PNG", "JPEG") else values
+    if grey.ndim not in (2, 3) or grey.size == 0 or grey.dtype.kind not in "biuf":
+        got = f"{grey.dtype} of shape {grey.shape}"
+        raise InputError(str(path), expected="an image (row, col) or a volume of numbers", got=got, do="Remove it.")
+    stack = np.moveaxis(grey, -1, 0) if form == "NIfTI" and grey.ndim == 3 else grey
+    return torch.from_numpy(_unit(stack.reshape(-1, *stack.shape[-2:]), str(path)))
+
+
+def window(
+    image: Float[Tensor, "height width"], shape: tuple[int, int], draw: torch.Generator, turn: bool = True
+) -> Float[Tensor, "row col"]:
+    """Return a random window of ``shape`` out of an image, by bilinear interpolation where it is turned or magnified.
+
+    The window lies inside the image; where the image is too small for that, it is magnified.
+    """
+    height, width = image.shape
+    angle = 2 * math.pi * float(torch.rand((), generator=draw)) if turn else 0.0
+    cos, sin = math.cos(angle), math.sin(angle)
+    rows, cols = shape
+    tall, wide = rows * abs(cos) + cols * abs(sin), rows * abs(sin) + cols * abs(cos)
+    scale = min(1.0, height / tall, width / wide)
+    place = torch.rand(2, generator=draw).tolist()
+    top, left = ((size - scale * part) for size, part in ((height, tall), (width, wide)))
+    row0, col0 = scale * tall / 2 + place[0] * top, scale * wide / 2 + place[1] * left
+    if not turn and scale == 1.0:
+        first, start = int(row0 - rows / 2 + 0.5), int(col0 - cols / 2 + 0.5)
+        return image[first : first + rows, start : start + cols].clone()
+    down = scale * (torch.arange(rows) - (rows - 1) / 2)[:, None]
+    right = scale * (torch.arange(cols) - (cols - 1) / 2)[None]
+    y, x = row0 + cos * down + sin * right, col0 - sin * down + cos * right
+    grid = torch.stack((2 * x / width - 1, 2 * y / height - 1), dim=-1)
+    sampled = grid_sample(image[None, None], grid[None], padding_mode="border", align_corners=False)
+    return sampled[0, 0]
+
+
+def _below(count: int, draw: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=draw))
+
+
+def _form(path: Path) -> str:
+    """Return what a file is by its first bytes ("" for none of ours); NIfTI, often compressed, by its name."""
+    start = head(path, 132)
+    if path.name.startswith("."):
+        return ""
+    if path.name.endswith((".nii", ".nii.gz")):
+        return "NIfTI"
+    if start[128:] == b"DICM":
+        return "DICOM"
+    known = (form for form, magic in MAGIC.items() if start.startswith(magic))
+    return next(known, "TIFF" if is_tiff(path) else "")
+
+
+def _picture(path: Path) -> Shaped[np.ndarray, "..."]:
+    with guarded(path, "image"):
+        return np.asarray(imread(path))
+
+
+def _dicom(path: Path) -> Shaped[np.ndarray, "..."]:
+    pydicom = extra("pydicom", "io", str(path))
+    with guarded(path, "DICOM image"):
+        return np.asarray(pydicom.dcmread(path).pixel_array)
+
+
+def _nifti(path: Path) -> Shaped[np.ndarray, "..."]:
+    nibabel = extra("nibabel", "io", str(path))
+    with guarded(path, "NIfTI image"):
+        return np.asarray(nibabel.load(path).get_fdata(dtype=np.float32))
+
+
+_READERS: dict[str, Callable[[Path], Shaped[np.ndarray, "..."]]] = {
+    "PNG": _picture,
+    "JPEG": _picture,
+    "NPY": load_array,
+    "DICOM": _dicom,
+    "NIfTI": _nifti,
+    "TIFF": lambda path: load_tiff([path]),
+}
+
+
+def _grey(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "row col"]:
+    """Return a picture without colours: (row, col), (row, col, grey+alpha) or (row, col, colours)."""
+    if values.ndim == 2:
+        return values
+    if values.shape[-1] < 3:
+        return values[..., 0]
+    return (values[..., :3] @ np.array(LUMINANCE)).astype(values.dtype)
+
+
+def _unit(values: Shaped[np.ndarray, "slice row col"], who: str) -> Float[np.ndarray, "slice row col"]:
+    """Scale to [0, 1]; pictures that matplotlib has divided already stay as they are."""
+    if values.dtype == np.uint8:
+        return values.astype(np.float32) / 255
+    wide = values.astype(np.float32)
+    low, high = float(wide.min()), float(wide.max())
+    if not math.isfinite(low + high):
+        raise InputError(who, expected="finite values", got="NaN or infinity", do="Mend or remove the image.")
+    if values.dtype == np.float32 and who.lower().endswith(".png"):
+        return wide
+    return (wide - low) / (high - low) if high > low else np.zeros_like(wide)
