@@ -381,6 +381,12 @@ def test_augmentation_is_a_function_of_the_position(tmp_path):
     assert torch.equal(task.example(4)["x"], torch.rand(8, 1, generator=generator(4)))
 
 
+def test_every_key_of_run_is_on_the_page(repository):
+    rows = [line for line in (repository / "docs" / "training.md").read_text().splitlines() if line.startswith("| `")]
+    for name in Run.model_fields:
+        assert [row for row in rows if f"`{name}`" in row.split("|")[1]], name
+
+
 @pytest.mark.slow
 def test_two_processes_compute_what_one_with_the_double_batch_computes(tmp_path):
     text = FILE.format(data="", network="", run="steps = 6\npool = 5\nvalidation = 2\nema = 0.5\nbatch = 2")
