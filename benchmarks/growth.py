@@ -24,7 +24,7 @@ SIZES = {2: (128, 256, 512, 1024, 2048, 4096), 3: (64, 128, 256)}  # by dimensio
 FITTED = {2: 3, 3: 2}  # of them, the largest, where constants have faded
 SMALL = 32
 LONGEST, LARGEST = 60.0, 10.0 * 1024  # s and MiB that a size may take; larger ones are left out, with the reason
-TURNS, SLOW = 3, 2.0  # turns of which the median counts; one where a call takes longer than SLOW seconds
+TURNS, ENOUGH = 3, 4.0  # turns of which the quickest counts: fewer where they have taken ENOUGH seconds
 SLICE, SLICE_GIBIBYTES = 2048, 8.0
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -103,11 +103,11 @@ def _prepared(process: Process, name: str, arrays: Arrays, folder: Path) -> floa
 def _point(process: Process, curve: Curve, size: int, folder: Path) -> Point:
     before = _asked(process, rest=True)["left"]
     first = _prepared(process, curve.name, curve.arrays(size), folder)
-    times = [_asked(process, run=TURN)["seconds"]]
-    while times[0] < SLOW and len(times) < TURNS:
+    times: list[float] = []
+    while len(times) < TURNS and sum(times) < ENOUGH:
         time.sleep(PAUSE)
         times.append(_asked(process, run=TURN)["seconds"])
-    seconds = float(np.median(times))
+    seconds = min(times)
     return Point(size, seconds, max(first - seconds, 0.0), _asked(process, rest=True)["peak"] - before)
 
 
@@ -120,7 +120,8 @@ def _available() -> float:
 def _too_large(curve: Curve, last: Point, size: int) -> str:
     """Return why a size is left out, as theory foretells from the size before it; nothing where it is not."""
     slower, larger = curve.time(np.array([last.size, size], float)), (size / last.size) ** curve.dimension
-    seconds, memory = (last.once + 2 * last.seconds) * slower[1] / slower[0], last.memory * larger
+    seconds = last.once * larger + 2 * last.seconds * slower[1] / slower[0]
+    memory = last.memory * larger
     if seconds > LONGEST:
         return f"would take about {seconds:.0f} s"
     if memory > min(LARGEST, _available()):

@@ -19,19 +19,17 @@ Drawn = tuple[str, Callable[[Any], Any], int, Sequence[Any]]
 
 
 def _labelled(axis: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write names right of where curves end, pushed apart where they end close together."""
+    """Write names right of where curves end (x, y, name, color), pushed apart where they would meet."""
     low, high = np.log(axis.get_ylim())
-    for size in sorted({end[0] for end in ends}):
-        floor = -np.inf
-        for x, y, name, color in sorted(end for end in ends if end[0] == size):
-            place = max((np.log(y) - low) / (high - low), floor + APART)
-            floor = place
-            at = np.exp(low + place * (high - low))
-            axis.annotate(name, (x, at), (7, 0), textcoords="offset points", color=color, va="center", fontsize=9)
+    right, floor = max(x for x, *_ in ends), -np.inf
+    for _, y, name, color in sorted(ends, key=lambda end: end[1]):
+        place = floor = max((np.log(y) - low) / (high - low), floor + APART)
+        at = np.exp(low + place * (high - low))
+        axis.annotate(name, (right, at), (7, 0), textcoords="offset points", color=color, va="center", fontsize=9)
 
 
 def _panel(axis: Axes, curves: list[Drawn], column: str, unit: float, label: str) -> None:
-    ends = []
+    ends: dict[int, list[tuple[float, float, str, str]]] = {}
     for (name, time, dimension, points), color in zip(curves, COLORS, strict=False):
         if not points:
             continue
@@ -40,15 +38,17 @@ def _panel(axis: Axes, curves: list[Drawn], column: str, unit: float, label: str
         theory = time(sizes) if column == "seconds" else sizes**dimension
         axis.loglog(sizes, theory / theory[-1] * values[-1], "--", color=color, linewidth=0.9, alpha=0.7)
         axis.loglog(sizes, values, "o-", color=color, linewidth=1.8, markersize=4.5)
-        ends.append((sizes[-1], values[-1], name, color))
+        ends.setdefault(dimension, []).append((sizes[-1], values[-1], name, color))
     ticks = sorted({p.size for _, _, _, points in curves for p in points})
     axis.set_xticks(ticks, [str(t) for t in ticks])
     axis.minorticks_off()
-    axis.set_xlim(ticks[0] * 0.8, ticks[-1] * 6)
-    axis.set(xlabel="N, side of the image or volume in pixels", title=label)
+    axis.set_xlim(ticks[0] * 0.8, ticks[-1] * 5.5)
+    axis.set_xlabel("N, side of the image or volume in pixels")
+    axis.set_title(label, loc="left", fontsize=11)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    _labelled(axis, ends)
+    for of_a_dimension in ends.values():
+        _labelled(axis, of_a_dimension)
 
 
 def draw(curves: list[Drawn], path: Path = PICTURE) -> None:
