@@ -7,6 +7,7 @@ from microlocal.testing.laws import frame, functional
 from tests.mutants import image_methods as broken_image_methods
 from tests.mutants import operators as broken_operators
 from tests.mutants import others
+from tests.mutants import tasks as broken_tasks
 
 MUTANTS = {
     "operator": (laws("operator"), broken_operators.operators()),
@@ -16,6 +17,7 @@ MUTANTS = {
     "certificate": (laws("certificate"), others.certificates()),
     "method": (laws("method"), others.methods()),
     "image-method": (laws("image-method"), broken_image_methods.image_methods()),
+    "task": (laws("task"), broken_tasks.tasks()),
 }
 
 

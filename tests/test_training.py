@@ -17,6 +17,7 @@ from microlocal.core.errors import DivergenceError, InputError
 from microlocal.core.progress import Silent
 from microlocal.core.seeding import generator
 from microlocal.networks.weights import load_weights
+from microlocal.testing import check
 from microlocal.training import read_log, read_recipe, recipe_from, train
 from microlocal.training.batches import Feed
 from microlocal.training.distributed import Team
@@ -79,6 +80,10 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, pool):
     assert steps_and_losses(tmp_path / "whole") == steps_and_losses(tmp_path / "parts")
     a, b = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts"))
     assert a == b
+
+
+def test_the_sample_task_obeys_the_laws():
+    check("task", training_task.Line({}, {}))
 
 
 def test_another_seed_is_another_training(tmp_path):
@@ -398,7 +403,7 @@ def test_two_processes_compute_what_one_with_the_double_batch_computes(tmp_path)
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("6 steps") == 1
-    train(read_recipe(tmp_path / "r.toml").with_run(batch=4, out=tmp_path / "one"))
+    train(read_recipe(tmp_path / "r.toml").with_run({"batch": 4, "out": tmp_path / "one"}))
     two, one = (load_weights(tmp_path / name / "weights") for name in ("two", "one"))
     assert two[1]["processes"] == 2
     for name, value in one[0].items():

@@ -56,7 +56,7 @@ def train(
     screen = screen_of(context)
     changes = {"out": out, "steps": steps, "workers": workers}
     chosen = lazy.training.read_recipe(recipe)
-    chosen = chosen.with_run(**{name: value for name, value in changes.items() if value is not None})
+    chosen = chosen.with_run({name: value for name, value in changes.items() if value is not None})
     leads = os.environ.get("RANK", "0") == "0"  # the others of torchrun are silent
     silent = screen.json or screen.quiet or not screen.err.is_terminal or not leads
     try:

@@ -8,9 +8,10 @@ import microlocal.frames
 import microlocal.functionals
 import microlocal.operators
 import microlocal.reconstruction
-import microlocal.solvers  # noqa: F401 - importing the rooms registers their members
+import microlocal.solvers
+import microlocal.training  # noqa: F401 - importing the rooms registers their members
 from microlocal.core.registry import registered
-from microlocal.testing.laws import certificate, frame, functional, image_method, method, operator, solver
+from microlocal.testing.laws import certificate, frame, functional, image_method, method, operator, solver, task
 
 Law = Callable[[Any], None]
 
@@ -22,6 +23,7 @@ _LAWS: dict[str, tuple[Law, ...]] = {
     "certificate": certificate.LAWS,
     "method": method.LAWS,
     "image-method": image_method.LAWS,
+    "task": task.LAWS,
 }
 
 

@@ -14,7 +14,7 @@ from microlocal.training.recipe import Recipe
 from microlocal.training.seeds import VALIDATION, example_seed, mixed
 from microlocal.training.task import Batch, Example, Task
 
-MEMORY = 8 * 2**30  # bytes of examples that are kept in memory; beyond them, each is read when it is needed
+MEMORY = 4 * 2**30  # bytes of examples that are kept in memory; beyond them, each is read when it is needed
 THREADS = 6  # that prepare batches while a GPU computes
 
 

@@ -69,9 +69,9 @@ class Recipe(Table):
     text: str = ""
     origin: str = "recipe"
 
-    def with_run(self, **changes: Any) -> "Recipe":
+    def with_run(self, changes: Mapping[str, Any]) -> "Recipe":
         """Return the recipe with entries of [run] replaced; raises InputError as for a file."""
-        run = checked(Run, self.run.model_dump() | changes, f"{self.origin} [run]")
+        run = checked(Run, self.run.model_dump() | dict(changes), f"{self.origin} [run]")
         return self.model_copy(update={"run": run})
 
     def build(self) -> Task:
