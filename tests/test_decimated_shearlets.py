@@ -98,3 +98,17 @@ def test_weights_fit_the_flat_coefficients():
     weights = frame.spread(frame.filter_norms())
     assert weights.shape == frame.codomain_shape
     assert math.isclose(float(weights[0]), float(frame.filter_norms()[0]))
+
+
+@pytest.mark.parametrize("shape", [(40, 97), (64, 64), (9, 8), (101, 32)])
+def test_gathered_synthesis_is_the_sum_by_torch(shape):
+    frame = DecimatedShearletFrame(shape)
+    c = noise(3, *frame.codomain_shape)
+    assert torch.allclose(frame.adjoint(c), frame._summed(c), atol=1e-13)
+
+
+def test_coefficients_may_begin_at_any_place_in_memory():
+    frame, x = DecimatedShearletFrame((32, 30)), noise(32, 30)
+    shifted = torch.cat((torch.zeros(1, dtype=x.dtype), frame(x)))[1:]
+    assert shifted.storage_offset() == 1
+    assert torch.allclose(frame.adjoint(shifted), x, atol=1e-13)

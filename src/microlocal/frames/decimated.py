@@ -18,7 +18,8 @@ from torch import Tensor
 
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex, Frame
-from microlocal.frames.lanes import lanes
+from microlocal.frames.lanes import Run, lanes
+from microlocal.frames.runs import Gathering, gathering
 from microlocal.frames.sampling import Place, Samples, centred_interval, sample
 from microlocal.frames.shearlet import shearlet_system
 from microlocal.frames.shearlet3d import FilterIndex3D, shearlet3d_system
@@ -29,7 +30,7 @@ from microlocal.operators.base import linear_pair
 
 _IN_CACHE = 1 << 17  # pixels of the images that are worked on at a time
 _WORTH_GROUPS = 1 << 21  # coefficients of an image; below, a filter takes less time than waking a lane
-_GROUPS = 4  # partial sums of the synthesis, always as many, so that rounding does not depend on the lanes
+_PIECES = 8  # of the lines that the synthesis gathers
 
 
 @functools.lru_cache(maxsize=8)
@@ -39,6 +40,12 @@ def sampled_system(
     """Return all filters on their grids in one precision, the last few systems kept."""
     like = torch.empty(0, dtype=dtype, device=device)
     return tuple(sample(element, shape).to(like) for element in elements)
+
+
+@functools.lru_cache(maxsize=8)
+def gathered_system(elements: tuple[Element, ...], shape: tuple[int, ...], dtype: torch.dtype) -> Gathering:
+    """Return the table by which the synthesis sums on the CPU, the last few kept."""
+    return gathering(sampled_system(elements, shape, dtype, torch.device("cpu")), shape)
 
 
 @functools.lru_cache(maxsize=32)
@@ -137,23 +144,45 @@ class DecimatedFrame(Frame):
         return result.reshape(*x.shape[: x.ndim - len(self.domain_shape)], *self.codomain_shape)
 
     def _synthesis(self, y: Tensor) -> Tensor:
-        source, system = y.reshape(-1, *self.codomain_shape), self._filters(y)
-        groups = _GROUPS if self.codomain_shape[0] >= _WORTH_GROUPS else 1
+        source = y.reshape(-1, *self.codomain_shape)
+        if source.storage_offset() % 2:  # a complex number begins at an even place
+            source = source.clone()
         result = y.new_empty((len(source), *self.domain_shape))
         with lanes(source) as run:
             for chunk in self._chunks(len(source)):
                 some = source[chunk]
-                shape = (groups, len(some), *(2 * (n // 2) + 1 for n in self.domain_shape))
-                sums = empty(shape, y.new_empty(0, dtype=y.dtype.to_complex())).zero_()
-
-                def work(queue: Iterator[int], some: Tensor = some, sums: Tensor = sums) -> None:
-                    for group in queue:
-                        for k in range(group, len(system), groups):
-                            system[k].synthesise(some[:, self.places[k]], sums[group])
-
-                run(work, groups, some.numel())
-                result[chunk] = self._image(sums[0] if groups == 1 else sums.sum(dim=0))
+                result[chunk] = self._gathered(some, run) if y.device.type == "cpu" else self._summed(some)
         return result.reshape(*y.shape[:-1], *self.domain_shape)
+
+    def _summed(self, some: Tensor) -> Tensor:
+        """Return the images of coefficients (chunk, coefficient) by torch alone: on other devices, and the oracle."""
+        shape = (len(some), *(2 * (n // 2) + 1 for n in self.domain_shape))
+        total = some.new_zeros(shape, dtype=some.dtype.to_complex())
+        for samples, place in zip(self._filters(some), self.places, strict=True):
+            samples.synthesise(some[:, place], total)
+        return self._image(total)
+
+    def _gathered(self, some: Tensor, run: Run) -> Tensor:
+        """Return the same by FFTs in lanes, then by lines of the half spectrum in lanes."""
+        system, kind = self._filters(some), some.dtype.to_complex()
+        table = gathered_system(self.elements, self.domain_shape, some.dtype)
+        spectra = some.new_empty((len(some), table.starts[-1]), dtype=kind)
+        half = some.new_empty((len(some), table.lines, self.domain_shape[-1] // 2 + 1), dtype=kind)
+
+        def transform(queue: Iterator[int]) -> None:
+            for k in queue:
+                grid = torch.unflatten(spectra[:, table.starts[k] : table.starts[k + 1]], -1, system[k].grid)
+                system[k].spectrum(some[:, self.places[k]], grid)
+
+        def gather(queue: Iterator[int]) -> None:
+            for item in queue:
+                image, piece = divmod(item, _PIECES)
+                table.half_spectrum(spectra[image], half[image], piece, _PIECES)
+
+        run(transform, len(system), some.numel())
+        run(gather, len(some) * _PIECES, some.numel())
+        lines = torch.fft.ifftn(half.view(len(some), *self.domain_shape[:-1], -1), dim=self._axes[:-1], norm="ortho")
+        return torch.fft.irfft(lines, n=self.domain_shape[-1], dim=-1, norm="ortho")
 
     def _centred(self, images: Tensor) -> Tensor:
         """Return the spectrum from -⌊N/2⌋ to ⌊N/2⌋ along every axis, by the real FFT and its mirror image."""

@@ -6,7 +6,6 @@ torch held at one thread, and as many lanes run as torch has threads. What a pie
 so results do not depend on their number.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
@@ -17,13 +16,12 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from microlocal.kernels.pool import submit
+from microlocal.kernels.threads import torch_held_at_one
 
 Work = Callable[[Iterator[int]], None]
 Run = Callable[[Work, int, int], None]
 
 _WORTH_A_LANE = 1 << 19  # numbers to compute; waking a thread costs about a tenth of a millisecond
-_LOCK = threading.Lock()
-_holders: list[int] = []  # torch's number of threads, once for every caller that holds it at one
 
 
 @contextmanager
@@ -37,17 +35,8 @@ def lanes(like: Shaped[Tensor, "..."]) -> Iterator[Run]:
     if like.device.type != "cpu":
         yield partial(_spread, 1)
         return
-    with _LOCK:
-        threads = torch.get_num_threads()
-        _holders.append(_holders[0] if _holders else threads)
-        torch.set_num_threads(1)
-    try:
+    with torch_held_at_one() as threads:
         yield partial(_spread, threads)
-    finally:
-        with _LOCK:
-            before = _holders.pop()
-            if not _holders:
-                torch.set_num_threads(before)
 
 
 def _spread(threads: int, work: Work, count: int, size: int) -> None:

@@ -64,15 +64,20 @@ class Samples:
             return torch.fft.ifftn(wrapped.roll(self.centre, axes), dim=axes, norm="ortho").real.flatten(1)
         return torch.view_as_real(torch.fft.ifftn(wrapped, dim=axes, norm="ortho")).flatten(1)
 
-    def synthesise(self, coefficients: Float[Tensor, "chunk count"], total: Complex[Tensor, "chunk ..."]) -> None:
-        """Add the centred spectrum of the filter's part to ``total``."""
-        axes = tuple(range(1, total.ndim))
+    def spectrum(self, coefficients: Float[Tensor, "chunk count"], out: Complex[Tensor, "chunk ..."]) -> None:
+        """Write the spectra of coefficients (chunk, *grid) into ``out``."""
+        axes = tuple(range(1, out.ndim))
         if self.centre:
             plain = torch.fft.fftn(torch.unflatten(coefficients, -1, self.grid), dim=axes, norm="ortho")
-            wrapped = plain.roll([-shift for shift in self.centre], axes)
+            out.copy_(plain.roll([-shift for shift in self.centre], axes))
         else:
             pairs = torch.view_as_complex(torch.unflatten(coefficients, -1, (*self.grid, 2)).contiguous())
-            wrapped = torch.fft.fftn(pairs, dim=axes, norm="ortho")
+            torch.fft.fftn(pairs, dim=axes, norm="ortho", out=out)
+
+    def synthesise(self, coefficients: Float[Tensor, "chunk count"], total: Complex[Tensor, "chunk ..."]) -> None:
+        """Add the centred spectrum of the filter's part to ``total``."""
+        wrapped = total.new_empty((len(total), *self.grid))
+        self.spectrum(coefficients, wrapped)
         for there, here, values in self.blocks:
             total[(_CHUNK, *there)].addcmul_(wrapped[(_CHUNK, *here)], values)
 

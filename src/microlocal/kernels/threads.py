@@ -13,7 +13,7 @@ that; several processes of one's own should each be given their share of the cor
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numba
 import torch
@@ -22,6 +22,8 @@ _WORTH_A_SECOND_THREAD = 1_000_000  # updates, about half a millisecond of one c
 # A 256 x 256 FFT of torch takes 0.1 ms; with two threads on a busy machine the barriers made it take 40 ms.
 _FFT_WORTH_THREADS = 1 << 21  # pixels
 _LOCK = threading.RLock()
+_HOLDERS_LOCK = threading.Lock()
+_holders: list[int] = []  # torch's number of threads, once for every caller that holds it at one
 
 if numba.config.THREADING_LAYER == "default":
     numba.config.THREADING_LAYER = "workqueue"
@@ -41,11 +43,27 @@ def threads_for(updates: int) -> Iterator[None]:
 
 
 @contextmanager
+def torch_held_at_one() -> Iterator[int]:
+    """Hold torch at one thread; yield the number it had for this caller: one where others hold it already.
+
+    The setting is the process's, so callers count: the first remembers what it was, the last puts it back, in whatever
+    order they end. Setting it back alone, one caller would restore what another had set for a moment.
+    """
+    with _HOLDERS_LOCK:
+        threads = torch.get_num_threads()
+        _holders.append(_holders[0] if _holders else threads)
+        torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        with _HOLDERS_LOCK:
+            before = _holders.pop()
+            if not _holders:
+                torch.set_num_threads(before)
+
+
+@contextmanager
 def fft_threads_for(pixels: int) -> Iterator[None]:
     """Let torch use a single thread while small images are transformed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if pixels > _FFT_WORTH_THREADS else 1)
-    try:
+    with nullcontext() if pixels > _FFT_WORTH_THREADS else torch_held_at_one():
         yield
-    finally:
-        torch.set_num_threads(before)
