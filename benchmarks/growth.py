@@ -23,7 +23,7 @@ from benchmarks.table import Row, absent, at_most
 SIZES = {2: (128, 256, 512, 1024, 2048, 4096), 3: (64, 128, 256)}  # by dimension
 FITTED = {2: 3, 3: 2}  # of them, the largest, where constants have faded
 SMALL = 32
-LONGEST, LARGEST = 60.0, 10.0 * 1024  # s and MiB that a size may take; larger ones are left out, with the reason
+LONGEST, LARGEST = 40.0, 10.0 * 1024  # s and MiB that a size may take; larger ones are left out, with the reason
 TURNS, ENOUGH = 3, 4.0  # turns of which the quickest counts: fewer where they have taken ENOUGH seconds
 SLICE, SLICE_GIBIBYTES = 2048, 8.0
 
