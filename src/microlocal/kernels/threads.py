@@ -14,6 +14,7 @@ that; several processes of one's own should each be given their share of the cor
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 
 import numba
 import torch
@@ -23,6 +24,7 @@ _WORTH_A_SECOND_THREAD = 1_000_000  # updates, about half a millisecond of one c
 _FFT_WORTH_THREADS = 1 << 21  # pixels
 _LOCK = threading.RLock()
 _HOLDERS_LOCK = threading.Lock()
+_own: ContextVar[int] = ContextVar("own", default=0)  # threads of our own pools where torch's are held, 0 elsewhere
 _holders: list[int] = []  # torch's number of threads, once for every caller that holds it at one
 
 if numba.config.THREADING_LAYER == "default":
@@ -31,7 +33,7 @@ if numba.config.THREADING_LAYER == "default":
 
 def threads_allowed() -> int:
     """Return the number of threads a kernel may use now: torch's, and no more than numba was started with."""
-    return int(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    return int(min(_own.get() or torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
 @contextmanager
@@ -50,8 +52,8 @@ def torch_held_at_one() -> Iterator[int]:
     order they end. Setting it back alone, one caller would restore what another had set for a moment.
     """
     with _HOLDERS_LOCK:
-        threads = torch.get_num_threads()
-        _holders.append(_holders[0] if _holders else threads)
+        threads = _own.get() or torch.get_num_threads()
+        _holders.append(_holders[0] if _holders else torch.get_num_threads())
         torch.set_num_threads(1)
     try:
         yield threads
@@ -60,6 +62,25 @@ def torch_held_at_one() -> Iterator[int]:
             before = _holders.pop()
             if not _holders:
                 torch.set_num_threads(before)
+
+
+@contextmanager
+def own_threads_for(pixels: int) -> Iterator[None]:
+    """Iterate on images of so many pixels with the threads of our own pools alone, where torch's gain little.
+
+    A step of an iteration is many small sums between projections. With torch's threads each meets at a barrier, whose
+    workers spin while they wait; on a busy machine a barrier waits for whoever has the core. Torch is held at one
+    thread, and kernels called by this thread take as many as torch had.
+    """
+    if pixels > _FFT_WORTH_THREADS:
+        yield
+        return
+    with torch_held_at_one() as threads:
+        token = _own.set(threads)
+        try:
+            yield
+        finally:
+            _own.reset(token)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.functionals.base import Proximable
+from microlocal.kernels.threads import own_threads_for
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.toeplitz import Toeplitz
 from microlocal.reconstruction.discrepancy import CLOSE_ENOUGH, Choice, choose_weight, corrected
@@ -40,6 +41,13 @@ def solve_penalised(
     ``data`` (*batch, angle, detector); batches share one weight. ``iterations`` of a round, up to five rounds; a number
     of iterations in ``settings`` is one round of that many. The config records weight, target and residual.
     """
+    with own_threads_for(math.prod(data.shape[:-2]) * math.prod(ray.domain_shape)):
+        return _solved(ray, data, penalty, bounds, settings, iterations)
+
+
+def _solved(
+    ray: RayTransform, data: Tensor, penalty: Penalty, bounds: Proximable, settings: Settings, iterations: int
+) -> Estimate:
     normal = ray.normal()
     fast = normal if isinstance(normal, Toeplitz) else None
     start = bounds.prox(cgls(ray, data, Driver(iterations=12, every=12), normal=fast).value, 1.0)
