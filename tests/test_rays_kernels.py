@@ -55,7 +55,7 @@ def _check(kernel, case, dtype):
     tolerance = 3e-5 if dtype == np.float32 else 1e-12
     got = kernel.project(images, planned, sums.shape[1:])
     assert np.abs(got - forward).max() <= tolerance * np.abs(forward).max()
-    got = kernel.backproject(sums, planned, GRID.shape)
+    got = kernel.backproject(sums, planned, images.shape[1:])
     assert np.abs(got - back).max() <= tolerance * np.abs(back).max()
 
 
@@ -198,6 +198,26 @@ def test_any_fan_agrees_with_the_plain_kernel():
             gap = np.abs(RayTransform(fan, grid).adjoint(torch.from_numpy(sums).to(dtype)).numpy() - exact).max()
             assert gap <= tolerance * max(exact.max(), 1e-9), (fan, grid, dtype)
     assert planned_ones > 100
+
+
+def test_stacks_of_any_number_of_slices_agree_with_the_plain_kernel():
+    random, compared = np.random.default_rng(6), 0
+    for _ in range(12):
+        case = _random_fan(random)
+        if case is None:
+            continue
+        fan, grid = case
+        offsets, slopes, steep, lengths = rays.ray_table(fan, grid)
+        count = int(random.integers(1, 41))
+        images, sums = random.standard_normal((count, *grid.shape)), random.standard_normal((count, *fan.shape))
+        forward = joseph.project(images, offsets, slopes, steep) * lengths
+        back = joseph.backproject(sums * lengths, offsets, slopes, steep, grid.shape)
+        for dtype in (np.float32, np.float64):
+            planned = plan(offsets, slopes, steep, lengths, grid.shape, dtype)
+            if planned is not None:
+                compared += 1
+                _check(joseph_stack, (planned, images.astype(dtype), sums.astype(dtype), forward, back), dtype)
+    assert compared > 10
 
 
 def test_the_last_register_of_a_row_stays_in_its_row():

@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 Rays = tuple[Floats, Floats, NDArray[np.bool_], Floats]
 AGREEMENT: dict[type[np.floating], float] = {np.float32: 3e-4, np.float64: 1e-10}  # of the largest value
 
-# From these shares of a register on, filling one with slices is faster than one image after the other (measured).
-_STACK_FORWARD, _STACK_BACK = 2 / 3, 1 / 2
+# From these shares of a group of slices on, computing it is faster than one image after the other (measured).
+_STACK_FORWARD, _STACK_BACK = 7 / 8, 1 / 2
 
 
 # The two custom operators are linear in their first argument and each is the other's derivative. Sums are multiplied
@@ -74,8 +74,8 @@ def backproject(
 def _parts(
     arrays: NDArray[np.floating], planned: list[Tensor], share: float
 ) -> list[tuple[NDArray[np.floating], bool]]:
-    """Cut a batch into a part that fills registers with slices, and the rest; say which is which."""
-    width = lanes.lanes_of(arrays.itemsize)
+    """Cut a batch into a part that fills groups of slices, and the rest; say which is which."""
+    width = joseph_stack.slices_of(arrays.itemsize)
     full = arrays.shape[0] // width * width if planned else 0
     if planned and arrays.shape[0] - full >= share * width:
         full = arrays.shape[0]
@@ -97,9 +97,7 @@ def _in(dtype: np.dtype[Any], *tables: Tensor) -> list[NDArray[np.floating]]:
 
 
 @project.register_fake
-def _(
-    image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]
-) -> Tensor:
+def _(image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]) -> Tensor:
     del slopes, steep, lengths, planned
     return image.new_empty((image.shape[0], *offsets.shape))
 
