@@ -107,10 +107,11 @@ class _Training:
             raise InputError(f"training {out}", expected="a new folder", got="one with a checkpoint", do=do)
         task = recipe.build()
         network = task.network()
-        if recipe.run.init_from is not None:
+        resumed = resume and checkpoint.exists()
+        if recipe.run.init_from is not None and not resumed:
             fill(network, load_weights(recipe.run.init_from)[0], f"init_from {recipe.run.init_from.name}")
         state = State.fresh(network, recipe, team.device, dtype == torch.float16)
-        if resume and checkpoint.exists():
+        if resumed:
             state.load(checkpoint, recipe)
         feed = Feed(recipe, task, Pool.of(recipe, out / "pool"), team)
         team.wait()

@@ -1,7 +1,7 @@
 """What is trained: a task makes the network, the examples, the loss and the metrics; the loop knows nothing else.
 
 A task is registered as ``@register("task", name)``; the class is built from the recipe's tables [data] and [network],
-which it checks with models of its own (``recipe.checked``). ``samples`` are tiny tasks for the laws (``testing/laws/task.py``).
+which it checks with models of its own (``recipe.checked``); ``samples`` are tiny tasks for its laws (testing/laws).
 """
 
 from typing import Any, Protocol, runtime_checkable
