@@ -220,6 +220,7 @@ def test_an_example_that_cannot_be_computed_is_named(tmp_path, monkeypatch):
         train(recipe(tmp_path))
 
 
+@pytest.mark.slow
 def test_worker_processes_compute_the_same(tmp_path):
     train(recipe(tmp_path / "here", pool=0))
     train(recipe(tmp_path / "there", pool=0, workers=1))
