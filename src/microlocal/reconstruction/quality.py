@@ -81,9 +81,9 @@ def haarpsi(image: Image, reference: Image, data_range: float | None = None) -> 
     top = bottom = torch.zeros_like(small[0][..., 0, 0])
     for upright in (False, True):
         responses = [[_same(x, _haar(j, upright).to(x)).abs() for x in small] for j in (1, 2, 3)]
-        alike = sum((2 * a * b + 30) / (a**2 + b**2 + 30) for a, b in responses[:2])
+        alike = torch.stack([(2 * a * b + 30) / (a**2 + b**2 + 30) for a, b in responses[:2]]).mean(0)
         weight = torch.maximum(*responses[2])
-        top = top + (torch.sigmoid(4.2 * alike / 2) * weight).sum(IMAGE)
+        top = top + (torch.sigmoid(4.2 * alike) * weight).sum(IMAGE)
         bottom = bottom + weight.sum(IMAGE)
     score = (torch.logit(top / bottom) / 4.2) ** 2
     return torch.where(bottom > 0, score, torch.ones_like(score))
