@@ -4,6 +4,7 @@ from microlocal.certificates.base import Certificate as Certificate
 from microlocal.certificates.base import Hypothesis as Hypothesis
 from microlocal.certificates.base import Kind as Kind
 from microlocal.certificates.base import certificate_from_dict as certificate_from_dict
+from microlocal.certificates.consistency import certify_consistency as certify_consistency
 from microlocal.certificates.data import certify_residual as certify_residual
 from microlocal.certificates.frames import certify_parseval as certify_parseval
 from microlocal.certificates.operators import certify_adjoint as certify_adjoint

@@ -5,7 +5,7 @@ Row ``r`` runs down and column ``c`` runs right; x points right and y points up,
     x = x0 + (c - (cols - 1)/2) p,    y = y0 - (r - (rows - 1)/2) p.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,17 @@ class Grid:
         x = self.center[0] + (np.arange(cols, dtype=np.float64) - (cols - 1) / 2) * self.pixel
         y = self.center[1] - (np.arange(rows, dtype=np.float64) - (rows - 1) / 2) * self.pixel
         return x, y
+
+    def extended(self, shape: tuple[int, int]) -> "Grid":
+        """Return the grid with more rows below and more columns to the right, to ``shape``; the pixels stay in place.
+
+        >>> Grid((2, 2), 1.0).extended((2, 4)).extent
+        (-1.0, 3.0, -1.0, 1.0)
+        """
+        (rows, cols), (more_rows, more_cols) = self.shape, shape
+        x, y = self.center
+        center = (x + (more_cols - cols) / 2 * self.pixel, y - (more_rows - rows) / 2 * self.pixel)
+        return replace(self, shape=shape, center=center)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""

@@ -15,6 +15,7 @@ from microlocal.reconstruction.images import inpaint as inpaint
 from microlocal.reconstruction.images import learn_atoms as learn_atoms
 from microlocal.reconstruction.images import separate as separate
 from microlocal.reconstruction.images import upsample as upsample
+from microlocal.reconstruction.learn_the_invisible import learn_the_invisible as learn_the_invisible
 from microlocal.reconstruction.method import Estimate as Estimate
 from microlocal.reconstruction.method import Settings as Settings
 from microlocal.reconstruction.pools import Workers as Workers

@@ -8,6 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.certificates.base import Certificate
 from microlocal.core.grid import Grid
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.scan import Scan
@@ -18,7 +19,9 @@ class Settings:
     """What a user may choose for any method.
 
     ``weight`` of the regulariser, None to have it chosen from the data; ``iterations``, None for the method's own
-    number; ``seed`` of whatever is random; ``checkpoint``, a file to save and resume the last stage; ``progress``.
+    number; ``seed`` of whatever is random; ``checkpoint``, a file to save and resume the last stage; ``progress``;
+    ``network``, "auto" for the weights that suit the scan, "none" for none, or a file of weights; ``force``, use the
+    network also on scans unlike those it was trained on.
     """
 
     weight: float | None = None
@@ -26,6 +29,8 @@ class Settings:
     seed: int = 0
     checkpoint: Path | None = None
     progress: Progress = SILENT
+    network: str = "auto"
+    force: bool = False
 
 
 def _unchanged(data: Tensor) -> Tensor:
@@ -37,7 +42,8 @@ class Estimate:
     """What a method returns: an image (*batch, row, col) in 1/unit, and how it came about.
 
     ``notes`` are sentences for the user, ``config`` what was chosen, ``history`` the solver's record, ``correct`` the
-    correction (air level, beam hardening) the method applied to measured data, the identity for most.
+    correction (air level, beam hardening) the method applied to measured data, the identity for most; ``learned``, what
+    a network added to the image, None where there was none; ``certificates`` of the method's own.
     """
 
     image: Float[Tensor, "*batch row col"]
@@ -45,6 +51,8 @@ class Estimate:
     config: dict[str, Any] = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)
     correct: Callable[[Tensor], Tensor] = _unchanged
+    learned: Float[Tensor, "*batch row col"] | None = None
+    certificates: tuple[Certificate, ...] = ()
 
 
 Method = Callable[[Scan, Grid, Settings], Estimate]

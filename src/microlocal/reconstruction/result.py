@@ -20,6 +20,7 @@ class Reconstruction:
     registered name; ``provenance`` (*batch, row, col), codes of ``core.provenance`` for every pixel; ``edges``
     (*batch, row, col), the same codes on edge pixels and NONE elsewhere; ``measured_directions`` (row, col), the
     fraction of edge directions that the scan measures at each point; ``residual`` (*batch, angle, detector), R f - g;
+    ``learned`` (*batch, row, col), what a network added to the image, None where none was used;
     ``certificates``; ``history`` of the solver; ``metrics``, numbers by name; ``config``, everything that was chosen;
     ``notes``, sentences that say what was chosen and why; ``references``, keys of the bibliography.
     """
@@ -31,6 +32,7 @@ class Reconstruction:
     edges: UInt8[Tensor, "*batch row col"]
     measured_directions: Float[Tensor, "row col"]
     residual: Float[Tensor, "*batch angle detector"]
+    learned: Float[Tensor, "*batch row col"] | None = None
     certificates: tuple[Certificate, ...] = ()
     history: dict[str, list[float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)

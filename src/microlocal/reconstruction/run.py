@@ -56,12 +56,17 @@ def reconstruct(
     seed: int = 0,
     progress: Progress = SILENT,
     checkpoint: Path | None = None,
+    network: str | Path = "auto",
+    force: bool = False,
 ) -> Reconstruction:
     """Reconstruct ``scan`` on ``grid`` (the scan's own by default) by a registered method.
 
     ``weight`` of the regulariser, "auto" to choose it from the data; ``hold_out`` views are kept from the method and
     predicted from its image, the relative error is in ``metrics``; Ctrl-C ends the iteration and keeps the best
-    iterate. Raises UnknownNameError for a method that is not registered, InputError for data that cannot be used.
+    iterate. Methods with a network take ``network``: "auto" for shipped weights that suit the scan, "none", or a file
+    of weights; ``force`` uses them on a scan unlike those they were trained on.
+
+    Raises UnknownNameError for a method that is not registered, InputError for data that cannot be used.
 
     >>> from microlocal.data import needle
     >>> result = reconstruct(needle().slices(0), method="fbp")
@@ -69,7 +74,7 @@ def reconstruct(
     torch.Size([256, 256])
     """
     entry = lookup("method", method, "reconstruct")
-    settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress)
+    settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, str(network), force)
     _refuse_hopeless(scan)
     used, held = scan.hold_out(hold_out) if hold_out else (scan, None)
     target_grid = grid or scan.grid
@@ -85,18 +90,21 @@ def reconstruct(
         metrics |= _hold_out_error(held, target_grid, estimate)
     frame = ShearletFrame(target_grid.shape)
     share = visible_share(frame.filters, used.geometry, target_grid)
-    coefficients = frame(estimate.image)
     certificates = _certificates(ray, frame, estimate, data)
-    metrics |= _visibility_metrics(coefficients, share, used)
+    before = estimate.image if estimate.learned is None else estimate.image - estimate.learned
+    coefficients = frame(before)
+    added = None if estimate.learned is None else frame(estimate.learned)
+    metrics |= _visibility_metrics(coefficients, added, share, used)
     metrics["seconds of checks"] = time.monotonic() - began - seconds
     return Reconstruction(
         image=estimate.image,
         scan=replace(used, data=data, grid=target_grid),
         method=method,
-        provenance=pixel_provenance(coefficients, share, frame.filters),
-        edges=_edges_of_the_object(estimate.image, used, target_grid),
+        provenance=pixel_provenance(coefficients, share, frame.filters, learned=added),
+        edges=_edges_of_the_object(estimate, used, target_grid),
         measured_directions=measured_fraction(used.geometry, target_grid),
         residual=residual,
+        learned=estimate.learned,
         certificates=certificates,
         history=estimate.history,
         metrics=metrics,
@@ -146,12 +154,13 @@ def _hold_out_error(held: Scan, grid: Grid, estimate: Estimate) -> dict[str, flo
     return {"hold-out views": float(held.geometry.shape[0]), "hold-out error": error}
 
 
-def _edges_of_the_object(image: Tensor, scan: Scan, grid: Grid) -> Tensor:
+def _edges_of_the_object(estimate: Estimate, scan: Scan, grid: Grid) -> Tensor:
     """Return the labelled edges, without those in what the data show to be air: streaks outside of the tangents' hull.
 
     Where the outline is not in view, or no air is, every edge is kept.
     """
-    labels = label_edges(image, scan.geometry, grid)
+    before = None if estimate.learned is None else estimate.image - estimate.learned
+    labels = label_edges(estimate.image, scan.geometry, grid, before=before)
     pages = scan.data.reshape(-1, *scan.geometry.shape).double().numpy()
     for page, label in zip(pages, labels.reshape(-1, *grid.shape), strict=True):
         air = air_level(page)
@@ -162,13 +171,13 @@ def _edges_of_the_object(image: Tensor, scan: Scan, grid: Grid) -> Tensor:
     return labels
 
 
-def _visibility_metrics(coefficients: Tensor, share: Tensor, scan: Scan) -> dict[str, float]:
-    measured, undetermined = energy_split(coefficients, share)
-    total = float(measured.sum() + undetermined.sum())
-    return {
-        "missing wedge degrees": missing_wedge(scan.geometry),
-        "energy in measured shearlets": float(measured.sum()) / total if total else math.nan,
-    }
+def _visibility_metrics(coefficients: Tensor, added: Tensor | None, share: Tensor, scan: Scan) -> dict[str, float]:
+    """Return the missing wedge, and how the energy of the coefficients is split; ``added`` are those of a network."""
+    whole = coefficients if added is None else coefficients + added
+    measured, others = (float(energy.sum()) for energy in energy_split(whole, share))
+    total = measured + others or math.nan
+    shares = {"missing wedge degrees": missing_wedge(scan.geometry), "energy in measured shearlets": measured / total}
+    return shares if added is None else shares | {"energy in learned shearlets": others / total}
 
 
 def _certificates(ray: RayTransform, frame: ShearletFrame, estimate: Estimate, data: Tensor) -> tuple[Certificate, ...]:
@@ -179,6 +188,7 @@ def _certificates(ray: RayTransform, frame: ShearletFrame, estimate: Estimate, d
         certify_adjoint(ray),
         certify_norm(ray),
         certify_parseval(frame),
+        *estimate.certificates,
     )
 
 

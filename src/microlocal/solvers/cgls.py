@@ -40,13 +40,14 @@ def cgls(
     *,
     damping: float = 0.0,
     normal: LinearOperator | None = None,
+    criterion: str = "gradient",
 ) -> Solution:
     """Minimise |A x - b|² + ``damping`` |x|² from zero.
 
     ``data`` is (*batch, *codomain); batches are independent problems; ``normal`` is AᵀA where that is cheaper than A
     and Aᵀ in turn, and then the same iterates are reached without the data. Records "residual", the recomputed
-    |A x - b| over |b|, and "gradient", the recomputed |Aᵀ(b - A x) - δ x| over |Aᵀ b|; stops when "gradient" falls
-    below the driver's tolerance.
+    |A x - b| over |b|, and "gradient", the recomputed |Aᵀ(b - A x) - δ x| over |Aᵀ b|; stops when the one of
+    them that ``criterion`` names falls to the driver's tolerance.
     """
     axes = tuple(range(-len(operator.domain_shape), 0))
     data_axes = tuple(range(-len(operator.codomain_shape), 0))
@@ -86,7 +87,7 @@ def cgls(
         gradient = operator.adjoint(residual) - damping * state["x"]
         return {"residual": float(residual.norm()) / data_norm, "gradient": float(gradient.norm()) / gradient_norm}
 
-    return driver.run(start, step, lambda state: state["x"], measure, criterion="gradient")
+    return driver.run(start, step, lambda state: state["x"], measure, criterion=criterion)
 
 
 def _energy(x: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -1,6 +1,7 @@
 """Training as a user would: a recipe in, weights with a card out; tasks register themselves here."""
 
 from microlocal.training.folder import ImageFolder as ImageFolder
+from microlocal.training.invisible import LearnTheInvisible as LearnTheInvisible
 from microlocal.training.log import Row as Row
 from microlocal.training.log import read_log as read_log
 from microlocal.training.loop import Trained as Trained

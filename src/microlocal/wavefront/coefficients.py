@@ -7,13 +7,15 @@ and the invisible index set of Bubba et al. (Inverse Problems 35, 2019) are the 
 depends on the position too, as fan beam and truncated detectors need it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import trailing_shape
+from microlocal.core.checks import at_least, trailing_shape
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array, Geometry
 from microlocal.core.grid import Grid
@@ -83,6 +85,20 @@ def visible_share(
     for rows in row_chunks(grid):
         share[:, rows] = torch.from_numpy(share_at(frame_filters, geometry, x, y[rows, None]))
     return share
+
+
+def coarse_share(
+    frame_filters: tuple[FilterIndex, ...], geometry: Geometry, grid: Grid, step: int = 8
+) -> Float[Tensor, "filter #row #col"]:
+    """Return :func:`visible_share` on pixels ``step`` times as large, from which it can be interpolated.
+
+    The coarse grid covers the fine one, whose sides are made multiples of ``step`` at their ends; the share changes
+    over the distance from the source, not over pixels.
+    """
+    at_least(step, 1, "step", "coarse_share")
+    rows, cols = (-(-n // step) for n in grid.shape)
+    whole = grid.extended((step * rows, step * cols))
+    return visible_share(frame_filters, geometry, replace(whole, shape=(rows, cols), pixel=step * grid.pixel))
 
 
 def visible_mask(share: Float[Tensor, "filter row col"], threshold: float = 0.5) -> Bool[Tensor, "filter row col"]:

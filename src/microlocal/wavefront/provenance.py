@@ -2,6 +2,9 @@
 
     measured(x) = Σ_i mean over a window of share_i |c_i|²,    undetermined(x) the same with 1 - share_i
 
+Where a network has added to an image, the invisible part of its addition is learned, and what is undetermined is the
+invisible part of the image that it began from.
+
 The local mean of the low-pass coefficients is grey level, not structure, and is left out: only their variation
 inside the window counts, with the fraction of measured directions as its share.
 """
@@ -52,14 +55,17 @@ def pixel_provenance(
     share: Float[Tensor, "filter #row #col"],
     filters: tuple[FilterIndex, ...],
     *,
+    learned: Float[Tensor, "*batch filter row col"] | None = None,
     window: int = 7,
 ) -> UInt8[Tensor, "*batch row col"]:
-    """Return MEASURED or UNDETERMINED (codes of ``core.provenance``) for every pixel of a reconstruction.
+    """Return MEASURED, LEARNED or UNDETERMINED (codes of ``core.provenance``) for every pixel of a reconstruction.
 
-    ``coefficients`` are the reconstruction's in a frame with these ``filters``; ``share`` is ``visible_share`` of
-    them; ``window`` is odd, in pixels. A pixel is MEASURED when at least half of the energy of the structure in the
-    window around it lies in measured directions, UNDETERMINED otherwise and wherever no line at all is measured. In
-    a flat window, without structure, it is MEASURED when at least half of all directions are.
+    ``coefficients`` are those of the reconstruction, or of what a network began from where ``learned`` are those of
+    its addition, in a frame with these ``filters``; ``share`` is ``visible_share`` of them; ``window`` is odd, in
+    pixels. A pixel is MEASURED when at least half of the energy of the structure in the window around it lies in
+    measured directions. Otherwise it is LEARNED when the network has put at least as much into the other directions
+    as was there, else UNDETERMINED; so are pixels where no line at all is measured. In a flat window, without
+    structure, it is MEASURED when at least half of all directions are.
 
     It answers "is the structure that I see here supported by the data?". It does not say that nothing is missing
     here (``measured_fraction`` does), nor that the grey value is right.
@@ -75,9 +81,14 @@ def pixel_provenance(
             do="Pass frame.filters and an odd window.",
         )
     measured, undetermined = local_energies(coefficients, share, filters, window)
-    total = measured + undetermined
+    added = torch.zeros_like(measured)
+    if learned is not None:
+        check_share(learned, share, "pixel_provenance")
+        _, added = local_energies(learned, share, filters, window)
+    total = measured + undetermined + added
     flat = total <= FLAT * total.amax(dim=(-2, -1), keepdim=True)
     open_to = share.to(coefficients)
-    supported = torch.where(flat, open_to.mean(dim=0) >= 0.5, measured >= undetermined) & (open_to > 0).any(dim=0)
+    supported = torch.where(flat, open_to.mean(dim=0) >= 0.5, measured >= undetermined + added)
     codes = torch.full_like(total, int(Provenance.UNDETERMINED), dtype=torch.uint8)
-    return codes.masked_fill(supported, int(Provenance.MEASURED))
+    codes = codes.masked_fill((added >= undetermined) & (added > 0), int(Provenance.LEARNED))
+    return codes.masked_fill(supported & (open_to > 0).any(dim=0), int(Provenance.MEASURED))

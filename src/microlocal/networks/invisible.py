@@ -1,0 +1,79 @@
+"""The network of Learn the Invisible: from the shearlet coefficients of f* to an estimate of the invisible ones.
+
+    F = c + a G Φ( c / (a G), s ),      f = SH^T( s c + (1 - s) F ),      c = SH(f*)
+
+s is the share of a coefficient's directions that was measured (the index set I_vis of Bubba et al. where it is 0 or
+1), an input of the network beside the coefficients, so that one set of weights serves every arc; a is the size of the
+image and G the usual size of the coefficients of a scale, so that no unit matters. The invisible part of c, near zero
+after a sparse reconstruction, is what the network begins from: an untrained one returns f*.
+
+Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from microlocal.frames.dyadic import DyadicShearletFrame
+from microlocal.networks.unet import PyramidUNet
+
+Level = Float[Tensor, "batch channel row col"]
+BRIGHT = 0.995  # quantile of |f*| that stands for the size of an image
+
+
+def image_size(image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch 1 1"]:
+    """Return the brightness of an image, (*batch, 1, 1): a high quantile of |f|, at least the least positive number."""
+    flat = image.detach().flatten(-2).abs().float()
+    rank = max(round(BRIGHT * flat.shape[-1]), 1)
+    size = flat.kthvalue(rank, dim=-1).values.clamp_min(torch.finfo(torch.float32).tiny)
+    return size.to(image.dtype)[..., None, None]
+
+
+class InvisibleNetwork(nn.Module):
+    """A :class:`PyramidUNet` on the dyadic shearlet coefficients of an image and their measured shares.
+
+    Parameters: ``channels``, how many filters every level of the frame has (``DyadicShearletFrame.channels``);
+    ``widths`` and ``pairs`` of the U-Net; ``gains``, the usual size of the coefficients of a level in images of
+    size one, kept with the weights.
+
+    >>> frame = DyadicShearletFrame((16, 16), scales=2)
+    >>> network = InvisibleNetwork(frame.channels, (8, 8))
+    >>> image = torch.rand(1, 16, 16)
+    >>> bool(torch.allclose(network.complete(image, torch.full((1, 13, 1, 1), 0.5), frame), image, atol=1e-6))
+    True
+    """
+
+    gains: Tensor
+
+    def __init__(
+        self, channels: Sequence[int], widths: Sequence[int], pairs: int = 1, gains: Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        self.unet = PyramidUNet([2 * c for c in channels], list(channels), widths, pairs)
+        self.register_buffer("gains", torch.tensor([1.0 for _ in channels] if gains is None else list(gains)))
+
+    def forward(self, coefficients: Sequence[Level], share: Sequence[Level]) -> list[Level]:
+        """Return what is to be added to the invisible coefficients, level by level, in images of size one."""
+        inputs = [
+            torch.cat([c / gain, s.expand_as(c)], dim=1)
+            for c, s, gain in zip(coefficients, share, self.gains, strict=True)
+        ]
+        return [found * gain for found, gain in zip(self.unet(inputs), self.gains, strict=True)]
+
+    def complete(
+        self,
+        image: Float[Tensor, "batch row col"],
+        share: Float[Tensor, "batch filter #row #col"],
+        frame: DyadicShearletFrame,
+    ) -> Float[Tensor, "batch row col"]:
+        """Return SH^T(s SH(f*) + (1 - s) F): f* with its invisible coefficients replaced by learned ones.
+
+        ``share`` of every filter, one number or a map that is interpolated. Scaling the image scales the result.
+        """
+        size = image_size(image)
+        levels = frame.sampled(share)
+        given = frame.levels(frame(image / size))
+        combined = [c + (1 - s) * f for c, s, f in zip(given, levels, self(given, levels), strict=True)]
+        return size * frame.adjoint(frame.joined(combined))

@@ -1,0 +1,69 @@
+"""What describes a scan and the visible part of its image to a network: the facts that its card has ranges for."""
+
+import itertools
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.calibration.noise import noise_level
+from microlocal.core.geometry import FanBeam, Geometry
+from microlocal.core.scan import Scan
+from microlocal.frames.dyadic import DyadicShearletFrame
+from microlocal.networks.invisible import image_size
+from microlocal.networks.suitability import Fact
+from microlocal.wavefront.visibility import missing_wedge
+
+FINEST = 3  # scales whose contrast is a fact: coarser ones depend on the size of the image
+FILLED = 0.1  # of the image's size: from here on a pixel counts as filled
+
+
+def beam_of(geometry: Geometry) -> str:
+    """Return "fan" or "parallel"."""
+    return "fan" if isinstance(geometry, FanBeam) else "parallel"
+
+
+def facts_of(
+    scan: Scan,
+    image: Float[Tensor, "*batch row col"],
+    share: Float[Tensor, "filter #row #col"],
+    frame: DyadicShearletFrame,
+) -> tuple[Fact, ...]:
+    """Return the facts of a scan and of f* = ``image``: wedge, noise, spacing of views, sides, fill and contrasts.
+
+    The contrast of a scale is the root mean square of its visible coefficients, a pixel's, in images of size one.
+    """
+    spread = float(scan.data.double().square().mean().sqrt()) or 1.0
+    angles = sorted(scan.geometry.angles_rad)
+    step = math.degrees(angles[-1] - angles[0]) / max(len(angles) - 1, 1)
+    across = scan.grid.pixel * scan.geometry.magnification / scan.geometry.detector.pitch
+    facts = [
+        Fact("missing wedge", missing_wedge(scan.geometry), "°"),
+        Fact("noise", 100 * noise_level(scan.data) / spread, " %"),
+        Fact("step between views", step, "°"),
+        Fact("detector pixels for a pixel of the image", across),
+    ]
+    return (*facts, *image_facts(image, share, frame))
+
+
+def image_facts(
+    image: Float[Tensor, "*batch row col"], share: Float[Tensor, "filter #row #col"], frame: DyadicShearletFrame
+) -> tuple[Fact, ...]:
+    """Return the share of filled pixels and the contrasts of the finest scales, of the whole batch."""
+    scaled = image / image_size(image)
+    facts = [Fact("filled pixels", 100 * float((scaled > FILLED).float().mean()), " %")]
+    levels = zip(frame.levels(frame(scaled)), frame.sampled(share), strict=True)
+    for level, (c, s) in enumerate(list(levels)[:FINEST]):
+        seen = s.expand(c.shape[-3:])
+        rms = float((c.square() * seen).mean() / seen.mean().clamp_min(1e-12)) ** 0.5 / 2**level
+        facts.append(Fact(f"contrast at scale {level + 1}", 100 * rms, " %"))
+    return tuple(facts)
+
+
+def ranges_of(examples: list[tuple[Fact, ...]]) -> dict[str, list[float]]:
+    """Return the least and the greatest value of every fact, for a card."""
+    found: dict[str, list[float]] = {}
+    for fact in itertools.chain(*examples):
+        low, high = found.get(fact.name, [fact.value, fact.value])
+        found[fact.name] = [min(low, fact.value), max(high, fact.value)]
+    return found

@@ -1,0 +1,94 @@
+"""Put what was learned where the measurement cannot see it: the projection on the null space of the ray transform.
+
+    z = h - x,   x = argmin |R x - R h|²  by conjugate gradients from zero, ended as soon as |R z| <= δ
+
+x lies in the range of R*, so z is h without what the data can see, up to δ: a regularised projection I - R_δ^+ R. Then
+
+    f = f* + t z,   t in [0, 1] the largest with |R f - g| <= (1 + ε) |R f* - g|
+
+t = 0 always fits, so the bound holds whatever h is. Reference: Schwab, Antholzer and Haltmeier (2019).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.operators.base import LinearOperator
+from microlocal.solvers.cgls import cgls
+from microlocal.solvers.driver import Driver
+
+STEPS, CHECK_EVERY = 100, 5
+SHARE = 0.5  # of the allowed growth of the residual that the projection may leave; the step length sees to the rest
+ROUNDING = 0.99  # of the allowed growth that is used: the image is rounded after the step length is known
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """An image f = f* + t z: ``image`` (*batch, row, col); ``learned`` = t z; ``kept`` = t; ``misfit`` |R f - g|;
+    ``before`` |R f* - g|, all of each image, (*batch,)."""
+
+    image: Float[Tensor, "*batch row col"]
+    learned: Float[Tensor, "*batch row col"]
+    kept: Float[Tensor, "*batch"]
+    misfit: Float[Tensor, "*batch"]
+    before: Float[Tensor, "*batch"]
+
+
+def null_space_part(
+    operator: LinearOperator,
+    image: Float[Tensor, "*batch row col"],
+    leak: Float[Tensor, ""] | float,
+    normal: LinearOperator | None = None,
+    steps: int = STEPS,
+) -> Float[Tensor, "*batch row col"]:
+    """Return z, the image less what the operator sees of it: |A z| <= ``leak`` unless ``steps`` end it before.
+
+    ``normal`` is A* A where that is cheaper. The batch is one problem with one ``leak``.
+    """
+    target = operator(image)
+    seen = float(target.norm())
+    if seen <= float(leak):
+        return image
+    driver = Driver(iterations=steps, every=CHECK_EVERY, tolerance=float(leak) / seen, task="projecting")
+    return image - cgls(operator, target, driver, normal=normal, criterion="residual").value
+
+
+def complete_consistently(
+    operator: LinearOperator,
+    data: Float[Tensor, "*batch angle detector"],
+    visible: Float[Tensor, "*batch row col"],
+    proposal: Float[Tensor, "*batch row col"],
+    epsilon: float,
+    normal: LinearOperator | None = None,
+) -> Completion:
+    """Return f* + t P(proposal - f*), whose residual is at most 1 + ``epsilon`` times that of f* = ``visible``.
+
+    A proposal that is not finite is not followed at all. Guarantee: by construction, in the arithmetic of the data.
+    """
+    residual = operator(visible) - data
+    before = _norm(residual)
+    wish = torch.where(torch.isfinite(proposal), proposal, visible) - visible
+    z = null_space_part(operator, wish, SHARE * epsilon * float(before.square().sum().sqrt()), normal)
+    kept = _longest_step(residual, operator(z), ROUNDING * epsilon)
+    learned = kept[..., None, None] * z
+    image = visible + learned
+    return Completion(image, learned, kept, _norm(operator(image) - data), before)
+
+
+def _longest_step(
+    residual: Float[Tensor, "*batch angle detector"], change: Float[Tensor, "*batch angle detector"], epsilon: float
+) -> Float[Tensor, "*batch"]:
+    """Return the largest t in [0, 1] with |r + t c| <= (1 + ε)|r|: the root of a quadratic, (*batch,)."""
+    r, c = residual.double(), change.double()
+    a, b = _norm(c).square(), (r * c).sum(dim=(-2, -1))
+    room = (epsilon**2 + 2 * epsilon) * _norm(r).square()
+    root = (b.square() + a * room).sqrt()
+    # The form without cancellation: t = room / (b + √(b² + a room)) for b >= 0, (√ - b)/a otherwise.
+    longest = torch.where(b >= 0, room / (b + root).clamp_min(1e-300), (root - b) / a.clamp_min(1e-300))
+    return torch.where(a > 0, longest.clamp(0.0, 1.0), 1.0).to(residual.dtype)
+
+
+def _norm(x: Tensor) -> Tensor:
+    return x.double().square().sum(dim=(-2, -1)).sqrt()

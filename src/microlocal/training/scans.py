@@ -1,0 +1,177 @@
+"""Examples of limited-angle scans for every learned method: object, measurement, and the model-based images of both.
+
+An example holds ``truth``, the visible reconstruction ``visible`` = f* and the filtered backprojection ``fbp``, all
+(row, col); ``share`` (filter, row, col), the measured share of the shearlet coefficients, coarse; ``data`` (view,
+detector), with rows of zeros below the last view; ``views``, how many there are, and ``first`` and ``step``, their
+angles in radians; ``facts``, what describes the scan. All is a function of the recipe's [data] and the seed.
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
+from microlocal.core.grid import Grid
+from microlocal.core.scan import Scan
+from microlocal.data.measurement import Measurement, simulate
+from microlocal.data.objects import Object, random_object
+from microlocal.frames.dyadic import DyadicShearletFrame
+from microlocal.networks.suitability import Fact
+from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.discrepancy import natural_weight
+from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
+from microlocal.reconstruction.fbp import filtered_backprojection
+from microlocal.reconstruction.learn_the_invisible import share_of
+from microlocal.reconstruction.method import Settings
+from microlocal.reconstruction.shearlet import shearlet
+from microlocal.training.recipe import Table
+from microlocal.training.task import Example
+
+USUAL = 2.1  # the weight that the discrepancy principle chooses, over the natural one: median of ellipses, 0.5 to 5 %
+
+
+class Span(Table):
+    """A range from which a number is drawn."""
+
+    low: float
+    high: float
+
+    def draw(self, draw: np.random.Generator) -> float:
+        """Return a number of the range, all alike."""
+        return float(draw.uniform(self.low, self.high))
+
+
+class ScanTable(Table):
+    """The table [data] of recipes that train on limited-angle scans.
+
+    ``objects``, families and how often each comes; the image has ``pixels``² pixels of side ``pixel``; the detector
+    ``detector`` pixels of ``pitch``; rays are parallel unless ``source_axis`` and ``source_detector`` are given;
+    ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``iterations`` of f*.
+    """
+
+    objects: dict[str, float]
+    pixels: int = Field(ge=16)
+    pixel: float = Field(1.0, gt=0)
+    detector: int = Field(ge=4)
+    pitch: float = Field(1.0, gt=0)
+    source_axis: float = Field(0.0, ge=0)
+    source_detector: float = Field(0.0, ge=0)
+    arc: Span
+    step: Span
+    noise: Span
+    poisson: float = Field(0.0, ge=0, le=1)
+    air: Span = Span(low=0.0, high=0.0)
+    hardening: Span = Span(low=0.0, high=0.0)
+    center: Span = Span(low=0.0, high=0.0)
+    scales: int = Field(4, ge=1, le=6)
+    iterations: int = Field(80, ge=10)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of the images."""
+        return Grid((self.pixels, self.pixels), self.pixel)
+
+    @cached_property
+    def frame(self) -> DyadicShearletFrame:
+        """The frame of the coefficients."""
+        return DyadicShearletFrame(self.grid.shape, self.scales)
+
+    @property
+    def most_views(self) -> int:
+        """How many views a scan has at most."""
+        return math.floor(self.arc.high / self.step.low) + 1
+
+    def geometry(self, first: float, step: float, views: int) -> Geometry:
+        """Return the geometry of ``views`` from ``first``, radians."""
+        angles = tuple(first + step * k for k in range(views))
+        detector = Detector(self.detector, self.pitch)
+        if self.source_axis:
+            return FanBeam(angles, detector, source_axis=self.source_axis, source_detector=self.source_detector)
+        return ParallelBeam(angles, detector)
+
+    def object(self, draw: np.random.Generator) -> Object:
+        """Return a random object of one of the families."""
+        names, shares = list(self.objects), np.array(list(self.objects.values()))
+        return random_object(str(draw.choice(names, p=shares / shares.sum())), draw, self.grid)
+
+    def measurement(self) -> Measurement:
+        """Return the ranges of noise and of errors."""
+        spans = {name: getattr(self, name) for name in ("noise", "air", "hardening", "center")}
+        return Measurement(poisson=self.poisson, **{name: (s.low, s.high) for name, s in spans.items()})
+
+
+def scan_example(table: ScanTable, seed: int) -> Example:
+    """Return the example of a seed: one object, one arc, one measurement, f* and the filtered backprojection."""
+    draw = np.random.default_rng(seed)
+    thing = table.object(draw)
+    step, arc = math.radians(table.step.draw(draw)), math.radians(table.arc.draw(draw))
+    first, views = float(draw.uniform(0, 2 * math.pi)), max(int(arc / step), 2)
+    geometry = table.geometry(first, step, views)
+    made = simulate(thing, geometry, draw, table.measurement())
+    data = torch.from_numpy(made.data).float()
+    scan = Scan(data, geometry, table.grid)
+    visible = visible_image(scan, made.record["noise"], table.iterations)
+    share = share_of(table.frame, geometry, table.grid)
+    facts = facts_of(scan, visible, share, table.frame)
+    padded = data.new_zeros(table.most_views, table.detector)
+    padded[:views] = data
+    return {
+        "truth": torch.from_numpy(thing.image(table.grid)).float(),
+        "visible": visible,
+        "fbp": filtered_backprojection(data, geometry, table.grid),
+        "share": share.half(),
+        "data": padded,
+        "views": torch.tensor(views),
+        "first": torch.tensor(first, dtype=torch.float64),
+        "step": torch.tensor(step, dtype=torch.float64),
+        "facts": torch.tensor([fact.value for fact in facts]),
+    }
+
+
+def visible_image(scan: Scan, noise: float, iterations: int) -> Float[Tensor, "row col"]:
+    """Return f* at the weight that the discrepancy principle usually chooses at this relative noise.
+
+    Searching for the weight takes several times as long, and the image differs little.
+    """
+    ray = RayTransform(scan.geometry, scan.grid)
+    sigma = max(noise, 0.003) * float(scan.data.double().square().mean().sqrt())
+    settings = Settings(weight=USUAL * natural_weight(ray, sigma), iterations=iterations)
+    return shearlet(scan, scan.grid, settings).image
+
+
+def fact_names(table: ScanTable) -> list[str]:
+    """Return the names of the facts of an example, in order."""
+    geometry = table.geometry(0.0, 0.1, 2)
+    scan = Scan(torch.ones(geometry.shape), geometry, table.grid)
+    image = torch.ones(table.grid.shape)
+    return [fact.name for fact in facts_of(scan, image, torch.ones(len(table.frame.filters), 1, 1), table.frame)]
+
+
+def turned(example: Example, quarters: int, mirrored: bool, frame: DyadicShearletFrame) -> Example:
+    """Return the images and shares of an example turned by quarters and mirrored; the data stay as they are."""
+
+    def moved(x: Tensor) -> Tensor:
+        x = x.rot90(quarters, (-2, -1))
+        return x.flip(-1) if mirrored else x
+
+    share = moved(example["share"][list(frame.turned(quarters, mirrored))]).contiguous()
+    images = {name: moved(example[name]).contiguous() for name in ("truth", "visible", "fbp")}
+    return {**example, **images, "share": share}
+
+
+def geometry_of(table: ScanTable, example: Example) -> Geometry:
+    """Return the geometry of an example that has not been turned."""
+    return table.geometry(float(example["first"]), float(example["step"]), int(example["views"]))
+
+
+def card_of(table: ScanTable, facts: list[tuple[Fact, ...]]) -> dict[str, object]:
+    """Return what a card says about what was trained on."""
+    beam = beam_of(table.geometry(0.0, 0.1, 2))
+    return {"beam": beam, "ranges": ranges_of(facts), "data": table.model_dump()}
+
+
