@@ -19,7 +19,9 @@ from microlocal.networks.suitability import Fact, unsuited
 from microlocal.networks.unet import PyramidUNet
 from microlocal.networks.weights import save_weights
 from microlocal.operators import RayTransform
-from microlocal.reconstruction.learn_the_invisible import EPSILON, _Attack, load_learned
+from microlocal.reconstruction.contradiction import Attack
+from microlocal.reconstruction.learn_the_invisible import EPSILON
+from microlocal.reconstruction.learned import Learned, load_learned
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.null_space import complete_consistently, null_space_part
 from microlocal.reconstruction.toy import GRID, toy_scan
@@ -115,6 +117,27 @@ def test_only_invisible_coefficients_are_changed():
     assert torch.allclose(size * frame.adjoint(frame.joined(found)), network.complete(x, share, frame))
 
 
+def test_a_network_works_on_pixels_of_the_size_it_was_trained_on():
+    frame = DyadicShearletFrame((32, 32), scales=2)
+    network = _learned_something(frame, size=5.0)
+    card = {"working pixels": 32, "architecture": {"scales": 2}}
+    beam = ParallelBeam(tuple(np.radians(np.arange(0.5, 100.0))), Detector(91, 1.0))
+    learned, grid = Learned(network, card, "any"), Grid((63, 64), 1.0)
+    where = learned.working(beam, grid)
+    assert (where.factor, where.grid.shape, where.grid.pixel) == (2, (32, 32), 2.0)
+    left, right, bottom, top = where.grid.extent
+    assert (left, right, top) == (grid.extent[0], grid.extent[1], grid.extent[3])
+    assert bottom == grid.extent[2] - 1.0
+    x = _image(3, 63, 64).float()
+    change = learned.propose(x, where) - x
+    assert torch.allclose(where.reduced(x)[:, :31], torch.nn.functional.avg_pool2d(x[:, None], 2)[:, 0], atol=1e-6)
+    small = where.reduced(x)
+    expected = network.complete(small, where.share[None].expand(3, -1, -1, -1), where.frame).detach() - small
+    means = torch.nn.functional.avg_pool2d(change[:, None], 2)[:, 0]
+    assert float((means - expected[:, :31]).norm() / expected.norm()) < 0.5
+    assert float(change.norm()) > 0
+
+
 def test_levels_that_do_not_fit_are_refused():
     network = PyramidUNet((2, 3), (1, 3), (4, 4, 4))
     with pytest.raises(InputError, match="sides that 4 divides"):
@@ -203,11 +226,11 @@ def test_what_is_made_up_is_marked_learned_and_does_not_contradict_the_data(weig
     assert any("fantasy completed the image" in note for note in result.notes)
 
 
-def test_the_search_for_contradicting_data_finds_none_but_catches_a_network_without_the_projection(weights, monkeypatch):
+def test_no_data_are_contradicted_but_those_of_a_network_without_the_projection(weights, monkeypatch):
     scan = toy_scan()
     ray = RayTransform(scan.geometry, GRID)
     visible = ml.reconstruct(scan, "shearlet", weight=1.0, iterations=40).image
-    attack = _Attack(load_learned(weights), ray, scan, visible, steps=3)
+    attack = Attack(load_learned(weights), ray, scan, visible, EPSILON, steps=3)
     assert attack(0) <= EPSILON
 
     def careless(operator, data, visible, proposal, epsilon, normal=None):
@@ -215,7 +238,7 @@ def test_the_search_for_contradicting_data_finds_none_but_catches_a_network_with
         return replace(kept, image=proposal, learned=proposal - visible)
 
     kept = complete_consistently(ray, scan.data, visible, visible, EPSILON)
-    monkeypatch.setattr(sys.modules[_Attack.__module__], "complete_consistently", careless)
+    monkeypatch.setattr(sys.modules[Attack.__module__], "complete_consistently", careless)
     assert attack(0) > EPSILON
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from microlocal.calibration.noise import noise_level
 from microlocal.core.geometry import FanBeam, Geometry
+from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.invisible import image_size
@@ -25,25 +26,33 @@ def beam_of(geometry: Geometry) -> str:
 
 def facts_of(
     scan: Scan,
+    grid: Grid,
     image: Float[Tensor, "*batch row col"],
     share: Float[Tensor, "filter #row #col"],
     frame: DyadicShearletFrame,
 ) -> tuple[Fact, ...]:
-    """Return the facts of a scan and of f* = ``image``: wedge, noise, spacing of views, sides, fill and contrasts.
+    """Return the facts of a scan and of f* = ``image`` on ``grid``: wedge, noise, spacings, fill and contrasts.
 
     The contrast of a scale is the root mean square of its visible coefficients, a pixel's, in images of size one.
+    """
+    return (*scan_facts(scan, grid), *image_facts(image, share, frame))
+
+
+def scan_facts(scan: Scan, grid: Grid) -> tuple[Fact, ...]:
+    """Return what describes a scan alone: wedge, noise, spacing of views, detector pixels beside those of ``grid``.
+
+    A detector finer than the pixels is as good as one that is as fine.
     """
     spread = float(scan.data.double().square().mean().sqrt()) or 1.0
     angles = sorted(scan.geometry.angles_rad)
     step = math.degrees(angles[-1] - angles[0]) / max(len(angles) - 1, 1)
-    across = scan.grid.pixel * scan.geometry.magnification / scan.geometry.detector.pitch
-    facts = [
+    across = min(grid.pixel * scan.geometry.magnification / scan.geometry.detector.pitch, 1.0)
+    return (
         Fact("missing wedge", missing_wedge(scan.geometry), "°"),
         Fact("noise", 100 * noise_level(scan.data) / spread, " %"),
         Fact("step between views", step, "°"),
         Fact("detector pixels for a pixel of the image", across),
-    ]
-    return (*facts, *image_facts(image, share, frame))
+    )
 
 
 def image_facts(

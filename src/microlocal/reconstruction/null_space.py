@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.ray_transform import RayTransform
+from microlocal.operators.toeplitz import Toeplitz
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.driver import Driver
 
@@ -92,3 +94,9 @@ def _longest_step(
 
 def _norm(x: Tensor) -> Tensor:
     return x.double().square().sum(dim=(-2, -1)).sqrt()
+
+
+def quick_normal(ray: RayTransform) -> Toeplitz | None:
+    """Return R* R where it is a convolution, which is what ``normal`` is for, else None."""
+    normal = ray.normal()
+    return normal if isinstance(normal, Toeplitz) else None

@@ -20,9 +20,9 @@ from microlocal.core.seeding import generator
 from microlocal.networks.invisible import InvisibleNetwork, Level, image_size
 from microlocal.networks.suitability import Fact
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.operators.toeplitz import Toeplitz
-from microlocal.reconstruction.learn_the_invisible import EPSILON, TASK
-from microlocal.reconstruction.null_space import complete_consistently
+from microlocal.reconstruction.learn_the_invisible import EPSILON
+from microlocal.reconstruction.learned import TASK
+from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.recipe import Table, checked
 from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_of, scan_example, turned
@@ -99,10 +99,8 @@ class LearnTheInvisible:
             proposal = cast(InvisibleNetwork, network).complete(visible[None], share, self.frame)[0].float()
             geometry = geometry_of(self.table, one)
             ray = RayTransform(geometry, self.table.grid)
-            normal = ray.normal()
-            quick = normal if isinstance(normal, Toeplitz) else None
             data = one["data"][: len(geometry.angles_rad)]
-            final = complete_consistently(ray, data, visible, proposal, EPSILON, quick).image
+            final = complete_consistently(ray, data, visible, proposal, EPSILON, quick_normal(ray)).image
             for name, image in zip(scores, (visible, proposal, final), strict=True):
                 scores[name].append(float(psnr(image, truth)))
         return {name: sum(values) / len(values) for name, values in scores.items()}

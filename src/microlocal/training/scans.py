@@ -26,7 +26,7 @@ from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.discrepancy import natural_weight
 from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
 from microlocal.reconstruction.fbp import filtered_backprojection
-from microlocal.reconstruction.learn_the_invisible import share_of
+from microlocal.reconstruction.learned import share_of
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.shearlet import shearlet
 from microlocal.training.recipe import Table
@@ -117,7 +117,7 @@ def scan_example(table: ScanTable, seed: int) -> Example:
     scan = Scan(data, geometry, table.grid)
     visible = visible_image(scan, made.record["noise"], table.iterations)
     share = share_of(table.frame, geometry, table.grid)
-    facts = facts_of(scan, visible, share, table.frame)
+    facts = facts_of(scan, table.grid, visible, share, table.frame)
     padded = data.new_zeros(table.most_views, table.detector)
     padded[:views] = data
     return {
@@ -148,8 +148,8 @@ def fact_names(table: ScanTable) -> list[str]:
     """Return the names of the facts of an example, in order."""
     geometry = table.geometry(0.0, 0.1, 2)
     scan = Scan(torch.ones(geometry.shape), geometry, table.grid)
-    image = torch.ones(table.grid.shape)
-    return [fact.name for fact in facts_of(scan, image, torch.ones(len(table.frame.filters), 1, 1), table.frame)]
+    image, share = torch.ones(table.grid.shape), torch.ones(len(table.frame.filters), 1, 1)
+    return [fact.name for fact in facts_of(scan, table.grid, image, share, table.frame)]
 
 
 def turned(example: Example, quarters: int, mirrored: bool, frame: DyadicShearletFrame) -> Example:
