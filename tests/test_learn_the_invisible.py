@@ -21,10 +21,10 @@ from microlocal.networks.weights import save_weights
 from microlocal.operators import RayTransform
 from microlocal.reconstruction.contradiction import Attack
 from microlocal.reconstruction.learn_the_invisible import EPSILON
-from microlocal.reconstruction.learned import Learned, load_learned
+from microlocal.reconstruction.learned import Chosen, Learned, load_learned
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.null_space import complete_consistently, null_space_part
-from microlocal.reconstruction.toy import GRID, toy_scan
+from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.wavefront.coefficients import coarse_share, visible_share
 
 TASK = "learn-the-invisible"
@@ -128,14 +128,27 @@ def test_a_network_works_on_pixels_of_the_size_it_was_trained_on():
     left, right, bottom, top = where.grid.extent
     assert (left, right, top) == (grid.extent[0], grid.extent[1], grid.extent[3])
     assert bottom == grid.extent[2] - 1.0
-    x = _image(3, 63, 64).float()
-    change = learned.propose(x, where) - x
-    assert torch.allclose(where.reduced(x)[:, :31], torch.nn.functional.avg_pool2d(x[:, None], 2)[:, 0], atol=1e-6)
-    small = where.reduced(x)
-    expected = network.complete(small, where.share[None].expand(3, -1, -1, -1), where.frame).detach() - small
-    means = torch.nn.functional.avg_pool2d(change[:, None], 2)[:, 0]
-    assert float((means - expected[:, :31]).norm() / expected.norm()) < 0.5
-    assert float(change.norm()) > 0
+    visible = _image(3, 32, 32).float()
+    change = learned.change(visible, where)
+    expected = network.complete(visible, where.share[None].expand(3, -1, -1, -1), where.frame).detach() - visible
+    assert torch.allclose(change, expected, atol=1e-5)
+    wide = where.enlarged(change, grid)
+    assert wide.shape == (3, 63, 64)
+    means = torch.nn.functional.avg_pool2d(wide[:, None], 2)[:, 0]
+    assert float((means - change[:, :31]).norm() / change.norm()) < 0.3
+
+
+def test_a_network_sees_binned_readings_at_the_usual_weight():
+    frame = DyadicShearletFrame((32, 32), scales=2)
+    scan = toy_scan()
+    fine = replace(scan, data=scan.data[:, :-1], geometry=replace(scan.geometry, detector=Detector(90, 1.0)))
+    card = {"working pixels": 32, "architecture": {"scales": 2}, "iterations": 60}
+    learned = Learned(InvisibleNetwork(frame.channels, (4, 4)), card, "any")
+    chosen = Chosen.of(learned, fine, GRID)
+    assert chosen.visible.shape == (32, 32)
+    truth = torch.nn.functional.avg_pool2d(toy_truth()[None], 2)[0]
+    assert float((chosen.visible - truth).norm() / truth.norm()) < 0.3
+    assert {fact.name for fact in chosen.facts(fine)} >= {"missing wedge", "noise", "contrast at scale 1"}
 
 
 def test_levels_that_do_not_fit_are_refused():
@@ -230,7 +243,7 @@ def test_no_data_are_contradicted_but_those_of_a_network_without_the_projection(
     scan = toy_scan()
     ray = RayTransform(scan.geometry, GRID)
     visible = ml.reconstruct(scan, "shearlet", weight=1.0, iterations=40).image
-    attack = Attack(load_learned(weights), ray, scan, visible, EPSILON, steps=3)
+    attack = Attack(Chosen.of(load_learned(weights), scan, GRID), ray, scan.data, visible, EPSILON, steps=3)
     assert attack(0) <= EPSILON
 
     def careless(operator, data, visible, proposal, epsilon, normal=None):

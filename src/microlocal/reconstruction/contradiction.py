@@ -7,49 +7,50 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.certificates.consistency import residual_growth
-from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.learned import Learned, Working
+from microlocal.reconstruction.learned import Chosen
 from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """A search for data on which the learned part would contradict them: steps uphill in |R (f - f*)|, from noise.
+    """A search for data on which the learned part would contradict them: steps uphill in |R h|, from noise.
 
-    The data are g + d and the image f* + e; e climbs along the gradient of |R h(f* + e)|², h being what the network
-    proposes, and d takes random directions of growing size. Returns the largest growth of the residual.
+    The data are g + d with d of growing size; what the network sees is f* + e, where e begins as noise and climbs along
+    the gradient of |R h(f* + e)|², h being the change that the network proposes. Returns the largest growth of the
+    residual, of the first image of a batch.
     """
 
-    learned: Learned
+    chosen: Chosen
     ray: RayTransform
-    scan: Scan
-    visible: Float[Tensor, "*batch row col"]
+    data: Float[Tensor, "*batch angle detector"]
+    image: Float[Tensor, "*batch row col"]
     epsilon: float
     steps: int = 4
 
     def __call__(self, seed: int) -> float:
-        draw, where = generator(seed), self.learned.working(self.scan.geometry, self.ray.grid)
-        image = self.visible.reshape(-1, *self.ray.domain_shape)[:1]
-        data = self.scan.data.reshape(-1, *self.ray.codomain_shape)[:1]
+        draw, where, grid = generator(seed), self.chosen.where, self.ray.grid
+        image = self.image.reshape(-1, *self.ray.domain_shape)[:1]
+        data = self.data.reshape(-1, *self.ray.codomain_shape)[:1]
+        seen = self.chosen.visible.reshape(-1, *where.grid.shape)[:1]
         worst = -1.0
         for step in range(self.steps):
-            size = float(image.abs().max()) * 10.0 ** (step - 2)
-            image = (image + size * torch.randn(image.shape, generator=draw).to(image)).clamp_min(0)
-            image = self._uphill(image, size, where)
+            size = float(seen.abs().max()) * 10.0 ** (step - 2)
+            seen = (seen + size * torch.randn(seen.shape, generator=draw).to(seen)).clamp_min(0)
+            seen = seen + size * self._uphill(seen)
             noisy = data + float(data.std()) * 10.0 ** (step - 3) * torch.randn(data.shape, generator=draw).to(data)
-            proposal = self.learned.propose(image, where)
+            proposal = image + where.enlarged(self.chosen.learned.change(seen, where), grid)
             found = complete_consistently(self.ray, noisy, image, proposal, self.epsilon, quick_normal(self.ray))
             worst = max(worst, residual_growth(self.ray, noisy, image, found.image))
         return worst
 
-    def _uphill(self, image: Tensor, size: float, where: Working) -> Tensor:
-        """Return the image after a step along the gradient of what the scan would see of the proposal."""
+    def _uphill(self, seen: Tensor) -> Tensor:
+        """Return the direction, of largest entry one, in which the scan would see more of the change."""
+        where = self.chosen.where
         with torch.enable_grad():
-            moved = image.clone().requires_grad_(True)
-            small = where.reduced(moved)
-            whole = self.learned.network.complete(small, where.share[None].to(image), where.frame)
-            change = self.ray(where.enlarged(whole - small, moved))
+            moved = seen.clone().requires_grad_(True)
+            whole = self.chosen.learned.network.complete(moved, where.share[None].to(seen), where.frame)
+            change = self.ray(where.enlarged(whole - moved, self.ray.grid))
             (slope,) = torch.autograd.grad(change.square().sum(), moved)
-        return image + size * slope / slope.abs().max().clamp_min(1e-30)
+        return slope / slope.abs().max().clamp_min(1e-30)

@@ -16,9 +16,6 @@ Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1; Schwab, Antholzer 
 from dataclasses import replace
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
-
 from microlocal.certificates.consistency import certify_consistency
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -28,8 +25,8 @@ from microlocal.networks.weights import read_card, shipped_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.contradiction import Attack
-from microlocal.reconstruction.facts import beam_of, facts_of
-from microlocal.reconstruction.learned import TASK, Learned, load_learned
+from microlocal.reconstruction.facts import beam_of
+from microlocal.reconstruction.learned import TASK, Chosen, load_learned
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
 from microlocal.reconstruction.shearlet import shearlet
@@ -51,15 +48,15 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     are those of ``shearlet``.
     """
     base = shearlet(scan, grid, settings)
-    learned, why = choose(scan, base.image, grid, settings)
-    if learned is None:
+    chosen, why = choose(scan, grid, settings)
+    if chosen is None:
         return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
     ray = RayTransform(scan.geometry, grid)
-    proposal = learned.propose(base.image, learned.working(scan.geometry, grid))
+    proposal = base.image + chosen.where.enlarged(chosen.learned.change(chosen.visible, chosen.where), grid)
     completion = complete_consistently(ray, scan.data, base.image, proposal, EPSILON, quick_normal(ray))
-    attack = Attack(learned, ray, scan, base.image, EPSILON)
+    attack = Attack(chosen, ray, scan.data, base.image, EPSILON)
     certificate = certify_consistency(ray, scan.data, base.image, completion.image, EPSILON, attack)
-    config = {"network": learned.name, WHY: why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
+    config = {"network": chosen.learned.name, WHY: why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
     return replace(
         base,
         image=completion.image,
@@ -70,28 +67,32 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     )
 
 
-def choose(
-    scan: Scan, image: Float[Tensor, "*batch row col"], grid: Grid, settings: Settings
-) -> tuple[Learned | None, str]:
-    """Return the network to use on a scan with f* = ``image``, or None, and the reason as a sentence."""
+def choose(scan: Scan, grid: Grid, settings: Settings) -> tuple[Chosen | None, str]:
+    """Return the network to use on a scan, or None, and the reason as a sentence."""
     if settings.network == "none":
         return None, "No network was used, as was asked: what the scan does not determine is marked undetermined."
-    given = {Path(settings.network).stem: Path(settings.network)} if settings.network != "auto" else shipped_weights()
     reasons = []
-    for name, path in given.items():
-        if settings.network == "auto" and read_card(path).get("task") != TASK:
+    for name, path in _candidates(settings.network).items():
+        beam = read_card(path).get("trained on", {}).get("beam")
+        if beam != beam_of(scan.geometry) and not settings.force:
+            reasons.append(f"{name}: beam {beam_of(scan.geometry)} (trained: {beam})")
             continue
-        learned = load_learned(path)
-        where = learned.working(scan.geometry, grid)
-        facts = facts_of(scan, where.grid, where.reduced(image), where.share, where.frame)
-        differences = unsuited(learned.card, beam_of(scan.geometry), facts)
+        chosen = Chosen.of(load_learned(path), scan, grid)
+        differences = unsuited(chosen.learned.card, beam_of(scan.geometry), chosen.facts(scan))
         if not differences:
-            return learned, f"The network {name} completed the image: the scan is like those it was trained on."
+            return chosen, f"The network {name} completed the image: the scan is like those it was trained on."
         if settings.force:
-            return learned, f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
+            return chosen, f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
         reasons.append(f"{name}: {'; '.join(differences)}")
     why = " | ".join(reasons) if reasons else "no weights are at hand"
     return None, f"No network was used, for this scan is unlike those that were trained on ({why})."
+
+
+def _candidates(network: str) -> dict[str, Path]:
+    """Return the weights to try by name: the given file, or the shipped ones of this task."""
+    if network != "auto":
+        return {Path(network).stem: Path(network)}
+    return {name: path for name, path in shipped_weights().items() if read_card(path).get("task") == TASK}
 
 
 def _kept(completion: Completion) -> str:

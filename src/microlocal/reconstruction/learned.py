@@ -9,15 +9,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from microlocal.calibration.noise import noise_level
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
+from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.invisible import InvisibleNetwork
+from microlocal.networks.suitability import Fact
 from microlocal.networks.weights import fill, load_weights
+from microlocal.reconstruction.facts import facts_of
+from microlocal.reconstruction.pyramid import level
+from microlocal.reconstruction.shearlet import usual_image
 from microlocal.wavefront.coefficients import coarse_share
 
 TASK = "learn-the-invisible"
+ITERATIONS = 80  # of f*, where a card does not say
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,19 +36,13 @@ class Working:
     factor: int
     share: Float[Tensor, "filter #row #col"]
 
-    def reduced(self, image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "batch row2 col2"]:
-        """Return the means over blocks of pixels; beyond the last row and column the image goes on as it ends."""
-        planes = image.reshape(-1, 1, *image.shape[-2:])
-        add = [self.factor * n - m for n, m in zip(self.grid.shape, image.shape[-2:], strict=True)]
-        wide = functional.pad(planes, (0, add[1], 0, add[0]), mode="replicate") if any(add) else planes
-        return functional.avg_pool2d(wide, self.factor)[:, 0]
-
-    def enlarged(self, change: Float[Tensor, "batch row2 col2"], like: Tensor) -> Float[Tensor, "*batch row col"]:
-        """Return a change interpolated to the pixels of ``like``."""
-        if self.factor > 1:
-            wide = functional.interpolate(change[:, None], scale_factor=self.factor, mode="bicubic")[:, 0]
-            change = wide[:, : like.shape[-2], : like.shape[-1]]
-        return change.reshape(like.shape)
+    def enlarged(self, change: Float[Tensor, "*batch row2 col2"], grid: Grid) -> Float[Tensor, "*batch row col"]:
+        """Return a change interpolated to the pixels of ``grid``."""
+        if self.factor == 1:
+            return change
+        planes = change.reshape(-1, 1, *change.shape[-2:])
+        wide = functional.interpolate(planes, scale_factor=self.factor, mode="bicubic")
+        return wide[..., : grid.shape[0], : grid.shape[1]].reshape(*change.shape[:-2], *grid.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +62,40 @@ class Learned:
         frame = DyadicShearletFrame(shape, int(self.card["architecture"]["scales"]))
         return Working(frame, coarse, factor, share_of(frame, geometry, coarse))
 
+    def visible(self, scan: Scan, where: Working) -> Float[Tensor, "*batch row col"]:
+        """Return f* as the network knows it: on its pixels, from readings binned alike, at the usual weight."""
+        small = level(scan.geometry, scan.grid, where.factor)
+        binned = torch.unflatten(scan.data, -1, (-1, small.binning)).mean(dim=-1)
+        here = Scan(binned, small.geometry, where.grid)
+        noise = noise_level(binned) / max(float(binned.double().square().mean().sqrt()), 1e-300)
+        return usual_image(here, where.grid, noise, int(self.card.get("iterations", ITERATIONS)))
+
     @torch.no_grad()
-    def propose(self, image: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
-        """Return SH^T(s SH(f*) + (1 - s) F) of every image, one after the other."""
-        small = where.reduced(image)
-        share = where.share[None].to(image)
-        whole = torch.cat([self.network.complete(plane[None], share, where.frame) for plane in small])
-        return image + where.enlarged(whole - small, image)
+    def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
+        """Return SH^T(s SH(f*) + (1 - s) F) - f* of every image, one after the other, all on the network's pixels."""
+        share = where.share[None].to(visible)
+        planes = visible.reshape(-1, 1, *where.grid.shape)
+        whole = torch.cat([self.network.complete(plane, share, where.frame) for plane in planes])
+        return whole.reshape(visible.shape) - visible
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A network, where it works on the images of a scan, and the f* that it completes there."""
+
+    learned: Learned
+    where: Working
+    visible: Float[Tensor, "*batch row col"]
+
+    @classmethod
+    def of(cls, learned: Learned, scan: Scan, grid: Grid) -> "Chosen":
+        """Return how a network works on a scan that is reconstructed on ``grid``."""
+        where = learned.working(scan.geometry, grid)
+        return cls(learned, where, learned.visible(scan, where))
+
+    def facts(self, scan: Scan) -> tuple[Fact, ...]:
+        """Return what describes the scan and f*."""
+        return facts_of(scan, self.where.grid, self.visible, self.where.share, self.where.frame)
 
 
 def share_of(frame: DyadicShearletFrame, geometry: Geometry, grid: Grid) -> Float[Tensor, "filter #row #col"]:

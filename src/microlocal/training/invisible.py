@@ -115,6 +115,7 @@ class LearnTheInvisible:
             "architecture": {"scales": self.table.scales, "network": shape},
             "trained on": card_of(self.table, facts),
             "working pixels": self.table.pixels,
+            "iterations": self.table.iterations,
         }
 
     def _gains(self) -> list[float]:

@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -22,17 +21,12 @@ from microlocal.data.measurement import Measurement, simulate
 from microlocal.data.objects import Object, random_object
 from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.suitability import Fact
-from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.discrepancy import natural_weight
 from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.learned import share_of
-from microlocal.reconstruction.method import Settings
-from microlocal.reconstruction.shearlet import shearlet
+from microlocal.reconstruction.shearlet import usual_image
 from microlocal.training.recipe import Table
 from microlocal.training.task import Example
-
-USUAL = 2.1  # the weight that the discrepancy principle chooses, over the natural one: median of ellipses, 0.5 to 5 %
 
 
 class Span(Table):
@@ -115,7 +109,7 @@ def scan_example(table: ScanTable, seed: int) -> Example:
     made = simulate(thing, geometry, draw, table.measurement())
     data = torch.from_numpy(made.data).float()
     scan = Scan(data, geometry, table.grid)
-    visible = visible_image(scan, made.record["noise"], table.iterations)
+    visible = usual_image(scan, table.grid, made.record["noise"], table.iterations)
     share = share_of(table.frame, geometry, table.grid)
     facts = facts_of(scan, table.grid, visible, share, table.frame)
     padded = data.new_zeros(table.most_views, table.detector)
@@ -131,17 +125,6 @@ def scan_example(table: ScanTable, seed: int) -> Example:
         "step": torch.tensor(step, dtype=torch.float64),
         "facts": torch.tensor([fact.value for fact in facts]),
     }
-
-
-def visible_image(scan: Scan, noise: float, iterations: int) -> Float[Tensor, "row col"]:
-    """Return f* at the weight that the discrepancy principle usually chooses at this relative noise.
-
-    Searching for the weight takes several times as long, and the image differs little.
-    """
-    ray = RayTransform(scan.geometry, scan.grid)
-    sigma = max(noise, 0.003) * float(scan.data.double().square().mean().sqrt())
-    settings = Settings(weight=USUAL * natural_weight(ray, sigma), iterations=iterations)
-    return shearlet(scan, scan.grid, settings).image
 
 
 def fact_names(table: ScanTable) -> list[str]:
