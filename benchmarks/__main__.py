@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import growth, helsinki, limited_angle, operators, package, scans, speed
+from benchmarks import edges, growth, helsinki, limited_angle, operators, package, scans, speed
 from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
 
 SUITES: dict[str, Suite] = {
@@ -21,6 +21,7 @@ SUITES: dict[str, Suite] = {
     "growth": growth.suite,
     "limited_angle": limited_angle.suite,
     "helsinki": helsinki.suite,
+    "edges": edges.suite,
 }
 TITLES = {
     "operators": "Operators and frames",
@@ -30,6 +31,7 @@ TITLES = {
     "growth": "Growth with the size",
     "limited_angle": "Sparse reconstruction from an arc",
     "helsinki": "Helsinki tomography challenge 2022",
+    "edges": "Edges and their directions",
 }
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, README = ROOT / "docs" / "numbers.md", ROOT / "README.md"

@@ -4,6 +4,7 @@ import pytest
 
 from microlocal.testing import LawViolation, laws
 from microlocal.testing.laws import frame, functional
+from tests.mutants import edge_models as broken_edge_models
 from tests.mutants import image_methods as broken_image_methods
 from tests.mutants import operators as broken_operators
 from tests.mutants import others
@@ -16,6 +17,7 @@ MUTANTS = {
     "solver": (laws("solver"), others.solvers()),
     "certificate": (laws("certificate"), others.certificates()),
     "method": (laws("method"), others.methods()),
+    "edge-model": (laws("edge-model"), broken_edge_models.edge_models()),
     "image-method": (laws("image-method"), broken_image_methods.image_methods()),
     "task": (laws("task"), broken_tasks.tasks()),
 }

@@ -79,12 +79,15 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import inpaint as inpaint
     from microlocal.reconstruction import learn_atoms as learn_atoms
     from microlocal.reconstruction import methods as methods
+    from microlocal.reconstruction import read_result as read_result
     from microlocal.reconstruction import reconstruct as reconstruct
     from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
     from microlocal.reconstruction import separate as separate
     from microlocal.reconstruction import upsample as upsample
     from microlocal.report import write_report as write_report
     from microlocal.solvers import as_deepinv as as_deepinv
+    from microlocal.wavefront import edges as edges
+    from microlocal.wavefront import from_sinogram as from_sinogram
     from microlocal.wavefront import measured_fraction as measured_fraction
     from microlocal.wavefront import measured_range as measured_range
     from microlocal.wavefront import missing_wedge as missing_wedge
@@ -163,6 +166,7 @@ _NAMES = {
         "inpaint",
         "learn_atoms",
         "methods",
+        "read_result",
         "reconstruct",
         "reconstruct_stack",
         "separate",
@@ -170,7 +174,7 @@ _NAMES = {
     ),
     "report": ("write_report",),
     "solvers": ("as_deepinv",),
-    "wavefront": ("measured_fraction", "measured_range", "missing_wedge"),
+    "wavefront": ("edges", "from_sinogram", "measured_fraction", "measured_range", "missing_wedge"),
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import microlocal
-from microlocal.cli import demo, doctor, info, methods, reconstruct, stack, train, visible
+from microlocal.cli import demo, doctor, edges, info, methods, reconstruct, stack, train, visible
 from microlocal.cli.guard import Guarded
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
@@ -66,6 +66,7 @@ def options(
 app.command(epilog=reconstruct.EXAMPLES)(reconstruct.reconstruct)
 app.command(epilog=stack.EXAMPLES)(stack.stack)
 app.command(epilog=visible.EXAMPLES)(visible.visible)
+app.command(epilog=edges.EXAMPLES)(edges.edges)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=methods.EXAMPLES)(methods.methods)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from microlocal.cli import picture as picture
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
+    from microlocal.io import point_files as point_files
+    from microlocal.report import edge_picture as edge_picture
     from microlocal.report import rose as rose
 
 _ROOMS = ("core", "data", "io", "members", "reconstruction", "report", "training", "wavefront")
@@ -32,6 +34,8 @@ _MODULES = {
     "health": "microlocal.cli.health",
     "picture": "microlocal.cli.picture",
     "registry": "microlocal.core.registry",
+    "point_files": "microlocal.io.point_files",
+    "edge_picture": "microlocal.report.edge_picture",
     "rose": "microlocal.report.rose",
 } | {room: f"microlocal.{room}" for room in _ROOMS}
 

@@ -3,12 +3,14 @@
 from microlocal.io.dxchange import DataExchange as DataExchange
 from microlocal.io.helsinki import Helsinki as Helsinki
 from microlocal.io.hspy import HyperSpy as HyperSpy
+from microlocal.io.images import write_codes as write_codes
 from microlocal.io.images import write_png as write_png
 from microlocal.io.images import write_tiff as write_tiff
 from microlocal.io.mrc import Mrc as Mrc
 from microlocal.io.npz import Npz as Npz
 from microlocal.io.own import OwnScan as OwnScan
 from microlocal.io.own import write_scan as write_scan
+from microlocal.io.picture import read_picture as read_picture
 from microlocal.io.read import find_reader as find_reader
 from microlocal.io.read import read_scan as read_scan
 from microlocal.io.reader import Reader as Reader

@@ -11,7 +11,17 @@ import microlocal.reconstruction
 import microlocal.solvers
 import microlocal.training  # noqa: F401 - importing the rooms registers their members
 from microlocal.core.registry import registered
-from microlocal.testing.laws import certificate, frame, functional, image_method, method, operator, solver, task
+from microlocal.testing.laws import (
+    certificate,
+    edge_model,
+    frame,
+    functional,
+    image_method,
+    method,
+    operator,
+    solver,
+    task,
+)
 
 Law = Callable[[Any], None]
 
@@ -23,6 +33,7 @@ _LAWS: dict[str, tuple[Law, ...]] = {
     "certificate": certificate.LAWS,
     "method": method.LAWS,
     "image-method": image_method.LAWS,
+    "edge-model": edge_model.LAWS,
     "task": task.LAWS,
 }
 

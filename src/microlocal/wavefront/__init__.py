@@ -11,8 +11,15 @@ from microlocal.wavefront.coefficients import visible_share as visible_share
 from microlocal.wavefront.edges import EdgeMap as EdgeMap
 from microlocal.wavefront.edges import find_edges as find_edges
 from microlocal.wavefront.edges import label_edges as label_edges
+from microlocal.wavefront.fields import Field as Field
+from microlocal.wavefront.from_sinogram import from_sinogram as from_sinogram
+from microlocal.wavefront.models import edges as edges
+from microlocal.wavefront.models import labelled as labelled
 from microlocal.wavefront.provenance import pixel_provenance as pixel_provenance
 from microlocal.wavefront.segments import is_measured as is_measured
+from microlocal.wavefront.singularities import EDGE as EDGE
+from microlocal.wavefront.singularities import RIDGE as RIDGE
+from microlocal.wavefront.singularities import Singularities as Singularities
 from microlocal.wavefront.visibility import measured_directions as measured_directions
 from microlocal.wavefront.visibility import measured_fraction as measured_fraction
 from microlocal.wavefront.visibility import measured_range as measured_range

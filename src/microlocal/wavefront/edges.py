@@ -19,18 +19,14 @@ from microlocal.core.checks import finite, positive, trailing_shape
 from microlocal.core.geometry import Array, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.provenance import Provenance
+from microlocal.wavefront.fields import TINY, Field, thinned
 from microlocal.wavefront.segments import is_measured
-from microlocal.wavefront.thresholds import gradient_noise, otsu
+from microlocal.wavefront.thresholds import gradient_noise
 
-# Pure noise passes 4.5 standard deviations of a gradient component at 4 pixels in 100 000, and 3 at 1 in 90.
-STRONG, WEAK = 4.5, 3.0
-# Canny's advice: the lower threshold is two to three times smaller.
-HYSTERESIS = 0.4
 # Discs of radius 10 to 40 pixels, rasterised with hard edges: the normal is off by 1° rms (three standard errors are
 # 3°), and by half of noise / |gradient| more when noise is added.
 RASTER_ERROR_RAD = np.radians(3.0)
-FAINTEST = 0.01
-TINY = np.finfo(np.float64).tiny
+MOSTLY = 0.5  # of an edge's strength
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +43,6 @@ class EdgeMap:
     error_rad: Array
 
 
-def _ridges(magnitude: Array, down: Array, right: Array) -> NDArray[np.bool_]:
-    """Return where the magnitude is greatest along the gradient (down, right), one pixel to either side."""
-    length = np.where(magnitude > 0, magnitude, 1.0)
-    step = np.stack([down / length, right / length])
-    place = np.indices(magnitude.shape, dtype=np.float64)
-    ahead = ndimage.map_coordinates(magnitude, place + step, order=1, mode="nearest")
-    behind = ndimage.map_coordinates(magnitude, place - step, order=1, mode="nearest")
-    return (magnitude > ahead) & (magnitude >= behind) & (magnitude > 0)
-
-
 def _normals(down: Array, right: Array, width: float) -> Array:
     """Return the direction in [0, π) along which the image changes most within ``width`` pixels: structure tensor.
 
@@ -70,25 +56,20 @@ def _normals(down: Array, right: Array, width: float) -> Array:
     return direction
 
 
-def _parting(ridges: Array, floor: float) -> float:
-    """Return Otsu's threshold between faint and strong ridges on a logarithmic scale, all below a floor being alike.
-
-    The floor is the noise, and at least a hundredth of the strongest ridge: what is fainter is no structure.
-    """
-    if ridges.size == 0:
-        return 0.0
-    return math.exp(otsu(np.log(np.maximum(ridges, max(floor, FAINTEST * float(ridges.max()), TINY)))))
-
-
-def _hysteresis(weak: NDArray[np.bool_], strong: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
-    """Return the 8-connected pieces of ``weak`` that are strong somewhere and have ``shortest`` pixels or more."""
-    pieces, _ = ndimage.label(weak, structure=np.ones((3, 3)))
-    lengths = np.bincount(pieces.ravel())
-    kept = np.zeros(lengths.shape, dtype=bool)
-    kept[np.unique(pieces[weak & strong])] = True
-    kept[0] = False
-    mask: NDArray[np.bool_] = (kept & (lengths >= shortest))[pieces]
-    return mask
+def canny_field(image: Float[Tensor, "row col"], sigma: float = 1.5) -> Field:
+    """Return the gradient at scale ``sigma`` as a field: strength |gradient| a pixel, normals to the bright side."""
+    positive(sigma, "sigma", "find_edges")
+    pixels = finite(image, "find_edges", "Mask the image first.").detach().cpu().double().numpy()
+    down = ndimage.gaussian_filter(pixels, sigma, order=(1, 0), mode="nearest")
+    right = ndimage.gaussian_filter(pixels, sigma, order=(0, 1), mode="nearest")
+    magnitude = np.hypot(down, right)
+    # Rounding of the filter on a constant image is no edge.
+    noise = max(gradient_noise(magnitude), 1e-9 * float(np.abs(pixels).max()))
+    gradient = np.arctan2(-down, right)
+    thin, offset = thinned(magnitude, gradient)
+    normal = _normals(down, right, 2 * sigma)
+    normal = (normal + np.where(np.cos(normal - gradient) < 0, np.pi, 0.0)) % (2 * np.pi)
+    return Field(magnitude, normal, thin, offset, np.full(magnitude.shape, np.nan), noise, sigma**2)
 
 
 def find_edges(image: Float[Tensor, "row col"], sigma: float = 1.5) -> EdgeMap:
@@ -101,22 +82,15 @@ def find_edges(image: Float[Tensor, "row col"], sigma: float = 1.5) -> EdgeMap:
 
     Raises InputError for an image that is not finite or sigma <= 0.
     """
-    positive(sigma, "sigma", "find_edges")
-    pixels = finite(image, "find_edges", "Mask the image first.").detach().cpu().double().numpy()
-    down = ndimage.gaussian_filter(pixels, sigma, order=(1, 0), mode="nearest")
-    right = ndimage.gaussian_filter(pixels, sigma, order=(0, 1), mode="nearest")
-    magnitude = np.hypot(down, right)
-    # Rounding of the filter on a constant image is no edge.
-    noise = max(gradient_noise(magnitude), 1e-9 * float(np.abs(pixels).max()))
-    ridges = _ridges(magnitude, down, right)
-    high = max(_parting(magnitude[ridges], WEAK * noise), STRONG * noise)
-    low = max(HYSTERESIS * high, WEAK * noise)
-    mask = _hysteresis(ridges & (magnitude > low), magnitude > high, shortest=math.ceil(2 * sigma))
-    error = RASTER_ERROR_RAD + noise / np.maximum(magnitude, max(noise, TINY))
-    return EdgeMap(mask, _normals(down, right, 2 * sigma), magnitude, error)
+    field = canny_field(image, sigma)
+    error = RASTER_ERROR_RAD + field.noise / np.maximum(field.strength, max(field.noise, TINY))
+    # A tiny negative angle is π modulo π in floating point: reduce twice.
+    return EdgeMap(field.mask(math.ceil(2 * sigma)), field.normal_rad % np.pi % np.pi, field.strength, error)
 
 
-def _labels(edges: EdgeMap, geometry: Geometry, grid: Grid) -> NDArray[np.uint8]:
+def _labels(
+    edges: EdgeMap, geometry: Geometry, grid: Grid, before: EdgeMap | None
+) -> NDArray[np.uint8]:
     rows, cols = np.nonzero(edges.mask)
     x, y = grid.coordinates()
     normal, error = edges.normal_rad[rows, cols], edges.error_rad[rows, cols]
@@ -124,22 +98,36 @@ def _labels(edges: EdgeMap, geometry: Geometry, grid: Grid) -> NDArray[np.uint8]
     sure = is_measured(geometry, x[cols], y[rows], around).all(axis=0)
     codes = np.full(edges.mask.shape, int(Provenance.NONE), dtype=np.uint8)
     codes[rows, cols] = np.where(sure, int(Provenance.MEASURED), int(Provenance.UNDETERMINED))
+    if before is not None:
+        weak = before.strength[rows, cols] < MOSTLY * edges.strength[rows, cols]
+        learned = ~sure & weak
+        codes[rows[learned], cols[learned]] = int(Provenance.LEARNED)
     return codes
 
 
 def label_edges(
-    image: Float[Tensor, "*batch row col"], geometry: Geometry, grid: Grid, *, sigma: float = 1.5
+    image: Float[Tensor, "*batch row col"],
+    geometry: Geometry,
+    grid: Grid,
+    *,
+    sigma: float = 1.5,
+    before: Float[Tensor, "*batch row col"] | None = None,
 ) -> UInt8[Tensor, "*batch row col"]:
-    """Return for every pixel NONE, or MEASURED or UNDETERMINED for the edge that runs there (codes of
+    """Return for every pixel NONE, or MEASURED, LEARNED or UNDETERMINED for the edge that runs there (codes of
     ``core.provenance``).
 
     An edge counts as MEASURED only if its direction φ and φ ± δ all are, δ = 3° + noise / |gradient| (3° to 22°)
     being the error of the direction: in doubt, undetermined. This is deliberate, since limited-angle artefacts run
-    exactly along the border of the wedge (Frikel and Quinto, Inverse Problems 29, 2013).
+    exactly along the border of the wedge (Frikel and Quinto, Inverse Problems 29, 2013). Where a network has made the
+    image from another one, ``before``, an edge that is not measured is LEARNED if at least half of its strength was
+    not there before.
 
     Raises ShapeError for an image of another shape than the grid's.
     """
     trailing_shape(image, grid.shape, "row, col", "label_edges", "Pass the grid the image was reconstructed on.")
     images = image.reshape(-1, *grid.shape)
-    codes = np.stack([_labels(find_edges(plane, sigma), geometry, grid) for plane in images])
+    starts = [None] * len(images) if before is None else [find_edges(b, sigma) for b in before.reshape(images.shape)]
+    codes = np.stack(
+        [_labels(find_edges(p, sigma), geometry, grid, b) for p, b in zip(images, starts, strict=True)]
+    )
     return torch.from_numpy(codes).reshape(image.shape).to(image.device)

@@ -1,0 +1,142 @@
+"""``microlocal edges``: where the edges of an image are, and which way they face."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from microlocal.cli import lazy
+from microlocal.cli.choices import OutFolder
+from microlocal.cli.folders import output_folder
+from microlocal.cli.screen import screen_of
+from microlocal.cli.teaching import examples
+from microlocal.cli.words import heading, number
+
+if TYPE_CHECKING:
+    from microlocal.core import Geometry, Grid
+    from microlocal.wavefront import Singularities
+
+EXAMPLES = examples(
+    ("positions and directions of all edges", "microlocal edges photo.png"),
+    ("lines as well, with their widths", "microlocal edges fibres.tif --ridges"),
+    ("what the scan measured of them", "microlocal edges results --out results"),
+    ("the same for an image of another program", "microlocal edges image.tif --scan scan.mat"),
+    after="IMAGE: TIFF, PNG, JPEG, NPY, NPZ, or the folder of a reconstruction, whose scan is\n"
+    "then known. Directions are those of the normals, x right and y up, towards the\n"
+    "bright side; positions are in pixels, the middle of the first at 0.",
+)
+SHOWN = 5
+
+Image = Annotated[
+    Path, typer.Argument(metavar="IMAGE", show_default=False, help="A picture, or the folder of a reconstruction.")
+]
+ModelName = Annotated[str, typer.Option("--model", metavar="NAME", help="canny, shearlet, or another edge model.")]
+WithRidges = Annotated[bool, typer.Option("--ridges", help="Find lines as well, with their widths.")]
+ScanOf = Annotated[
+    Path | None,
+    typer.Option("--scan", metavar="SCAN", help="The scan behind the image: labels what it measured."),
+]
+
+
+def edges(
+    context: typer.Context,
+    image: Image,
+    model: ModelName = "shearlet",
+    out: OutFolder = Path("microlocal-out"),
+    ridges: WithRidges = False,
+    scan: ScanOf = None,
+) -> None:
+    """Find the edges of an image with their directions: edges.csv, edges.npz and edges.png."""
+    lazy.members.load_all()
+    screen = screen_of(context)
+    with output_folder(out) as folder:
+        plane, geometry, grid = _opened(image, scan)
+        found = lazy.wavefront.edges(plane, model, ridges=ridges, geometry=geometry, grid=grid)
+        files = [
+            lazy.point_files.write_csv(found.columns(), folder / "edges.csv"),
+            lazy.io.write_npz(_arrays(found), folder / "edges.npz"),
+            lazy.edge_picture.draw(np.asarray(plane), found, folder / "edges.png"),
+        ]
+    fields = fields_of(found, model)
+    screen.answer(fields | {"files": files}, *lines_of(found, fields), heading("Files"), *files)
+
+
+def _opened(image: Path, scan: Path | None) -> "tuple[Any, Geometry | None, Grid | None]":
+    """Return the plane, and the geometry and grid where they are known."""
+    if image.is_dir():
+        result = lazy.reconstruction.read_result(image)
+        plane = result.image.reshape(-1, *result.scan.grid.shape)
+        return plane[len(plane) // 2], result.scan.geometry, result.scan.grid
+    pixels = lazy.io.read_picture(image)
+    if scan is None:
+        return pixels, None, None
+    read = lazy.io.read_scan(scan)
+    own = read.grid
+    if pixels.shape == own.shape:
+        return pixels, read.geometry, own
+    # An image of the same field of view with other pixels.
+    side = max(n * own.pixel / m for n, m in zip(own.shape, pixels.shape, strict=True))
+    return pixels, read.geometry, lazy.core.Grid((pixels.shape[0], pixels.shape[1]), side, own.center, own.unit)
+
+
+def _arrays(found: "Singularities") -> dict[str, Any]:
+    """Return what edges.npz holds: the columns of the table, and the dense maps."""
+    maps = {"edge_strength": found.edge.strength, "edge_normal_rad": found.edge.normal_rad}
+    if found.ridge is not None:
+        maps |= {"ridge_strength": found.ridge.strength, "ridge_normal_rad": found.ridge.normal_rad}
+    return found.columns() | maps
+
+
+def fields_of(found: "Singularities", model: str) -> dict[str, Any]:
+    """Return the answer for programs."""
+    labels = {
+        code.name.lower(): int((found.provenance == int(code)).sum()) for code in lazy.provenance.Provenance if code
+    }
+    return {
+        "model": model,
+        "shape": list(found.shape),
+        "edges": int((found.kind == lazy.wavefront.EDGE).sum()),
+        "ridges": int((found.kind == lazy.wavefront.RIDGE).sum()),
+        "provenance": labels if found.provenance.any() else None,
+        "directions": _rose(found),
+    }
+
+
+def _rose(found: "Singularities") -> dict[str, float]:
+    """Return the share of the points whose normals lie around 0°, 45°, 90° and 135°."""
+    if not len(found):
+        return {}
+    sectors = np.rint(np.degrees(found.direction_rad) / 45).astype(int) % 4
+    return {f"{45 * k}°": float((sectors == k).mean()) for k in range(4)}
+
+
+def lines_of(found: "Singularities", fields: dict[str, Any]) -> list[RenderableType | Path]:
+    """Return the answer for people."""
+    rows, cols = fields["shape"]
+    ridges = f" and {fields['ridges']} of lines" if found.ridge is not None else ""
+    said = f"{fields['edges']} points of edges{ridges} in {rows} x {cols} pixels (model {fields['model']})."
+    parts: list[RenderableType | Path] = [Text(said)]
+    if fields["provenance"]:
+        measured, undetermined = fields["provenance"]["measured"], fields["provenance"]["undetermined"]
+        parts.append(Text(f"The scan measured {measured} of them; {undetermined} are undetermined.", style="caution"))
+    if len(found):
+        shares = ", ".join(f"{share:.0%} around {name}" for name, share in fields["directions"].items())
+        parts += [Text(f"Normals: {shares}."), heading("The strongest"), _table(found)]
+    return parts
+
+
+def _table(found: "Singularities") -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="quiet")
+    for name in ("kind", "row", "col", "normal", "strength", "radius"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    columns = found.columns()
+    for k in range(min(SHOWN, len(found))):
+        bend = float(found.curvature[k])
+        radius = f"{1 / abs(bend):.0f}" if abs(bend) > 1e-3 else "straight"
+        place = (f"{found.row[k]:.1f}", f"{found.col[k]:.1f}", f"{columns['direction_deg'][k]:.1f}°")
+        table.add_row(str(columns["kind"][k]), *place, number(float(found.strength[k])), radius)
+    return table

@@ -1,0 +1,113 @@
+"""Edge models by name: what finds the singularities of an image, and ``edges``, which runs one.
+
+A model is a function of an image (row, col) in float32 or float64 and of whether ridges are wanted too; it returns
+the field of edges, and that of ridges or None: see ``fields.Field``.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microlocal.core.checks import finite, floating, trailing_shape
+from microlocal.core.errors import InputError, ShapeError
+from microlocal.core.geometry import Array, Geometry
+from microlocal.core.grid import Grid
+from microlocal.core.provenance import Provenance
+from microlocal.core.registry import lookup, register
+from microlocal.wavefront.edges import RASTER_ERROR_RAD, canny_field
+from microlocal.wavefront.fields import TINY, Field
+from microlocal.wavefront.phase_congruency import Congruency, respond
+from microlocal.wavefront.segments import is_measured
+from microlocal.wavefront.singularities import RIDGE, Singularities, collected
+
+Fields = tuple[Field, Field | None]
+Model = Callable[[Tensor, bool], Fields]
+WHO = "edges"
+
+
+def _sample(name: str) -> Callable[[], list[tuple[str, Model]]]:
+    return lambda: [(name, lookup("edge-model", name, WHO).member)]
+
+
+@register("edge-model", "canny", samples=_sample("canny"), reference="canny1986")
+def canny(image: Float[Tensor, "row col"], ridges: bool = False) -> Fields:
+    """The gradient at 1.5 pixels, normals by the structure tensor: quick; edges only, ridges have two flanks."""
+    if ridges:
+        do = "Take the model shearlet, or leave ridges out."
+        raise InputError(WHO, expected="a model that tells ridges from edges", got="canny", do=do)
+    return canny_field(image), None
+
+
+@register("edge-model", "shearlet", samples=_sample("shearlet"), reference="reisenhofer2016")
+def shearlet(image: Float[Tensor, "row col"], ridges: bool = False) -> Fields:
+    """Phase congruency of complex shearlets at three scales: precise directions; edges and ridges with widths."""
+    found = respond(image.contiguous(), Congruency(), ridges)
+    return found[0], found[1] if ridges else None
+
+
+def edges(
+    image: Float[Tensor, "row col"],
+    model: str = "shearlet",
+    *,
+    ridges: bool = False,
+    geometry: Geometry | None = None,
+    grid: Grid | None = None,
+) -> Singularities:
+    """Return the singularities of an image: sub-pixel positions with directions, strengths, curvatures.
+
+    Parameters: ``image``, one plane, finite, a tensor or an array; ``model``, a registered edge model; ``ridges``,
+    whether lines are wanted beside edges; ``geometry`` and ``grid`` of the scan that the image was reconstructed from:
+    then each point is labelled MEASURED or UNDETERMINED by the visibility of its own direction.
+
+    Measured on ellipses of 12 to 40 pixels rasterised with anti-aliasing (``docs/edges.md``), model "shearlet": median
+    error of the direction below 1° and of the position below 0.15 pixels, up to noise of a tenth of the contrast.
+
+    Raises ShapeError unless the image is a plane, InputError where it is not finite or the model finds no ridges,
+    UnknownNameError for an unknown model. Reference: reisenhofer2016.
+
+    >>> rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    >>> disc = (torch.hypot(cols - 32, rows - 32) < 16).float()
+    >>> found = edges(disc)
+    >>> radius = np.hypot(found.col - 32, found.row - 32)
+    >>> bool(abs(np.median(radius) - 16) < 0.3), bool(abs(np.median(found.curvature) - 1 / 16) < 0.01)
+    (True, True)
+    """
+    entry = lookup("edge-model", model, WHO)
+    plane = image if isinstance(image, Tensor) else torch.as_tensor(np.ascontiguousarray(image))
+    plane = plane.detach().cpu()
+    if plane.ndim != 2 or min(plane.shape) < 2:
+        expected, do = "an image (row, col) of 2 x 2 pixels or more", "Take a slice of a stack, or the mean of colours."
+        raise ShapeError(WHO, expected=expected, got=str(tuple(plane.shape)), do=do)
+    plane = finite(floating(plane, WHO), WHO, "Mask the image first.")
+    found = collected(*entry.member(plane, ridges))
+    return found if geometry is None else labelled(found, geometry, grid)
+
+
+def labelled(found: Singularities, geometry: Geometry, grid: Grid | None = None) -> Singularities:
+    """Return the points with their provenance: MEASURED where the scan measures the direction and all within its error.
+
+    The error is 3° + noise / strength, as in ``label_edges``. ``grid``, where the image lies; the geometry's own grid
+    of that shape if None. Raises ShapeError where the grid has another shape than the image.
+    """
+    place = geometry.default_grid() if grid is None else grid
+    do = "Pass the grid the image was reconstructed on."
+    trailing_shape(torch.empty(found.shape), place.shape, "row, col", WHO, do)
+    x, y = _positions(found, place)
+    noise = np.where(found.kind == RIDGE, found.ridge.noise if found.ridge else 0.0, found.edge.noise)
+    error = RASTER_ERROR_RAD + noise / np.maximum(found.strength, np.maximum(noise, TINY))
+    around = found.direction_rad + np.array([-1.0, 0.0, 1.0])[:, None] * error
+    sure = is_measured(geometry, x, y, around).all(axis=0)
+    codes = np.where(sure, int(Provenance.MEASURED), int(Provenance.UNDETERMINED)).astype(np.uint8)
+    return replace(found, provenance=codes)
+
+
+def _positions(found: Singularities, grid: Grid) -> tuple[Array, Array]:
+    """Return (x, y) of the points, in the grid's unit."""
+    rows, cols = grid.shape
+    x = grid.center[0] + (found.col - (cols - 1) / 2) * grid.pixel
+    y = grid.center[1] - (found.row - (rows - 1) / 2) * grid.pixel
+    return x, y

@@ -1,0 +1,207 @@
+"""The digital wavefront set: positions, directions, ridges, labels, files, the sinogram's own."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from cli_help import SIZE, answer, run, said, scan_file
+from PIL import Image
+
+import microlocal as ml
+from microlocal.core import InputError, ScanFileError, ShapeError
+from microlocal.core.errors import UnknownNameError
+from microlocal.core.provenance import Provenance
+from microlocal.data.phantoms import Ellipse, image, sinogram
+from microlocal.frames.complex_shearlet import ComplexShearlets, ShearletSystem
+from microlocal.io import read_picture
+from microlocal.wavefront import EDGE, RIDGE, image_singularity, is_measured
+from microlocal.wavefront.from_sinogram import image_singularities
+
+N = 128
+GRID = ml.Grid((N, N), 1.0)
+MIDDLE = (N - 1) / 2
+
+
+def outline(shape: Ellipse, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of an ellipse whose outward normals are φ."""
+    (a, b), turned = shape.semi_axes, phi - shape.angle_rad
+    width = np.hypot(a * np.cos(turned), b * np.sin(turned))
+    along, across = a * a * np.cos(turned) / width, b * b * np.sin(turned) / width
+    cos, sin = math.cos(shape.angle_rad), math.sin(shape.angle_rad)
+    return shape.center[0] + along * cos - across * sin, shape.center[1] + along * sin + across * cos
+
+
+def error_of(shape: Ellipse, x: np.ndarray, y: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Return the distance of each point from the point of the outline that has its normal, of the two the nearer."""
+    (ax, ay), (bx, by) = outline(shape, normal), outline(shape, normal + np.pi)
+    return np.minimum(np.hypot(x - ax, y - ay), np.hypot(x - bx, y - by))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.25])
+def test_directions_and_places_on_an_ellipse(noise):
+    shape = Ellipse(1.0, (40.0, 24.0), (3.3, -5.2), 0.6)
+    plane = image([shape], GRID) + noise * np.random.default_rng(0).normal(size=GRID.shape)
+    found = ml.edges(plane)
+    x, y = found.col - MIDDLE, MIDDLE - found.row
+    phi = np.linspace(0, 2 * np.pi, 3000)
+    px, py = outline(shape, phi)
+    gap = np.hypot(x[:, None] - px, y[:, None] - py)
+    nearest = phi[gap.argmin(axis=1)]
+    error = np.degrees(np.abs(np.arcsin(np.sin(found.direction_rad - nearest))))
+    assert np.median(error) < 0.6 + 5 * noise
+    assert np.median(gap.min(axis=1)) < 0.12 + 0.5 * noise
+    # The normal points to the bright side: inwards.
+    assert (np.cos(found.direction_rad - nearest) < 0).mean() > 0.98
+    assert gap.min(axis=0).max() < 2
+
+
+@pytest.mark.parametrize(("value", "sign"), [(1.0, 1), (-1.0, -1)])
+def test_curvature_of_a_disc_has_the_sign_of_its_bright_side(value, sign):
+    found = ml.edges(image([Ellipse(value, (25.0, 25.0))], GRID))
+    assert np.median(found.curvature) == pytest.approx(sign / 25, abs=0.004)
+
+
+@pytest.mark.parametrize("width", [3.0, 6.0])
+@pytest.mark.parametrize("degrees", [0.0, 20.0, 63.0])
+def test_a_line_is_a_ridge_with_its_direction_place_and_width(width, degrees):
+    phi = math.radians(degrees)
+    x, y = GRID.coordinates()
+    distance = np.abs(x * math.cos(phi) + y[:, None] * math.sin(phi) - 1.3)
+    found = ml.edges(np.clip(width / 2 + 0.5 - distance, 0, 1), ridges=True)
+    ridge = found.kind == RIDGE
+    strong = ridge & (found.strength > 0.5 * found.strength[ridge].max())
+    strong &= np.hypot(found.row - MIDDLE, found.col - MIDDLE) < 40
+    s = (found.col - MIDDLE) * math.cos(phi) + (MIDDLE - found.row) * math.sin(phi)
+    assert strong.sum() > 40
+    assert np.median(np.abs(s[strong] - 1.3)) < 0.2
+    turn = np.degrees(np.arcsin(np.sin(found.direction_rad[strong] - phi)))
+    assert np.median(np.abs(turn)) < 1
+    assert np.median(found.width[strong]) == pytest.approx(width, rel=0.25)
+    assert (found.kind == EDGE).any()
+    assert np.isnan(found.width[found.kind == EDGE]).all()
+
+
+def test_odd_coefficients_measure_the_height_of_a_step_and_even_ones_vanish():
+    """The closed form of the normalisation, at all scales: two steps between pixels, so that all is periodic."""
+    step = np.zeros((256, 256))
+    step[:, 64:192] = 2.5
+    system = ShearletSystem(scales=3)
+    c = ComplexShearlets((256, 256), system)(torch.from_numpy(step))
+    flat = system.directions.index((False, 0))
+    even, odd = c[:, flat, 0, 40], c[:, flat, 1, 40]
+    assert torch.allclose(odd[1:, 63:65].mean(dim=1), torch.tensor(2.5, dtype=torch.float64), rtol=0.05)
+    assert float((even[:, 63] + even[:, 64]).abs().max()) < 1e-6
+
+
+def test_points_are_labelled_by_the_visibility_of_their_own_direction():
+    beam = ml.ParallelBeam(tuple(np.radians(np.arange(0.5, 90.0))), ml.Detector(N, 1.0))
+    found = ml.edges(image([Ellipse(1.0, (30.0, 30.0))], GRID), geometry=beam, grid=GRID)
+    seen = is_measured(beam, 0.0, 0.0, found.direction_rad)
+    assert set(np.unique(found.provenance)) == {int(Provenance.MEASURED), int(Provenance.UNDETERMINED)}
+    measured = found.provenance == int(Provenance.MEASURED)
+    assert not (measured & ~seen).any()
+    assert (seen & ~measured).mean() < 0.1
+
+
+BEAMS = {
+    "parallel": ml.ParallelBeam(tuple(np.radians(np.arange(0, 180, 0.5))), ml.Detector(192, 1.0)),
+    "fan": ml.FanBeam(tuple(np.radians(np.arange(0, 360.0))), ml.Detector(192, 2.4), source_axis=400.0,
+                      source_detector=800.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("beam", BEAMS)
+def test_the_wavefront_set_of_an_ellipse_is_read_from_its_sinogram(beam):
+    shape = Ellipse(1.0, (50.0, 30.0), (10.0, -12.0), 0.5)
+    geometry = BEAMS[beam]
+    found = ml.from_sinogram(torch.from_numpy(sinogram([shape], geometry)), geometry)
+    error = error_of(shape, found.x, found.y, found.normal_rad)
+    assert len(found) > 400
+    assert np.median(error) < 0.7
+    # The normal at the nearest point of the outline, whatever the normal that was read.
+    phi = np.linspace(0, 2 * np.pi, 3000)
+    px, py = outline(shape, phi)
+    nearest = phi[np.hypot(found.x[:, None] - px, found.y[:, None] - py).argmin(axis=1)]
+    assert np.median(np.degrees(np.abs(np.arcsin(np.sin(found.normal_rad - nearest))))) < 1.5
+
+
+def test_the_relation_for_arrays_is_that_for_one_edge():
+    for geometry in BEAMS.values():
+        t, u, slope = np.array([0.3, 1.0]), np.array([20.0, -31.0]), np.array([12.0, -40.0])
+        x, y, normal = image_singularities(geometry, t, u, slope)
+        for k in range(2):
+            assert image_singularity(geometry, t[k], u[k], slope[k]) == pytest.approx((x[k], y[k], normal[k]))
+
+
+def test_uneven_views_are_refused():
+    beam = ml.ParallelBeam((0.0, 0.1, 0.3), ml.Detector(16, 1.0))
+    with pytest.raises(InputError, match="evenly"):
+        ml.from_sinogram(torch.zeros(3, 16), beam)
+
+
+def test_what_is_no_image_is_refused():
+    with pytest.raises(ShapeError, match="row, col"):
+        ml.edges(torch.zeros(2, 8, 8))
+    with pytest.raises(InputError, match="finite"):
+        ml.edges(torch.full((8, 8), torch.nan))
+    with pytest.raises(UnknownNameError, match="shearlet"):
+        ml.edges(torch.zeros(8, 8), "sobel")
+    with pytest.raises(InputError, match="ridges"):
+        ml.edges(torch.zeros(8, 8), "canny", ridges=True)
+
+
+def picture(folder):
+    """Write a disc as a colour PNG; return its file."""
+    plane = (255 * image([Ellipse(1.0, (12.0, 12.0))], ml.Grid((SIZE, SIZE), 1.0))).astype(np.uint8)
+    path = folder / "disc.png"
+    Image.fromarray(np.stack([plane, plane // 2, plane], axis=-1)).save(path)
+    return path
+
+
+def test_the_verb_writes_a_table_arrays_and_a_picture(tmp_path):
+    found = answer(run("edges", picture(tmp_path), "--out", tmp_path / "out", "--ridges", "--json"))
+    assert found["edges"] > 60
+    assert found["provenance"] is None
+    with (tmp_path / "out" / "edges.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == found["edges"] + found["ridges"]
+    radius = [math.hypot(float(r["row"]) - 23.5, float(r["col"]) - 23.5) for r in rows if r["kind"] == "edge"]
+    assert np.median(radius) == pytest.approx(12, abs=0.3)
+    with np.load(tmp_path / "out" / "edges.npz") as stored:
+        assert stored["row"].shape == (len(rows),)
+        assert stored["ridge_strength"].shape == (SIZE, SIZE)
+    drawn = np.asarray(Image.open(tmp_path / "out" / "edges.png").convert("RGB"))
+    assert drawn.std() > 10
+
+
+@pytest.mark.parametrize("model", ["canny", "shearlet"])
+def test_the_verb_labels_by_a_scan(tmp_path, model):
+    scan = scan_file(tmp_path)
+    shown = said(run("edges", picture(tmp_path), "--scan", scan, "--model", model, "--out", tmp_path / "out"))
+    assert "The scan measured" in shown
+    assert "undetermined" in shown
+
+
+def test_the_verb_reads_a_reconstruction(tmp_path):
+    assert run("reconstruct", scan_file(tmp_path), "--method", "tv", "--out", tmp_path / "result").exit_code == 0
+    found = answer(run("edges", tmp_path / "result", "--model", "canny", "--out", tmp_path / "out", "--json"))
+    assert found["provenance"]["measured"] > 0
+
+
+def test_pictures_of_all_kinds_are_read_as_grey_planes(tmp_path):
+    plane = np.linspace(0, 1, 30, dtype=np.float32).reshape(5, 6)
+    np.save(tmp_path / "a.npy", plane)
+    np.savez(tmp_path / "b.npz", image=plane, other=plane[0])
+    ml.io.write_tiff(plane, tmp_path / "c.tif", 1.0, "mm")
+    for name in ("a.npy", "b.npz", "c.tif"):
+        assert np.array_equal(read_picture(tmp_path / name), plane)
+    colours = np.zeros((4, 4, 3), dtype=np.uint8)
+    colours[..., 1] = 255
+    Image.fromarray(colours).save(tmp_path / "green.png")
+    assert read_picture(tmp_path / "green.png") == pytest.approx(np.full((4, 4), 0.587), abs=1e-3)
+    np.save(tmp_path / "d.npy", np.zeros((3, 5, 7)))
+    for wrong in ("d.npy", "missing.png"):
+        with pytest.raises(ScanFileError):
+            read_picture(tmp_path / wrong)
