@@ -7,9 +7,11 @@ import numpy as np
 import torch
 
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
+from microlocal.certificates.consistency import CLAIM
 from microlocal.core import Detector, FanBeam, Geometry, Grid, ParallelBeam, Scan, Source
 from microlocal.core.provenance import Provenance
 from microlocal.data.phantoms import Ellipse, image, sinogram
+from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.wavefront import is_measured, measured_fraction
 
@@ -59,12 +61,14 @@ def reconstruction(
     noise = torch.from_numpy(0.01 * draw.standard_normal(clean.shape))
     pictures = torch.from_numpy(np.stack([image(s, grid, 2) for s in shapes])) * (1 - blur)
     edges = _disc_edges(geometry, grid, 20.0).expand(pictures.shape).clone()
+    network: dict[str, Any] = {}
     if learned:
-        edges[..., 30:34, 30:34] = int(Provenance.LEARNED)
+        network = _network(pictures, edges, size)
     provenance = torch.full_like(edges, int(Provenance.MEASURED))
     provenance[..., : size // 4, :] = int(Provenance.UNDETERMINED)
     batched = (clean + noise, noise, pictures, edges, provenance)
     data, residual, pictures, edges, provenance = (t if slices else t[0] for t in batched)
+    network = {name: value if slices else value[0] for name, value in network.items()}
     fields: dict[str, Any] = {
         "image": pictures.float(),
         "scan": Scan(data.float(), geometry, grid, _source(name), ("3 dead pixels <were> interpolated.",)),
@@ -80,7 +84,22 @@ def reconstruction(
         "notes": ("The weight was chosen by the <discrepancy> principle.",),
         "references": ("joseph1982", "rudin1992", "unknown-key"),
     }
-    return Reconstruction(**(fields | changes))
+    if learned:
+        fields["config"][WHY] = "The network <tiny> completed the image: the scan is like those it was trained on."
+        fields["certificates"] += (Certificate(CLAIM, Kind.BOUNDED, 0.021, 0.05, (), "schwab2019"),)
+    return Reconstruction(**(fields | network | changes))
+
+
+def _network(pictures: torch.Tensor, edges: torch.Tensor, size: int) -> dict[str, Any]:
+    """A square that a network drew: it is in f and not in f*, whose edges are undetermined there in one row."""
+    before = edges.clone()
+    rows = slice(30 * size // 64, 34 * size // 64)
+    edges[..., rows, rows] = int(Provenance.LEARNED)
+    before[..., rows.start, rows] = int(Provenance.UNDETERMINED)
+    added = torch.zeros_like(pictures)
+    added[..., rows, rows] = 0.02
+    pictures += added
+    return {"learned": added.float(), "edges_visible": before}
 
 
 def _source(name: str) -> Source:

@@ -16,7 +16,7 @@ import torch
 from cli_help import SIZE, answer, run, said, scan_file, small_scan
 
 from microlocal.io import read_scan, write_scan
-from microlocal.reconstruction import read_reconstruction
+from microlocal.reconstruction import read_result
 
 PROMISED = {"image.tif", "result.npz", "result.json", "report.html"}
 
@@ -66,7 +66,7 @@ def test_the_report_shows_every_compared_method(tv):
 
 def test_the_result_reads_back(tv):
     folder, found = tv
-    result = read_reconstruction(folder)
+    result = read_result(folder)
     assert result.method == "tv"
     assert result.metrics["hold-out error"] == pytest.approx(found["metrics"]["hold-out error"])
     assert float(result.image.max()) > 0
@@ -75,7 +75,7 @@ def test_the_result_reads_back(tv):
 def test_seeded_runs_repeat(tv, tmp_path):
     arguments = ("--method", "tv", "--iterations", 20, "--hold-out", 4, "--out", tmp_path / "again", "--quiet")
     assert run("reconstruct", scan_file(tmp_path), *arguments).exit_code == 0
-    first, again = read_reconstruction(tv[0]), read_reconstruction(tmp_path / "again")
+    first, again = read_result(tv[0]), read_result(tmp_path / "again")
     assert torch.equal(first.image, again.image)
 
 
@@ -121,7 +121,7 @@ def test_the_axis_is_found_or_taken_as_given(tmp_path, center, told):
     )
     arguments = ("--method", "fbp", "--center", center, "--out", tmp_path / "out", "--json")
     found = answer(run("reconstruct", file, *arguments))
-    offset = read_reconstruction(tmp_path / "out").scan.geometry.detector.offset
+    offset = read_result(tmp_path / "out").scan.geometry.detector.offset
     assert offset == pytest.approx(0.0, abs=0.5)
     assert told is None or any(told in sentence for sentence in found["warnings"])
 
@@ -165,7 +165,7 @@ def test_ctrl_c_keeps_the_best_image_and_resume_goes_on(tmp_path):
     facts = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert facts["config"]["status"] == "interrupted"
     assert {path.name for path in out.iterdir()} >= PROMISED
-    assert float(read_reconstruction(out).image.max()) > 0
+    assert float(read_result(out).image.max()) > 0
     done = facts["config"]["iterations"]
     found = answer(run(*arguments, "--iterations", "5", "--resume", "--json"))
     assert found["config"]["iterations"] > done

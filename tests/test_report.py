@@ -4,7 +4,9 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,14 @@ import torch
 from report_samples import NASTY, fan, parallel, reconstruction
 
 from microlocal.core import Grid, OutputError, ShapeError
+from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.core.registry import registered
+from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.report import figure, render_report, write_report
+from microlocal.wavefront import find_edges
+from microlocal.wavefront.lengths import edge_lengths, edge_shares
 
-SECTIONS = ["images", "edges", "visibility", "data", "certificates", "record"]
+SECTIONS = ["edges", "images", "visibility", "data", "certificates", "record"]
 VOID = {"meta", "link", "input", "img", "br", "line", "rect", "image", "circle", "path", "polyline", "polygon"}
 
 
@@ -120,7 +126,7 @@ def test_the_policy_names_the_script_and_forbids_the_rest(page: str) -> None:
 
 
 def test_payload_decodes_to_the_image_within_half_a_step(page: str) -> None:
-    truth = reconstruction()
+    truth = reconstruction(learned=True)
     layer = payload(page)["layers"][0]
     raw = np.frombuffer(base64.b64decode(layer["samples"][0]), "<u2").reshape(64, 64)
     values = layer["low"] + raw * (layer["high"] - layer["low"]) / 65535
@@ -137,6 +143,82 @@ def test_learned_edges_get_their_own_switch_only_when_there_are_some(page: str) 
     assert switches == ["1", "2", "3"]
     plain = Outline(render_report(reconstruction()))
     assert [a["data-edges"] for t, a in plain.elements if "data-edges" in a] == ["1", "3"]
+
+
+def test_the_image_without_the_learned_part_is_there_to_be_blended(page: str) -> None:
+    truth, layer = reconstruction(learned=True), payload(page)["layers"][0]
+    raw = np.frombuffer(base64.b64decode(layer["visible"][0]), "<u2").reshape(64, 64)
+    values = layer["low"] + raw * (layer["high"] - layer["low"]) / 65535
+    assert np.abs(values - truth.visible.numpy()).max() <= 0.51 * (layer["high"] - layer["low"]) / 65535
+    assert layer["lengthsVisible"][0]["2"] == 0.0
+    assert layer["lengths"][0]["2"] == pytest.approx(edge_lengths(truth.edges.numpy())[Provenance.LEARNED])
+    assert "visible" not in payload(page)["layers"][1]
+    sliders = [a for t, a in Outline(page).elements if t == "input" and a.get("id") == "blend"]
+    assert [a["max"] for a in sliders] == ["100"]
+    assert not [a for _, a in Outline(render_report(reconstruction())).elements if a.get("id") == "blend"]
+
+
+def test_one_sentence_says_what_was_learned_and_why(page: str) -> None:
+    words = Outline(page).words()
+    size = float(reconstruction(learned=True).learned.norm() / reconstruction(learned=True).image.norm())
+    share = edge_shares(reconstruction(learned=True).edges.numpy())[Provenance.LEARNED]
+    said = "The network <tiny> completed the image: the scan is like those it was trained on; what it added amounts to"
+    assert f"{said} {100 * size:.0f} % of the image and draws {100 * share:.0f} % of the edges." in words
+    refused = reconstruction(config={WHY: "No network was used, for this scan is unlike those trained on."})
+    assert "No network was used, for this scan is unlike those" in Outline(render_report(refused)).words()
+
+
+def test_the_promise_not_to_contradict_the_data_stands_under_the_picture(page: str) -> None:
+    words = Outline(page).words()
+    assert "The learned part does not contradict the measurement." in words
+    assert "is 2.1 % larger than without; up to 5 % larger is allowed" in words
+    broken = replace(reconstruction(learned=True).certificates[-1], value=0.3)
+    words = Outline(render_report(reconstruction(learned=True, certificates=(broken,)))).words()
+    assert "The learned part contradicts the measurement." in words
+
+
+def test_lengths_of_edges_do_not_depend_on_their_direction() -> None:
+    """A disc's outline has the length of its perimeter, give or take the staircase; halves share it."""
+    x, y = np.meshgrid(np.arange(200) - 99.5, np.arange(200) - 99.5)
+    ring = find_edges(torch.from_numpy((np.hypot(x, y) < 80).astype(float))).mask
+    codes = ring.astype(np.uint8) * np.where(x < 0, 1, 3).astype(np.uint8)
+    lengths = edge_lengths(codes)
+    assert sum(lengths.values()) == pytest.approx(2 * np.pi * 80, rel=0.08)
+    assert lengths[Provenance.MEASURED] == pytest.approx(lengths[Provenance.UNDETERMINED], rel=0.02)
+    assert lengths[Provenance.LEARNED] == 0.0
+    line = np.zeros((40, 40), np.uint8)
+    line[20, 5:35] = 2
+    assert edge_lengths(np.stack([line, line.T]))[Provenance.LEARNED] == 2 * 29.0
+
+
+# Machado, Oliveira and Fernandes (2009), for vision without one kind of cone, on linear RGB.
+VISION = {
+    "all cones": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ np.clip(rgb, 0, 1) / np.array([0.9505, 1.0, 1.089])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_the_three_colours_are_told_apart_by_every_eye(vision: str) -> None:
+    rgb = [np.frombuffer(bytes.fromhex(colour[1:]), np.uint8) / 255 for colour in COLOURS.values()]
+    seen = [_lab(VISION[vision] @ np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)) for c in rgb]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 40
+    assert COLOURS == {1: "#20c8d4", 2: "#9a4dff", 3: "#ff9a1e"}  # as the pictures of the docs have them
 
 
 def test_swiping_needs_two_images() -> None:
@@ -232,16 +314,25 @@ def test_the_writer_is_registered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("geometry", [parallel(), fan()], ids=["parallel", "fan"])
 def test_figure_has_its_four_panels(geometry: Any, tmp_path: Path) -> None:
-    drawn = figure(reconstruction(geometry, slices=2, learned=True), slice_index=1)
+    drawn = figure(reconstruction(geometry, slices=2), slice_index=1)
     titles = [axes.get_title() for axes in drawn.axes if axes.get_title()]
     assert [t.split("\n")[0].split(":")[0] for t in titles] == [
         "Reconstruction",
-        "Edge pixels by provenance",
+        "Edges by provenance",
         "Edge normals in the middle of the image",
         "Residual R f − g",
     ]
     drawn.savefig(tmp_path / "figure.png", dpi=40)
     assert "slice 1" in drawn.get_suptitle()
+
+
+def test_figure_of_a_learned_result_shows_what_was_there_before() -> None:
+    drawn = figure(reconstruction(learned=True))
+    panels = {axes.get_title(): axes for axes in drawn.axes}
+    shown = panels["Measured only, f*"].images[0].get_array() + panels["Learned part, f − f*"].images[0].get_array()
+    assert np.allclose(shown, panels["Reconstruction"].images[0].get_array(), atol=1e-6)
+    names = [text.get_text().split()[0] for text in panels["Edges by provenance"].get_legend().get_texts()]
+    assert names == ["measured", "learned", "undetermined"]
 
 
 def test_figure_refuses_a_slice_that_is_not_there() -> None:
@@ -255,6 +346,7 @@ def test_large_images_are_averaged_in_blocks() -> None:
     zeros = torch.zeros(grid.shape, dtype=torch.uint8)
     edges = zeros.clone()
     edges[3, 5] = 3
+    assert edge_shares(edges.numpy()) == {1: 0.0, 2: 0.0, 3: 1.0}
     scan = type(wide.scan)(wide.scan.data, wide.scan.geometry, grid)
     page = render_report(reconstruction(image=torch.ones(grid.shape), scan=scan, edges=edges, provenance=zeros))
     layer = payload(page)["layers"][0]

@@ -13,6 +13,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
 from microlocal.report import write_report
+from microlocal.wavefront.lengths import edge_lengths, edge_shares
 
 pytestmark = [
     pytest.mark.browser,
@@ -141,10 +142,59 @@ def test_each_kind_of_edge_can_be_switched(page: webdriver.Chrome, code: str) ->
 
 
 def test_counts_of_edges_are_those_of_the_map(page: webdriver.Chrome) -> None:
-    edges = reconstruction(learned=True).edges
+    result = reconstruction(learned=True)
+    for blend, edges in ((100, result.edges), (0, result.edges_visible)):
+        slide(page, "#blend", blend)
+        chrome.settle(page)
+        lengths, shares = edge_lengths(edges.numpy()), edge_shares(edges.numpy())
+        for kind in (1, 2, 3):
+            said = find(page, f"[data-count='{kind}']").text
+            assert float(said.split(" mm")[0]) == pytest.approx(lengths[kind], rel=5e-3)
+            assert said.endswith(f"· {100 * shares[kind]:.0f} %")
+
+
+def test_the_learned_part_fades_in_from_the_measured_one(page: webdriver.Chrome) -> None:
+    full = chrome.fingerprint(page, OVERLAY)
+    slider = scroll_to(page, "#blend")
+    slider.send_keys(Keys.HOME)
+    measured = chrome.fingerprint(page, OVERLAY)
+    assert find(page, "#blend-value").text == "0 %"
+    assert slider.get_attribute("aria-valuetext") == "measured only: none of the learned part"
+    assert find(page, "#lengths-of").text == "in f*"
+    slider.send_keys(*[Keys.ARROW_RIGHT] * 40)
+    half = chrome.fingerprint(page, OVERLAY)
+    assert slider.get_attribute("aria-valuetext") == "40 % of the learned part"
+    slider.send_keys(Keys.END)
+    assert len({full, measured, half}) == 3
+    assert chrome.fingerprint(page, OVERLAY) == full
+
+
+def test_the_blend_is_that_of_the_two_images(page: webdriver.Chrome) -> None:
+    """The grey in the square that the network drew grows with the slider; outside of it nothing changes."""
     for code in (1, 2, 3):
-        said = find(page, f"[data-count='{code}']").text
-        assert said.split(" ·")[0] == str(int((edges == code).sum()))
+        find(page, f"[data-edges='{code}']").click()
+    slide(page, "#width", 1000)
+    slide(page, "#level", 500)
+    script = """
+      const c = document.querySelector(arguments[0]), n = c.width / 64;
+      const grey = (row, col) => c.getContext("2d").getImageData((col + 0.5) * n, (row + 0.5) * n, 1, 1).data[0];
+      return [grey(32, 32), grey(20, 32)]
+    """
+    inside, outside = [], []
+    for share in (0, 50, 100):
+        slide(page, "#blend", share)
+        chrome.settle(page)
+        for values, grey in zip((inside, outside), page.execute_script(script, OVERLAY), strict=True):
+            values.append(grey)
+    assert inside[1] == pytest.approx((inside[0] + inside[2]) / 2, abs=2)
+    assert inside[2] - inside[0] > 20
+    assert outside[0] == outside[1] == outside[2]
+
+
+def test_only_a_reconstruction_with_a_learned_part_can_be_blended(page: webdriver.Chrome) -> None:
+    assert find(page, "#blend").is_enabled()
+    Select(find(page, "#overlay-layer")).select_by_visible_text("fbp")
+    assert not find(page, "#blend").is_enabled()
 
 
 def test_provenance_fades_in(page: webdriver.Chrome) -> None:

@@ -11,16 +11,20 @@ import tifffile
 import torch
 from matplotlib.image import imread
 
+import microlocal as ml
 from microlocal.calibration.center import find_axis
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.core.errors import InputError, OutputError, ScanFileError, ShapeError
+from microlocal.core.provenance import COLOURS
 from microlocal.core.registry import registered
 from microlocal.data import needle
 from microlocal.io import write_json, write_npz, write_png, write_scan, write_tiff
+from microlocal.members import load_all
 from microlocal.reconstruction.result import Reconstruction
-from microlocal.reconstruction.writers import facts, read_reconstruction
+from microlocal.reconstruction.writers import facts, read_result
+from microlocal.wavefront.lengths import edge_shares
 
-OWN_WRITERS = ("image.tif", "image.png", "result.npz", "result.json")
+OWN_WRITERS = ("image.tif", "image.png", "provenance.tif", "edges.tif", "result.npz", "result.json")
 
 
 def reconstruction(*batch: int) -> Reconstruction:
@@ -40,7 +44,7 @@ def reconstruction(*batch: int) -> Reconstruction:
         codes,
         torch.full(scan.grid.shape, 0.25),
         torch.zeros(scan.data.shape),
-        claims,
+        certificates=claims,
         history={"objective": [3.0, 2.5]},
         metrics={"mcc": 0.5, "psnr": float("inf")},
         config={"weight": 0.1, "seed": 3, "angles": [0.0, 90.0]},
@@ -58,7 +62,7 @@ def write(result: Reconstruction, folder: Path) -> Path:
 @pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
 def test_a_reconstruction_reads_back(tmp_path: Path, batch: tuple[int, ...]) -> None:
     result = reconstruction(*batch)
-    back = read_reconstruction(write(result, tmp_path / "out"))
+    back = read_result(write(result, tmp_path / "out"))
     for name in ("image", "provenance", "edges", "measured_directions", "residual"):
         assert torch.equal(getattr(back, name), getattr(result, name)), name
         assert getattr(back, name).dtype == getattr(result, name).dtype
@@ -67,6 +71,42 @@ def test_a_reconstruction_reads_back(tmp_path: Path, batch: tuple[int, ...]) -> 
     assert torch.equal(back.scan.data, result.scan.data)
     assert (back.scan.geometry, back.scan.grid) == (result.scan.geometry, result.scan.grid)
     assert (back.scan.source, back.scan.warnings) == (result.scan.source, result.scan.warnings)
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_what_was_learned_reads_back_beside_what_was_measured(tmp_path: Path, batch: tuple[int, ...]) -> None:
+    plain = reconstruction(*batch)
+    learned = replace(plain, learned=0.25 * plain.image, edges_visible=plain.edges.flip(-1))
+    load_all()
+    back = ml.read_result(learned.save(tmp_path))
+    assert torch.equal(back.learned, learned.learned)
+    assert torch.equal(back.visible, 0.75 * plain.image)
+    assert torch.equal(back.edges_visible, learned.edges_visible)
+    with np.load(tmp_path / "result.npz") as stored:
+        assert np.allclose(stored["visible"] + stored["learned"], stored["image"])
+    assert np.array_equal(tifffile.imread(tmp_path / "learned.tif"), learned.learned.numpy())
+    shares = json.loads((tmp_path / "result.json").read_text())["edges"]
+    assert shares == {kind.name.lower(): share for kind, share in edge_shares(plain.edges.numpy()).items()}
+    again = ml.read_result(plain.save(tmp_path))
+    assert (again.learned, again.edges_visible) == (None, None)
+    assert torch.equal(again.visible, plain.image)
+    assert not (tmp_path / "learned.tif").exists()  # that of the earlier run would lie
+
+
+@pytest.mark.parametrize("name", ["provenance", "edges"])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_codes_are_a_tiff_with_a_named_colour_map(tmp_path: Path, name: str, batch: tuple[int, ...]) -> None:
+    result = reconstruction(*batch)
+    with tifffile.TiffFile(registered("result-writer")[f"{name}.tif"].member(result, tmp_path)) as file:
+        page = file.pages[0]
+        assert np.array_equal(file.asarray(), getattr(result, name).numpy())
+        colours = ["#" + "".join(f"{v // 257:02x}" for v in page.colormap[:, code]) for code in range(4)]
+        numerator, denominator = page.tags["XResolution"].value
+        said = json.loads(page.description)
+    assert colours == ["#000000", *COLOURS.values()]
+    assert said["codes"] == {"1": "measured", "2": "learned", "3": "undetermined"}
+    assert denominator / numerator == pytest.approx(said["pixel"]) == files.PITCH
+    assert said["unit"] == "mm"
 
 
 def test_the_json_is_strict_and_complete(tmp_path: Path) -> None:
@@ -99,13 +139,13 @@ def test_results_of_different_runs_do_not_mix(tmp_path: Path) -> None:
     fields = json.loads((folder / "result.json").read_text())
     write_json(fields | {"data_sha256": "0" * 64}, folder / "result.json")
     with pytest.raises(ScanFileError, match="different runs"):
-        read_reconstruction(folder)
+        read_result(folder)
     (folder / "result.json").write_text("{")
     with pytest.raises(ScanFileError, match="damaged"):
-        read_reconstruction(folder)
+        read_result(folder)
     (folder / "result.json").unlink()
     with pytest.raises(ScanFileError, match=r"no result\.json"):
-        read_reconstruction(folder)
+        read_result(folder)
 
 
 @pytest.mark.parametrize("name", OWN_WRITERS)

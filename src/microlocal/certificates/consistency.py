@@ -14,6 +14,8 @@ from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_transform import RayTransform
 
+CLAIM = "The learned part does not contradict the measurement: |R f - g| / |R f* - g| - 1 stays below the bound."
+
 
 def residual_growth(
     operator: LinearOperator,
@@ -53,7 +55,7 @@ def certify_consistency(
     """
     finite = bool(torch.isfinite(image).all() and torch.isfinite(visible).all())
     return Certificate(
-        claim="The learned part does not contradict the measurement: |R f - g| / |R f* - g| - 1 stays below the bound.",
+        claim=CLAIM,
         kind=Kind.BOUNDED,
         value=residual_growth(operator, data, visible, image),
         bound=epsilon,

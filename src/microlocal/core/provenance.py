@@ -14,3 +14,8 @@ class Provenance(IntEnum):
     MEASURED = 1
     LEARNED = 2
     UNDETERMINED = 3
+
+
+KINDS = tuple(kind for kind in Provenance if kind is not Provenance.NONE)
+# Teal, violet and orange: far apart for every kind of colour vision, on black and on white ground.
+COLOURS = {Provenance.MEASURED: "#20c8d4", Provenance.LEARNED: "#9a4dff", Provenance.UNDETERMINED: "#ff9a1e"}

@@ -1,10 +1,11 @@
-"""Images to files: 32-bit TIFF with pixel size, as ImageJ reads it, and 8-bit PNG for the eye."""
+"""Images to files: 32-bit TIFF with pixel size, as ImageJ reads it, codes as coloured TIFF, and 8-bit PNG."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.image import imsave
 
 from microlocal.core.errors import ShapeError
@@ -35,4 +36,46 @@ def write_png(image: Float[np.ndarray, "row col"], path: str | Path, window: tup
         raise ShapeError("write_png", expected="(row, col)", got=str(image.shape), do="Choose one slice.")
     with replacing(target) as temporary, temporary.open("wb") as stream:
         imsave(stream, np.asarray(image), vmin=low, vmax=high if high > low else low + 1, cmap="gray", format="png")
+    return target
+
+
+def write_codes(
+    codes: UInt8[np.ndarray, "*slice row col"],
+    path: str | Path,
+    pixel: float,
+    unit: str,
+    named: Mapping[int, tuple[str, str]],
+) -> Path:
+    """Write a map of codes, (row, col) or (slice, row, col), as 8-bit TIFF whose colour map has names.
+
+    Parameters: ``pixel``, the side of a pixel in ``unit``; ``named``, the name and the colour "#rrggbb" of each code;
+    others are black. Viewers show the colours; the pixels are the codes; the description of the first page, JSON, has
+    the names. Raises ShapeError for other axes, OutputError where the place cannot be written.
+    """
+    target, values = Path(path), np.ascontiguousarray(codes, dtype=np.uint8)
+    if values.ndim not in (2, 3):
+        got = str(values.shape)
+        raise ShapeError("write_codes", expected="(row, col) or (slice, row, col)", got=got, do="Flatten the batch.")
+    palette = np.zeros((3, 256), dtype=np.uint16)
+    for code, (_, colour) in named.items():
+        palette[:, code] = [257 * int(colour[k : k + 2], 16) for k in (1, 3, 5)]
+    metadata = {
+        "axes": "YX" if values.ndim == 2 else "ZYX",
+        "unit": unit,
+        "pixel": pixel,
+        "codes": {str(code): name for code, (name, _) in named.items()},
+        "colours": {name: colour for name, colour in named.values()},
+    }
+    resolution = (1 / pixel, 1 / pixel)
+    with replacing(target) as temporary, temporary.open("wb") as stream:
+        tifffile.imwrite(
+            stream,
+            values,
+            photometric="palette",
+            colormap=palette,
+            compression="zlib",
+            resolution=resolution,
+            resolutionunit="NONE",
+            metadata=metadata,
+        )
     return target

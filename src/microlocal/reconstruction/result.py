@@ -20,7 +20,8 @@ class Reconstruction:
     registered name; ``provenance`` (*batch, row, col), codes of ``core.provenance`` for every pixel; ``edges``
     (*batch, row, col), the same codes on edge pixels and NONE elsewhere; ``measured_directions`` (row, col), the
     fraction of edge directions that the scan measures at each point; ``residual`` (*batch, angle, detector), R f - g;
-    ``learned`` (*batch, row, col), what a network added to the image, None where none was used;
+    ``learned`` (*batch, row, col), what a network added to the image, None where none was used; ``edges_visible``
+    (*batch, row, col), the edges of the image without that, None where that is the image itself;
     ``certificates``; ``history`` of the solver; ``metrics``, numbers by name; ``config``, everything that was chosen;
     ``notes``, sentences that say what was chosen and why; ``references``, keys of the bibliography.
     """
@@ -33,6 +34,7 @@ class Reconstruction:
     measured_directions: Float[Tensor, "row col"]
     residual: Float[Tensor, "*batch angle detector"]
     learned: Float[Tensor, "*batch row col"] | None = None
+    edges_visible: UInt8[Tensor, "*batch row col"] | None = None
     certificates: tuple[Certificate, ...] = ()
     history: dict[str, list[float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -40,8 +42,13 @@ class Reconstruction:
     notes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
+    @property
+    def visible(self) -> Float[Tensor, "*batch row col"]:
+        """The image without what a network added: what the scan and the prior alone say."""
+        return self.image if self.learned is None else self.image - self.learned
+
     def save(self, folder: str | Path) -> Path:
-        """Write image.tif, result.npz, result.json and report.html into ``folder``; return the folder.
+        """Write image, maps, arrays, facts and report.html into ``folder``; return the folder.
 
         Every writer that is registered takes part. Raises OutputError when the folder cannot be written.
         """

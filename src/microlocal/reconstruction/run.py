@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from microlocal.calibration.air import air_level
@@ -27,14 +28,9 @@ from microlocal.frames.shearlet import ShearletFrame
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.result import Reconstruction
-from microlocal.wavefront import (
-    energy_split,
-    label_edges,
-    measured_fraction,
-    missing_wedge,
-    pixel_provenance,
-    visible_share,
-)
+from microlocal.wavefront import label_edges, missing_wedge, visible_share
+from microlocal.wavefront.energies import image_energies
+from microlocal.wavefront.provenance import energy_provenance
 
 LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
 BEYOND_OUTLINE = 3.0  # pixels outside of the object's hull within which an edge may still be its own
@@ -91,20 +87,20 @@ def reconstruct(
     frame = ShearletFrame(target_grid.shape)
     share = visible_share(frame.filters, used.geometry, target_grid)
     certificates = _certificates(ray, frame, estimate, data)
-    before = estimate.image if estimate.learned is None else estimate.image - estimate.learned
-    coefficients = frame(before)
-    added = None if estimate.learned is None else frame(estimate.learned)
-    metrics |= _visibility_metrics(coefficients, added, share, used)
+    shares, provenance = _energies(estimate, frame, share)
+    metrics |= {"missing wedge degrees": missing_wedge(used.geometry)} | shares
+    edges, edges_visible = _edges_of_the_object(estimate, used, target_grid)
     metrics["seconds of checks"] = time.monotonic() - began - seconds
     return Reconstruction(
         image=estimate.image,
         scan=replace(used, data=data, grid=target_grid),
         method=method,
-        provenance=pixel_provenance(coefficients, share, frame.filters, learned=added),
-        edges=_edges_of_the_object(estimate, used, target_grid),
-        measured_directions=measured_fraction(used.geometry, target_grid),
+        provenance=provenance,
+        edges=edges,
+        measured_directions=_all_directions(frame, share).expand(target_grid.shape).clone(),
         residual=residual,
         learned=estimate.learned,
+        edges_visible=edges_visible,
         certificates=certificates,
         history=estimate.history,
         metrics=metrics,
@@ -116,7 +112,8 @@ def reconstruct(
 
 def _unused(settings: Settings, estimate: Estimate) -> list[str]:
     """Say which settings the method has no use for: a method records those that it used."""
-    asked = {"weight": settings.weight, "iterations": settings.iterations}
+    asked: dict[str, Any] = {"weight": settings.weight, "iterations": settings.iterations}
+    asked["network"] = settings.network not in ("auto", "none") or settings.force
     known = {*estimate.config, *(("weight", "iterations") if "solver" in estimate.config else ())}
     return [
         f"The given {name} was not used: this method has none." for name, v in asked.items() if v and name not in known
@@ -154,30 +151,52 @@ def _hold_out_error(held: Scan, grid: Grid, estimate: Estimate) -> dict[str, flo
     return {"hold-out views": float(held.geometry.shape[0]), "hold-out error": error}
 
 
-def _edges_of_the_object(estimate: Estimate, scan: Scan, grid: Grid) -> Tensor:
-    """Return the labelled edges, without those in what the data show to be air: streaks outside of the tangents' hull.
+def _edges_of_the_object(estimate: Estimate, scan: Scan, grid: Grid) -> tuple[Tensor, Tensor | None]:
+    """Return the labelled edges of f, and of f* where a network took part, without those in what the data show to be
+    air: streaks outside of the tangents' hull.
 
     Where the outline is not in view, or no air is, every edge is kept.
     """
-    before = None if estimate.learned is None else estimate.image - estimate.learned
-    labels = label_edges(estimate.image, scan.geometry, grid, before=before)
+    around = _air(scan, grid).reshape(estimate.image.shape)
+    if estimate.learned is None:
+        return label_edges(estimate.image, scan.geometry, grid).masked_fill(around, Provenance.NONE), None
+    before = estimate.image - estimate.learned
+    labels = label_edges(estimate.image, scan.geometry, grid, before=before), label_edges(before, scan.geometry, grid)
+    edges, edges_visible = (found.masked_fill(around, Provenance.NONE) for found in labels)
+    return edges, edges_visible
+
+
+def _air(scan: Scan, grid: Grid) -> Bool[Tensor, "slice row col"]:
+    """Return which pixels lie outside of the object of each slice, none where its outline is not in view."""
     pages = scan.data.reshape(-1, *scan.geometry.shape).double().numpy()
-    for page, label in zip(pages, labels.reshape(-1, *grid.shape), strict=True):
+    found = torch.zeros(len(pages), *grid.shape, dtype=torch.bool)
+    for page, mask in zip(pages, found, strict=True):
         air = air_level(page)
         outline = find_outline(page - air.level, scan.geometry, ABOVE_AIR * air.sigma) if air.found else None
         if outline is not None:
             near = replace(outline, offsets=outline.offsets + BEYOND_OUTLINE * grid.pixel)
-            label[torch.from_numpy(near.hull_mask(grid) == 0)] = Provenance.NONE
-    return labels
+            mask.copy_(torch.from_numpy(~near.touched(grid)))
+    return found
 
 
-def _visibility_metrics(coefficients: Tensor, added: Tensor | None, share: Tensor, scan: Scan) -> dict[str, float]:
-    """Return the missing wedge, and how the energy of the coefficients is split; ``added`` are those of a network."""
-    whole = coefficients if added is None else coefficients + added
-    measured, others = (float(energy.sum()) for energy in energy_split(whole, share))
-    total = measured + others or math.nan
-    shares = {"missing wedge degrees": missing_wedge(scan.geometry), "energy in measured shearlets": measured / total}
-    return shares if added is None else shares | {"energy in learned shearlets": others / total}
+def _all_directions(frame: ShearletFrame, share: Tensor) -> Tensor:
+    """Return the share of the low-pass filter, which looks in all directions: ``measured_fraction``."""
+    return share[next(k for k, index in enumerate(frame.filters) if index.scale < 0)]
+
+
+def _energies(estimate: Estimate, frame: ShearletFrame, share: Tensor) -> tuple[dict[str, float], Tensor]:
+    """Return how the energy of all coefficients is split, as metrics, and where the pixels come from."""
+    whole = image_energies(estimate.image, frame, share)
+    measured, undetermined = float(whole.measured_sum.sum()), float(whole.undetermined_sum.sum())
+    total = measured + undetermined or math.nan
+    shares = {"energy in measured shearlets": measured / total}
+    if estimate.learned is None:
+        nothing = torch.zeros_like(whole.measured)
+        return shares, energy_provenance(whole.measured, whole.undetermined, nothing, share)
+    before = image_energies(estimate.image - estimate.learned, frame, share)
+    added = image_energies(estimate.learned, frame, share)
+    shares["energy in learned shearlets"] = float(added.undetermined_sum.sum()) / total
+    return shares, energy_provenance(before.measured, before.undetermined, added.undetermined, share)
 
 
 def _certificates(ray: RayTransform, frame: ShearletFrame, estimate: Estimate, data: Tensor) -> tuple[Certificate, ...]:

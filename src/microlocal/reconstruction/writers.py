@@ -1,4 +1,8 @@
-"""A reconstruction to files and back: image.tif, image.png, result.npz (arrays) and result.json (everything else)."""
+"""A reconstruction to files and back.
+
+image.tif and image.png, the coloured maps provenance.tif and edges.tif, learned.tif where a network took part,
+result.npz (arrays) and result.json (everything else).
+"""
 
 import hashlib
 import json
@@ -15,17 +19,21 @@ from torch import Tensor
 
 from microlocal.certificates.base import certificate_from_dict
 from microlocal.core.errors import ScanFileError
+from microlocal.core.provenance import COLOURS, KINDS
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
-from microlocal.io.images import write_png, write_tiff
+from microlocal.io.images import write_codes, write_png, write_tiff
 from microlocal.io.jsonable import jsonable
 from microlocal.io.reader import guarded
 from microlocal.io.sidecar import parsed_geometry, parsed_grid
 from microlocal.io.values import write_json, write_npz
 from microlocal.reconstruction.result import Reconstruction
+from microlocal.wavefront.lengths import edge_shares
 
 PACKAGES = ("microlocal", "torch", "numpy", "scipy", "numba")
 FORM = "microlocal result"
+NAMED = {int(kind): (kind.name.lower(), COLOURS[kind]) for kind in KINDS}
+OF_A_NETWORK = ("learned", "edges_visible")  # None where there was no network
 
 
 @register("result-writer", "image.tif")
@@ -44,9 +52,40 @@ def write_preview(reconstruction: Reconstruction, folder: Path) -> Path:
     return write_png(middle, folder / "image.png", (float(low), float(high)))
 
 
+@register("result-writer", "provenance.tif")
+def write_provenance(reconstruction: Reconstruction, folder: Path) -> Path:
+    """Where every pixel comes from: 1 measured (teal), 2 learned (violet), 3 undetermined (orange)."""
+    return _written_codes(reconstruction.provenance, reconstruction, folder / "provenance.tif")
+
+
+@register("result-writer", "edges.tif")
+def write_edges(reconstruction: Reconstruction, folder: Path) -> Path:
+    """The edges with the codes and colours of provenance.tif, 0 (black) between them."""
+    return _written_codes(reconstruction.edges, reconstruction, folder / "edges.tif")
+
+
+@register("result-writer", "learned.tif")
+def write_learned(reconstruction: Reconstruction, folder: Path) -> Path | None:
+    """What a network added to the image, as image.tif; no file, and none of an earlier run, where there was none."""
+    path, grid = folder / "learned.tif", reconstruction.scan.grid
+    if reconstruction.learned is None:
+        path.unlink(missing_ok=True)
+        return None
+    return write_tiff(_pages(reconstruction.learned), path, grid.pixel, grid.unit)
+
+
+def _written_codes(codes: Tensor, reconstruction: Reconstruction, path: Path) -> Path:
+    grid = reconstruction.scan.grid
+    return write_codes(_pages(codes), path, grid.pixel, grid.unit, NAMED)
+
+
 @register("result-writer", "result.npz")
 def write_arrays(reconstruction: Reconstruction, folder: Path) -> Path:
-    """Image, provenance, edges, measured directions, residual, data, angles (radians), pixel and centre of the grid."""
+    """Image, provenance, edges, measured directions, residual, data, angles (radians), pixel and centre of the grid.
+
+    Where a network took part also ``learned``, what it added, ``visible``, the image without that, and
+    ``edges_visible``, the edges of that.
+    """
     r = reconstruction
     tensors = {
         "image": r.image,
@@ -56,6 +95,10 @@ def write_arrays(reconstruction: Reconstruction, folder: Path) -> Path:
         "residual": r.residual,
         "data": r.scan.data,
     }
+    if r.learned is not None:
+        tensors |= {"learned": r.learned, "visible": r.visible}
+    if r.edges_visible is not None:
+        tensors["edges_visible"] = r.edges_visible
     arrays = {name: _numpy(tensor) for name, tensor in tensors.items()} | {
         "angles_rad": r.scan.geometry.angles,
         "pixel": np.asarray(r.scan.grid.pixel),
@@ -77,6 +120,7 @@ def facts(reconstruction: Reconstruction) -> dict[str, Any]:
         "method": r.method,
         "config": jsonable(r.config),
         "metrics": jsonable(r.metrics),
+        "edges": {kind.name.lower(): share for kind, share in edge_shares(_numpy(r.edges)).items()},
         "notes": list(r.notes),
         "certificates": jsonable([certificate.to_dict() for certificate in r.certificates]),
         "references": list(r.references),
@@ -95,7 +139,7 @@ def data_sha256(scan: Scan) -> str:
     return hashlib.sha256(np.ascontiguousarray(_numpy(scan.data)).tobytes()).hexdigest()
 
 
-def read_reconstruction(folder: str | Path) -> Reconstruction:
+def read_result(folder: str | Path) -> Reconstruction:
     """Return the reconstruction that ``Reconstruction.save`` wrote; certificates come back without their attacks.
 
     Raises ScanFileError when result.npz or result.json is missing, damaged, or the data are not those that the
@@ -132,6 +176,7 @@ def _rebuilt(tensors: dict[str, Tensor], fields: dict[str, Any], scan: Scan) -> 
         edges=tensors["edges"],
         measured_directions=tensors["measured_directions"],
         residual=tensors["residual"],
+        **{name: tensors[name] for name in OF_A_NETWORK if name in tensors},
         certificates=tuple(certificate_from_dict(certificate) for certificate in fields["certificates"]),
         history={name: [float(v) for v in values] for name, values in fields["history"].items()},
         metrics={name: float(value) for name, value in fields["metrics"].items()},

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from microlocal.certificates.base import Certificate
+from microlocal.certificates.consistency import CLAIM
 from microlocal.core.geometry import FanBeam, Geometry
 from microlocal.core.provenance import Provenance
 from microlocal.core.references import REFERENCES, bibtex, citation
 from microlocal.core.scan import Scan
+from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.report.payload import Stack
 from microlocal.report.svg import number
+from microlocal.wavefront.lengths import edge_shares
 
 LONG = 12  # numbers in a row that are summed up as "721 numbers, first … last"
 
@@ -60,24 +63,34 @@ def relative_residual(stack: Stack) -> float:
     return float(torch.linalg.vector_norm(stack.result.residual.double())) / data if data > 0 else math.nan
 
 
-def edge_counts(edges: NDArray[np.uint8]) -> dict[Provenance, int]:
-    """Return how many edge pixels have each provenance."""
-    return {kind: int((edges == kind).sum()) for kind in Provenance if kind is not Provenance.NONE}
-
-
 def summary(stack: Stack, central: float) -> str:
     """Return what a reader should know first, in one or two sentences; ``central`` is measured at the centre."""
-    counts = edge_counts(stack.edges)
-    total = sum(counts.values())
+    shares = edge_shares(stack.edges)
     seen = f"At the centre of the image this scan measures {_percent(central)} of all edge directions."
-    if total == 0:
+    if not shares:
         return f"{seen} No edge was found in the reconstruction."
-    parts = [f"{_count(counts[Provenance.MEASURED])} ({_percent(counts[Provenance.MEASURED] / total)}) are measured"]
-    if counts[Provenance.LEARNED]:
-        parts.append(f"{_count(counts[Provenance.LEARNED])} are learned")
-    parts.append(f"{_count(counts[Provenance.UNDETERMINED])} are undetermined: there the method decided, not the data")
+    parts = [f"{_percent(shares[Provenance.MEASURED])} are measured"]
+    if shares[Provenance.LEARNED]:
+        parts.append(f"{_percent(shares[Provenance.LEARNED])} are learned")
+    parts.append(f"{_percent(shares[Provenance.UNDETERMINED])} are undetermined: there the method decided, not the data")
     listed = ", ".join(parts[:-1]) + " and " + parts[-1]
-    return f"{seen} Of the {_count(total)} edge pixels found, {listed}."
+    return f"{seen} Of the length of all edges found, {listed}."
+
+
+def network_sentence(result: Reconstruction) -> str:
+    """Return what was learned, and why a network was used or not; empty for methods that have none."""
+    why = str(result.config.get(WHY, ""))
+    if result.learned is None:
+        return why
+    size = float(result.learned.double().norm() / result.image.double().norm().clamp_min(1e-300))
+    drew = edge_shares(result.edges.cpu().numpy()).get(Provenance.LEARNED, 0.0)
+    what = f"what it added amounts to {100 * size:.0f}\u00a0% of the image and draws {100 * drew:.0f}\u00a0% of the edges"
+    return f"{why.rstrip('.')}; {what}." if why else f"A network took part: {what}."
+
+
+def consistency(result: Reconstruction) -> Certificate | None:
+    """Return the certificate that what was learned does not contradict the measurement, None without one."""
+    return next((c for c in result.certificates if c.claim == CLAIM), None)
 
 
 def tiles(stack: Stack, covered_deg: float, period_deg: float) -> list[Tile]:
@@ -190,7 +203,3 @@ def _percent(fraction: float) -> str:
     if not math.isfinite(fraction):
         return "–"
     return f"{100 * fraction:.3g}\u00a0%" if fraction < 1 else f"{100 * fraction:.0f}\u00a0%"
-
-
-def _count(count: int) -> str:
-    return f"{count:,}".replace(",", "\u202f")

@@ -16,7 +16,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from microlocal.core.provenance import Provenance
+from microlocal.core.provenance import COLOURS, KINDS, Provenance
 from microlocal.core.registry import register
 from microlocal.io.atomic import replacing
 from microlocal.reconstruction.result import Reconstruction
@@ -72,7 +72,8 @@ def render_report(reconstruction: Reconstruction, *, compare: Sequence[Reconstru
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         number=number,
         short_citation=facts.short_citation,
-        kinds=[(kind.name.lower(), int(kind)) for kind in Provenance if kind is not Provenance.NONE],
+        kinds=[(kind.name.lower(), int(kind)) for kind in KINDS],
+        inks=[(kind.name.lower(), COLOURS[kind]) for kind in KINDS],
         **_head(found, slices),
         **_seeing(found[0]),
         **_data(found, slices),
@@ -95,7 +96,8 @@ def _head(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
     axis = sinogram.view_axis(scan.geometry)
     x, y = scan.grid.center
     central = rose.share(measured_range(scan.geometry, x, y))
-    learned = any((stack.edges == Provenance.LEARNED).any() for stack in found)
+    first = found[0].result
+    learned = any(s.visible is not None or (s.edges == Provenance.LEARNED).any() for s in found)
     return {
         "title": facts.file_name(scan),
         "method": found[0].label,
@@ -106,6 +108,9 @@ def _head(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
         "slice_count": found[0].image.shape[0],
         "unit": scan.grid.unit,
         "learned": learned,
+        "blended": any(stack.visible is not None for stack in found),
+        "network": facts.network_sentence(first),
+        "consistency": facts.consistency(first),
         "aspect": round(scan.grid.shape[1] / scan.grid.shape[0], 4),
     }
 

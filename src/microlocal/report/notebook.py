@@ -1,4 +1,7 @@
-"""A reconstruction at a glance for notebooks and papers: image, edges by provenance, visibility rose, residual."""
+"""A reconstruction at a glance for notebooks and papers: image, edges by provenance, visibility rose, residual.
+
+Where a network took part, also f*, the image without what it added, and that addition.
+"""
 
 import io
 import math
@@ -11,16 +14,14 @@ from matplotlib.patches import Patch, Wedge
 
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
-from microlocal.core.provenance import Provenance
+from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.core.registry import register
 from microlocal.reconstruction.result import Reconstruction
-from microlocal.report.facts import edge_counts, file_name, relative_residual
+from microlocal.report.facts import file_name, relative_residual
 from microlocal.report.payload import stacks
 from microlocal.report.rose import Intervals, in_words, missing_range
 from microlocal.wavefront import measured_range
-
-# The report's teal, purple and orange.
-COLOURS = {Provenance.MEASURED: "#12b5c1", Provenance.LEARNED: "#b06cf0", Provenance.UNDETERMINED: "#ff8a14"}
+from microlocal.wavefront.lengths import edge_shares
 
 
 @register("result-view", "png")
@@ -33,7 +34,8 @@ def png(reconstruction: Reconstruction) -> bytes:
 
 @register("result-view", "figure")
 def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
-    """Return a figure of four panels for one slice: image, edges by provenance, visibility rose and residual.
+    """Return a figure of four panels for one slice: image, edges by provenance, visibility rose and residual; of six
+    with f* and the learned part where a network took part.
 
     The figure is not registered with pyplot, so that nothing needs closing. Raises InputError for a slice that the
     reconstruction does not have.
@@ -42,23 +44,39 @@ def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
     count = stack.image.shape[0]
     if not 0 <= slice_index < count:
         raise InputError("figure", expected=f"slice 0..{count - 1}", got=str(slice_index), do="Choose another slice.")
-    drawn = Figure(figsize=(10.5, 9.6), layout="constrained", facecolor="white")
+    names = [["image", "edges"], ["rose", "residual"]]
+    if stack.visible is not None:
+        names = [["visible", "image", "edges"], ["rose", "learned", "residual"]]
+    drawn = Figure(figsize=(5.25 * len(names[0]), 9.6), layout="constrained", facecolor="white")
     which = f", slice {slice_index}" if count > 1 else ""
     drawn.suptitle(f"{file_name(scan)}{which}: {stack.label}", fontsize=14)
-    (top_left, top_right), (low_left, low_right) = drawn.subplots(2, 2)
-    _image(top_left, stack.image[slice_index], scan.grid)
-    _edges(top_right, stack.image[slice_index], stack.edges[slice_index], scan.grid)
-    draw_rose(low_left, measured_range(scan.geometry, *scan.grid.center))
+    panels, image = drawn.subplot_mosaic(names), stack.image[slice_index]
+    low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
+    _image(panels["image"], image, scan.grid, (low, high), "Reconstruction")
+    if stack.visible is not None:
+        before = stack.visible[slice_index]
+        reach = float(np.quantile(np.abs(image - before), 0.995)) or 1.0
+        _image(panels["visible"], before, scan.grid, (low, high), "Measured only, f*")
+        _image(panels["learned"], image - before, scan.grid, (-reach, reach), "Learned part, f − f*", "PuOr")
+    _edges(panels["edges"], image, stack.edges[slice_index], scan.grid)
+    draw_rose(panels["rose"], measured_range(scan.geometry, *scan.grid.center))
     residual = reconstruction.residual.detach().double().cpu().reshape(-1, *scan.geometry.shape).numpy()[slice_index]
-    _residual(low_right, residual, scan.geometry.detector.edges, scan.geometry.unit)
-    low_right.set_title(f"Residual R f − g: {100 * relative_residual(stack):.2g} % of the data")
+    _residual(panels["residual"], residual, scan.geometry.detector.edges, scan.geometry.unit)
+    panels["residual"].set_title(f"Residual R f − g: {100 * relative_residual(stack):.2g} % of the data")
     return drawn
 
 
-def _image(axes: Axes, image: Float[np.ndarray, "row col"], grid: Grid) -> None:
-    low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
-    shown = axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=grid.extent, interpolation="nearest")
-    axes.set(title="Reconstruction", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
+def _image(
+    axes: Axes,
+    image: Float[np.ndarray, "row col"],
+    grid: Grid,
+    window: tuple[float, float],
+    title: str,
+    colours: str = "gray",
+) -> None:
+    low, high = window
+    shown = axes.imshow(image, cmap=colours, vmin=low, vmax=high, extent=grid.extent, interpolation="nearest")
+    axes.set(title=title, xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
     axes.figure.colorbar(shown, ax=axes, shrink=0.8, label=f"1/{grid.unit}")
 
 
@@ -66,12 +84,12 @@ def _edges(axes: Axes, image: Float[np.ndarray, "row col"], edges: UInt8[np.ndar
     low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
     axes.imshow(image, cmap="gray", vmin=low, vmax=2 * high - low, extent=grid.extent, interpolation="nearest")
     x, y = grid.coordinates()
-    counts = {kind: count for kind, count in edge_counts(edges).items() if count}
-    for kind in counts:
+    shares = {kind: share for kind, share in edge_shares(edges).items() if share}
+    for kind in shares:
         rows, cols = np.nonzero(edges == kind)
         axes.scatter(x[cols], y[rows], s=2.5, marker="s", linewidths=0, color=COLOURS[kind])
-    handles = [Patch(color=COLOURS[kind], label=f"{kind.name.lower()}: {count}") for kind, count in counts.items()]
-    axes.set(title="Edge pixels by provenance", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
+    handles = [Patch(color=COLOURS[kind], label=f"{kind.name.lower()} {share:.0%}") for kind, share in shares.items()]
+    axes.set(title="Edges by provenance", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
     if handles:
         axes.legend(handles=handles, loc="lower right", framealpha=0.9, fontsize=9)
 

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlocal.core.errors import ShapeError
+from microlocal.core.provenance import COLOURS
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.report.encode import base64_text, codes2, samples16, shrink
+from microlocal.wavefront.lengths import edge_lengths
 
 SIDE = 1024  # pixels: the largest side that is embedded
-PIXELS = 3_000_000  # over all slices and methods; 2.7 bytes of page each
+PIXELS = 3_000_000  # over all slices and methods (twice where a network took part); 2.7 bytes of page each
 SLICES = 16
 
 
@@ -30,6 +32,8 @@ class Stack:
     image: NDArray[np.float64]
     provenance: NDArray[np.uint8]
     edges: NDArray[np.uint8]
+    visible: NDArray[np.float64] | None = None
+    edges_visible: NDArray[np.uint8] | None = None
 
 
 def stacks(results: Sequence[Reconstruction]) -> list[Stack]:
@@ -47,10 +51,11 @@ def stacks(results: Sequence[Reconstruction]) -> list[Stack]:
                 got=str(tuple(result.image.shape)),
                 do="Give the reconstruction's scan the grid that was used.",
             )
-        maps = (result.image.double(), result.provenance, result.edges)
-        image, provenance, edges = (m.detach().cpu().reshape(-1, *shape).numpy() for m in maps)
+        before = (result.visible.double(), result.edges_visible) if result.learned is not None else ()
+        maps = (result.image.double(), result.provenance, result.edges, *before)
+        pages = (None if m is None else m.detach().cpu().reshape(-1, *shape).numpy() for m in maps)
         same = sum(other.result.method == result.method for other in found)
-        found.append(Stack(result.method + (f" ({same + 1})" if same else ""), result, image, provenance, edges))
+        found.append(Stack(result.method + (f" ({same + 1})" if same else ""), result, *pages))
     if len({stack.image.shape[0] for stack in found}) > 1:
         raise ShapeError(
             "write_report",
@@ -64,7 +69,7 @@ def stacks(results: Sequence[Reconstruction]) -> list[Stack]:
 def chosen_slices(found: Sequence[Stack]) -> list[int]:
     """Return the slices that the page holds: all if they fit, evenly spread ones otherwise."""
     count = found[0].image.shape[0]
-    each = sum(min(s.image[0].size, SIDE * SIDE) for s in found)
+    each = sum(min(s.image[0].size, SIDE * SIDE) * (1 if s.visible is None else 2) for s in found)
     kept = max(1, min(count, SLICES, PIXELS // each))
     return sorted({int(k) for k in np.round(np.linspace(0, count - 1, kept) if kept > 1 else [count // 2])})
 
@@ -78,17 +83,20 @@ def build_payload(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, An
         "slices": list(slices),
         "window": _window([s.image[list(slices)] for s in found]),
         "viridis": base64_text(viridis.tobytes()),
+        "inks": {int(kind): list(bytes.fromhex(colour[1:])) for kind, colour in COLOURS.items()},
         "layers": [_layer(stack, slices) for stack in found],
     }
 
 
 def _layer(stack: Stack, slices: Sequence[int]) -> dict[str, Any]:
     images = [shrink(stack.image[k], SIDE) for k in slices]
+    before = None if stack.visible is None else [shrink(stack.visible[k], SIDE) for k in slices]
     rows, cols = images[0].shape
-    low, high = min(float(np.nanmin(i)) for i in images), max(float(np.nanmax(i)) for i in images)
+    every = images + (before or [])
+    low, high = min(float(np.nanmin(i)) for i in every), max(float(np.nanmax(i)) for i in every)
     left, _, _, top = stack.result.scan.grid.extent
     block = stack.image.shape[-1] // cols
-    return {
+    layer = {
         "label": stack.label,
         "rows": rows,
         "cols": cols,
@@ -100,7 +108,22 @@ def _layer(stack: Stack, slices: Sequence[int]) -> dict[str, Any]:
         "samples": [samples16(image, low, high) for image in images],
         "edges": [codes2(shrink(stack.edges[k], SIDE, largest=True)) for k in slices],
         "provenance": [codes2(shrink(stack.provenance[k], SIDE, largest=True)) for k in slices],
+        "lengths": _lengths(stack.edges, stack, slices),
     }
+    if before is None:
+        return layer
+    edges = stack.edges if stack.edges_visible is None else stack.edges_visible
+    return layer | {
+        "visible": [samples16(image, low, high) for image in before],
+        "edgesVisible": [codes2(shrink(edges[k], SIDE, largest=True)) for k in slices],
+        "lengthsVisible": _lengths(edges, stack, slices),
+    }
+
+
+def _lengths(edges: NDArray[np.uint8], stack: Stack, slices: Sequence[int]) -> list[dict[int, float]]:
+    """Return the length of the edges of each provenance, in the grid's unit, slice by slice."""
+    pixel = stack.result.scan.grid.pixel
+    return [{int(kind): pixel * n for kind, n in edge_lengths(edges[k]).items()} for k in slices]
 
 
 def _window(images: Sequence[NDArray[np.float64]]) -> list[float]:

@@ -54,6 +54,14 @@ class Layer {
     return this.remembered(`samples ${slice}`, () => new Uint16Array(bytesOf(this.samples[slice]).buffer));
   }
 
+  // Samples of the image with ``share`` of what a network added: from f* (0) to f (1).
+  blended(slice, share) {
+    const full = this.quanta(slice);
+    if (share === 1 || !this.visible) return full;
+    const start = this.remembered(`visible ${slice}`, () => new Uint16Array(bytesOf(this.visible[slice]).buffer));
+    return full.map((q, k) => start[k] + share * (q - start[k]));
+  }
+
   codes(kind, slice) {
     return this.remembered(`${kind} ${slice}`, () => {
       const packed = bytesOf(this[kind][slice]);
@@ -69,25 +77,26 @@ class Layer {
     return row >= 0 && row < this.rows && col >= 0 && col < this.cols ? row * this.cols + col : -1;
   }
 
-  value(x, y, slice) {
+  value(x, y, slice, share = 1) {
     const k = this.index(x, y);
-    return k < 0 ? NaN : this.low + (this.quanta(slice)[k] * (this.high - this.low)) / 65535;
+    return k < 0 ? NaN : this.low + (this.blended(slice, share)[k] * (this.high - this.low)) / 65535;
   }
 
   // The slice as a canvas of its own pixels, coloured by the window.
-  picture(slice, colours) {
-    const stamp = `${slice} ${state.low} ${state.high} ${colours}`;
+  picture(slice, colours, share = 1) {
+    const stamp = `${slice} ${state.low} ${state.high} ${colours} ${share}`;
+    const key = share === 1 ? colours : "blended";
     this.pictures ??= new Map();
-    const known = this.pictures.get(colours);
+    const known = this.pictures.get(key);
     if (known && known.stamp === stamp) return known.canvas;
     const canvas = known ? known.canvas : blankCanvas(this.cols, this.rows);
     const image = new ImageData(this.cols, this.rows);
     const words = new Uint32Array(image.data.buffer);
     const table = this.table(colours);
-    const quanta = this.quanta(slice);
+    const quanta = this.blended(slice, share);
     for (let k = 0; k < words.length; k++) words[k] = table[quanta[k] >> 4];
     canvas.getContext("2d").putImageData(image, 0, 0);
-    this.pictures.set(colours, { stamp, canvas });
+    this.pictures.set(key, { stamp, canvas });
     return canvas;
   }
 

@@ -54,11 +54,11 @@ class Viewer {
     this.paint(context, this);
   }
 
-  drawLayer(context, layer, colours) {
+  drawLayer(context, layer, colours, share = 1) {
     const { scale } = this;
     context.imageSmoothingEnabled = layer.pixel * scale < 1.5;
     context.imageSmoothingQuality = "high";
-    context.drawImage(layer.picture(state.slice, colours), this.toX(layer.left), this.toY(layer.top), layer.width * scale, layer.height * scale);
+    context.drawImage(layer.picture(state.slice, colours, share), this.toX(layer.left), this.toY(layer.top), layer.width * scale, layer.height * scale);
   }
 
   zoomBy(factor, anchor = state.view) {
