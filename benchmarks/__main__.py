@@ -2,10 +2,11 @@
 
     python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle]
 
-Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md.
+Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md. Suites that were not run
+on this machine keep their sections there and their rows in the README.
 """
 
-import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -35,25 +36,37 @@ TITLES = {
 }
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, README = ROOT / "docs" / "numbers.md", ROOT / "README.md"
+JUDGED = ("| met |", "| **missed** |")
 BEGIN, END = "<!-- numbers:begin -->", "<!-- numbers:end -->"
 
 
-def _page(sections: dict[str, str]) -> str:
+def sections(page: str) -> dict[str, str]:
+    """Return the tables of a page by their headings, in its order."""
+    parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)[1:]
+    return {title: table.strip() for title, table in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def merged(page: str, found: dict[str, str]) -> dict[str, str]:
+    """Return the tables by title: those ``found`` by suite, and of the page those of suites without results here."""
+    kept = sections(page)
+    ordered = {title: found.get(name, kept.get(title)) for name, title in TITLES.items()}
+    return {title: table for title, table in (kept | ordered).items() if table is not None}
+
+
+def as_page(tables: dict[str, str]) -> str:
+    """Return docs/numbers.md."""
     facts = ", ".join(f"{name} {value}" for name, value in machine().items())
     head = f"# Numbers\n\nWritten by `make bench`; each row names its data and seed. Machine: {facts}.\n"
-    body = [f"\n## {TITLES[name]}\n\n{table}\n" for name, table in sections.items()]
-    return head + "".join(body)
+    return head + "".join(f"\n## {title}\n\n{table}\n" for title, table in tables.items())
 
 
-def _write_readme() -> None:
-    """Put the rows of which something was asked between the README's marks."""
-    saved = [json.loads(path.read_text(encoding="utf-8")) for n in SUITES if (path := RESULTS / f"{n}.json").exists()]
-    rows = [Row(**row) for content in saved for row in content["rows"] if row["met"] is not None]
-    text = README.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        return
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    README.write_text(f"{head}{BEGIN}\n{markdown(rows)}\n{END}{tail}", encoding="utf-8")
+def as_readme(readme: str, tables: dict[str, str]) -> str:
+    """Return the README with the rows of which something was asked between its marks."""
+    if BEGIN not in readme or END not in readme:
+        return readme
+    rows = [line for table in tables.values() for line in table.splitlines() if line.endswith(JUDGED)]
+    head, tail = readme.split(BEGIN)[0], readme.split(END)[1]
+    return f"{head}{BEGIN}\n" + "\n".join([markdown([]), *rows]) + f"\n{END}{tail}"
 
 
 def main(names: list[str]) -> int:
@@ -67,8 +80,9 @@ def main(names: list[str]) -> int:
         missed += [row for row in rows if row.met is False]
     tables = {n: RESULTS / f"{n}.md" for n in SUITES}
     found = {n: path.read_text(encoding="utf-8").strip() for n, path in tables.items() if path.exists()}
-    PAGE.write_text(_page(found), encoding="utf-8")
-    _write_readme()
+    together = merged(PAGE.read_text(encoding="utf-8") if PAGE.exists() else "", found)
+    PAGE.write_text(as_page(together), encoding="utf-8")
+    README.write_text(as_readme(README.read_text(encoding="utf-8"), together), encoding="utf-8")
     return 1 if missed else 0
 
 
