@@ -9,7 +9,13 @@ import torch
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import registered
 from microlocal.core.seeding import generator
-from microlocal.frames import AtomFrame, DecimatedShearletFrame, ShearletFrame
+from microlocal.frames import (
+    AtomFrame,
+    DecimatedShearletFrame,
+    DyadicShearletFrame,
+    ShearletFrame,
+    ShearletFrame3D,
+)
 from microlocal.frames.shearlet import definition_shears
 
 
@@ -85,3 +91,28 @@ def test_every_frame_refuses_shapes_and_scales_that_are_none(entry):
     for name in {"scales", "levels"} & set(signature(frame).parameters):
         with pytest.raises(InputError, match=f"whole number {name}, got {name} = 1.5"):
             frame(good, **{name: 1.5})
+
+
+@pytest.mark.parametrize("frame", [ShearletFrame((12, 10)), ShearletFrame3D((8, 8, 9), shears=(1,))])
+def test_targets_and_functions_that_cannot_be_are_refused(frame):
+    x, out = torch.rand(2, *frame.domain_shape), torch.empty(2, *frame.codomain_shape)
+    assert torch.equal(frame.analysis_into(x, out), frame(x))
+    for wrong, message in ((out[0], "a target of shape"), (out.double(), "contiguous target of torch.float32")):
+        with pytest.raises(InputError, match=message):
+            frame.analysis_into(x, wrong)
+    with pytest.raises(InputError, match="contiguous target"):
+        frame.analysis_into(x, out.mT.contiguous().mT)
+    with pytest.raises(ShapeError, match="analysis_into"):
+        frame.analysis_into(x[..., 1:], out)
+    with pytest.raises(ShapeError, match="map_filters"):
+        frame.map_filters(x[..., 1:], lambda band, k: band)
+    with pytest.raises(InputError, match="map_filters: expected a function, got float"):
+        frame.map_filters(x, 0.5)
+    with pytest.raises(InputError, match="torch tensor"):
+        frame.map_filters(x.numpy(), lambda band, k: band)
+
+
+@pytest.mark.parametrize("kind", [ShearletFrame, DecimatedShearletFrame, DyadicShearletFrame, ShearletFrame3D])
+def test_a_number_is_no_shape(kind):
+    with pytest.raises(ShapeError, match=f"{kind.__name__}: expected a shape of whole numbers"):
+        kind(32)

@@ -55,6 +55,20 @@ def real_or_complex(x: Shaped[Tensor, "..."], is_complex: bool, who: str) -> Sha
     return x
 
 
+def target_like(
+    out: Shaped[Tensor, "..."], x: Shaped[Tensor, "..."], shape: Sequence[int], who: str
+) -> Shaped[Tensor, "..."]:
+    """Return ``out`` if results of ``shape`` from ``x`` can be written into it; raises ShapeError or InputError."""
+    if tuple(tensor(out, who).shape) != tuple(shape):
+        do = "Make it with torch.empty of that shape."
+        raise ShapeError(who, expected=f"a target of shape {tuple(shape)}", got=str(tuple(out.shape)), do=do)
+    if out.dtype != x.dtype or out.device != x.device or not out.is_contiguous():
+        expected = f"a contiguous target of {x.dtype} on {x.device}"
+        got = f"{out.dtype} on {out.device}, strides {out.stride()}"
+        raise InputError(who, expected=expected, got=got, do="Make it with x.new_empty(shape).")
+    return out
+
+
 def finite(x: Shaped[Tensor, "..."], who: str, do: str) -> Shaped[Tensor, "..."]:
     """Return ``x`` if it holds neither NaN nor infinity; raises InputError with the count otherwise."""
     bad = int((~torch.isfinite(x)).sum())

@@ -81,7 +81,7 @@ class DecimatedFrame(Frame):
     codomain_axes = "coefficient"
 
     def __init__(self, shape: tuple[int, ...], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
-        self.shears, records, self.elements = self._system(tuple(shape), scales, shears)
+        self.shears, records, self.elements = self._system(shape, scales, shears)
         system = sampled_system(self.elements, tuple(shape), torch.float32, torch.device("cpu"))
         self.grids = tuple(samples.grid for samples in system)
         self.components = tuple(samples.components for samples in system)
