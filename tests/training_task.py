@@ -52,7 +52,7 @@ class Line:
     def metrics(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, float]:
         return {"worst": float((network(batch["x"]) - batch["y"]).abs().max())}
 
-    def card(self) -> dict[str, Any]:
+    def card(self, examples) -> dict[str, Any]:
         return {"noise": [0.0, self.data.noise]}
 
 

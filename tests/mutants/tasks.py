@@ -52,7 +52,7 @@ class Endless(Line):
 
 
 class Opaque(Line):
-    def card(self):
+    def card(self, examples):
         return {"geometry": object()}
 
 

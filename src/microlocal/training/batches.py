@@ -15,6 +15,7 @@ from microlocal.training.seeds import VALIDATION, example_seed, mixed
 from microlocal.training.task import Batch, Example, Task
 
 MEMORY = 4 * 2**30  # bytes of examples that are kept in memory; beyond them, each is read when it is needed
+SOME = 256  # examples whose facts are on the card
 THREADS = 6  # that prepare batches while a GPU computes
 
 
@@ -49,6 +50,10 @@ class Feed:
             yield from map(self._pooled, range(first, last))
         else:
             yield from prepared(self._pooled, range(first, last))
+
+    def some(self) -> list[Example]:
+        """Return examples of the pool that stand for the rest: up to ``SOME`` of those for training or validation."""
+        return [self._read(seed) for seed in self.seeds()[::-1][:SOME]]
 
     def validation(self) -> Iterator[Batch]:
         """Yield the validation examples in batches."""

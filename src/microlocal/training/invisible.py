@@ -6,7 +6,7 @@ By Parseval's identity that is the squared error of the image before the last st
 the coefficients, not of the images: all filters see the whole image, and the network is a convolution.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -26,11 +26,9 @@ from microlocal.reconstruction.null_space import complete_consistently, quick_no
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.recipe import Table, checked
 from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_of, scan_example, turned
-from microlocal.training.seeds import VALIDATION
 from microlocal.training.task import Batch, Example
 
 OBJECTS = 32  # whose coefficients tell the usual sizes of the scales
-EXAMPLES = 48  # whose facts make the ranges of the card
 LOSS = 100.0  # a loss near one is easier to read
 
 
@@ -46,6 +44,8 @@ class NetworkTable(Table):
 class LearnTheInvisible:
     """Estimate invisible shearlet coefficients: recipes have a table ``ScanTable`` and a table ``NetworkTable``."""
 
+    examples = "scans"
+
     def __init__(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> None:
         self.table = checked(ScanTable, data, "[data]")
         self.shape = checked(NetworkTable, network, "[network]")
@@ -58,8 +58,7 @@ class LearnTheInvisible:
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def example(self, seed: int) -> Example:
-        middle = (self.frame.padded[0] - self.window) // 2 >> (len(self.frame.grids) - 1) << (len(self.frame.grids) - 1)
-        return scan_example(self.table, seed) | {"corner": torch.tensor([middle, middle])}
+        return scan_example(self.table, seed)
 
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Turn and mirror the example, and choose its window."""
@@ -76,10 +75,10 @@ class LearnTheInvisible:
         return min(self.shape.window, self.frame.padded[0])
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        size = image_size(batch["visible"])
-        share = self._cut(self.frame.sampled(batch["share"].float()), batch["corner"])
+        size, corners = image_size(batch["visible"]), self._corners(batch)
+        share = self._cut(self.frame.sampled(batch["share"].float()), corners)
         given, wanted = (
-            self._cut(self.frame.levels(self.frame(batch[name] / size)), batch["corner"])
+            self._cut(self.frame.levels(self.frame(batch[name] / size)), corners)
             for name in ("visible", "truth")
         )
         found = network(given, share)
@@ -105,11 +104,10 @@ class LearnTheInvisible:
                 scores[name].append(float(psnr(image, truth)))
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
-    def card(self) -> dict[str, Any]:
-        """Return the architecture and the ranges of the facts of examples like those trained on."""
+    def card(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return the architecture and the ranges of the facts of examples of those trained on."""
         names = fact_names(self.table)
-        rows = [self.example(VALIDATION + 1000 + k)["facts"] for k in range(EXAMPLES)]
-        facts = [tuple(Fact(n, float(v)) for n, v in zip(names, row, strict=True)) for row in rows]
+        facts = [tuple(Fact(n, float(v)) for n, v in zip(names, e["facts"], strict=True)) for e in examples]
         shape = {"channels": list(self.frame.channels), "widths": self.shape.widths, "pairs": self.shape.pairs}
         return {
             "architecture": {"scales": self.table.scales, "network": shape},
@@ -127,6 +125,12 @@ class LearnTheInvisible:
 
     def _object(self, seed: int) -> Tensor:
         return torch.from_numpy(self.table.object(np.random.default_rng(seed)).image(self.table.grid, 2)).float()
+
+    def _corners(self, batch: Batch) -> Tensor:
+        """Return the corners of the windows: in the middle for examples that were not augmented."""
+        step = 2 ** (len(self.frame.grids) - 1)
+        middle = (self.frame.padded[0] - self.window) // 2 // step * step
+        return batch.get("corner", torch.full((len(batch["truth"]), 2), middle))
 
     def _cut(self, levels: tuple[Level, ...], corners: Tensor) -> list[Tensor]:
         """Return the same window of every level, each example's own; maps of one pixel stay as they are."""

@@ -113,7 +113,7 @@ class _Training:
         state = State.fresh(network, recipe, team.device, dtype == torch.float16)
         if resumed:
             state.load(checkpoint, recipe)
-        feed = Feed(recipe, task, Pool.of(recipe, out / "pool"), team)
+        feed = Feed(recipe, task, Pool.of(recipe, recipe.run.pool_folder or out / "pool"), team)
         team.wait()
         if team.leads:
             if fresh:
@@ -247,7 +247,7 @@ class _Training:
     def _card(self) -> dict[str, Any]:
         """Return what is kept beside the weights."""
         recipe, state = self.recipe, self.state
-        return self.task.card() | {
+        facts = {
             "task": recipe.task,
             "architecture": recipe.network,
             "data": recipe.data,
@@ -262,6 +262,7 @@ class _Training:
             "precision": str(self.dtype).removeprefix("torch."),
             "metrics": state.metrics,
         }
+        return facts | self.task.card(self.feed.some())
 
 
 def _device_name(device: torch.device) -> str:

@@ -37,19 +37,31 @@ REMOVE = "Remove the file: it is computed again."
 
 @dataclass(frozen=True)
 class Pool:
-    """Examples in files <folder>/example-<seed>.safetensors, each marked with ``mark``."""
+    """Examples in files <folder>/example-<seed>.safetensors, each marked with ``mark``.
+
+    ``also`` is a mark that is as good: that of the task alone, from before its examples were shared.
+    """
 
     folder: Path
     mark: str
+    also: str = ""
 
     @classmethod
     def of(cls, recipe: Recipe, folder: Path) -> "Pool":
-        """Return the pool of a recipe; its mark changes with the task, [data], the images read, and the version."""
+        """Return the pool of a recipe; its mark changes with the task, [data], the images read, and the version.
+
+        Tasks with the same attribute ``examples``, a name, make the same examples of the same [data] and share them.
+        """
         place = recipe.data.get("folder")
         images = ImageFolder.at(place).listing() if isinstance(place, str) else []
         table = {name: value for name, value in recipe.data.items() if name != "folder"}
-        described = json.dumps([recipe.task, table, images, version("microlocal")], sort_keys=True, default=str)
-        return cls(folder, hashlib.sha256(described.encode()).hexdigest())
+
+        def mark(maker: str) -> str:
+            described = json.dumps([maker, table, images, version("microlocal")], sort_keys=True, default=str)
+            return hashlib.sha256(described.encode()).hexdigest()
+
+        member = lookup("task", recipe.task, "task").member
+        return cls(folder, mark(getattr(member, "examples", recipe.task)), mark(recipe.task))
 
     def path(self, seed: int) -> Path:
         """Return the file of an example."""
@@ -63,7 +75,7 @@ class Pool:
             _, facts = read_tensors(self.path(seed), "pool", REMOVE)
         except InputError:
             return False
-        return facts.get("mark") == self.mark
+        return facts.get("mark") in (self.mark, self.also)
 
     def write(self, seed: int, example: Example) -> None:
         """Keep an example; raises OutputError."""

@@ -45,6 +45,7 @@ class Run(Table):
     precision: Precision = "auto"
     gradient_clip: float = Field(1.0, ge=0)
     pool: int = Field(0, ge=0)
+    pool_folder: Path | None = Field(None, strict=False)
     validation: int = Field(16, ge=0)
     validate_every: int = Field(500, ge=1)
     checkpoint_minutes: float = Field(5.0, gt=0)
@@ -90,8 +91,8 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_recipe(path: str | Path) -> Recipe:
     """Return the recipe in a TOML file; raises InputError.
 
-    Relative paths in it (``out``, ``init_from``, ``folder`` of [data]) start at the file's own folder, except ``out``,
-    which starts where the command runs.
+    Relative paths of what is read (``init_from``, ``folder`` of [data]) start at the file's own folder, those of what is
+    written (``out``, ``pool_folder``) where the command runs.
     """
     file = Path(path)
     try:
@@ -109,8 +110,8 @@ def recipe_from(fields: Mapping[str, Any], text: str = "", origin: str = "recipe
     >>> recipe_from({"task": "any", "run": {"steps": 5, "bacth": 2}})
     Traceback (most recent call last):
     microlocal.core.errors.InputError: recipe [run] bacth: expected one of steps, batch, learning_rate, weight_decay,
-    warmup, schedule, ema, precision, gradient_clip, pool, validation, validate_every, checkpoint_minutes, workers, out,
-    init_from, stored, got 'bacth'. Did you mean 'batch'?
+    warmup, schedule, ema, precision, gradient_clip, pool, pool_folder, validation, validate_every, checkpoint_minutes,
+    workers, out, init_from, stored, got 'bacth'. Did you mean 'batch'?
     """
     reserved = sorted({"text", "origin"} & set(fields))
     if reserved:

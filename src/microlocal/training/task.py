@@ -2,8 +2,10 @@
 
 A task is registered as ``@register("task", name)``; the class is built from the recipe's tables [data] and [network],
 which it checks with models of its own (``recipe.checked``); ``samples`` are tiny tasks for its laws (testing/laws).
+Classes whose attribute ``examples`` is the same name make the same examples of the same [data], and may share a pool.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -33,5 +35,8 @@ class Task(Protocol):
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the means of what tells how good the network is, over a batch of validation examples."""
 
-    def card(self) -> dict[str, Any]:
-        """Return what is kept beside the weights: geometry ranges, noise, image statistics, normalisation."""
+    def card(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return what is kept beside the weights: geometry ranges, noise, image statistics, normalisation.
+
+        ``examples`` are some of those trained on, none where there is neither a pool nor a validation.
+        """

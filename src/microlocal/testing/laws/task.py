@@ -75,7 +75,7 @@ def metrics_are_finite_numbers(task: Task) -> None:
 
 def the_card_is_json(task: Task) -> None:
     """What is kept beside the weights is written as it is, not as the name of an object."""
-    card = task.card()
+    card = task.card([task.example(1)])
     expect(bool(card), f"{_name(task)}: the card says nothing of what was trained on")
     kept = json.loads(json.dumps(jsonable(card)))
     lost = [name for name, value in card.items() if str(kept[name]).startswith("<")]
