@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from microlocal.calibration import air_level, find_outline, upper_envelope
+from microlocal.calibration.outline import Outline
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
 from microlocal.data import phantoms
 from microlocal.operators import RayTransform
@@ -89,3 +90,12 @@ def test_an_unhardened_beam_gets_no_hardening():
     lengths = RayTransform(PARALLEL, grid)(torch.from_numpy(phantoms.image([DISC], grid) / 0.04)).numpy()
     found = upper_envelope(lengths, _noisy([DISC], PARALLEL, sigma=0.002))
     assert found.kappa * 56 < 0.05
+
+
+def test_pixels_that_a_hull_touches_are_those_of_its_mask():
+    normals = np.array([[1.0, 0.0], [-0.6, 0.8], [0.0, -1.0], [-0.28, -0.96], [0.0, 1.0]])
+    outline = Outline(normals, np.array([3.3, 2.9, 4.0, 3.1, 5.2]), None, 0.0)
+    grid = Grid((23, 31), 0.7, center=(0.4, -0.3))
+    touched = outline.touched(grid)
+    assert np.array_equal(touched, outline.hull_mask(grid) > 0)
+    assert 0 < touched.mean() < 1

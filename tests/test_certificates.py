@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from microlocal.certificates import operators
 from microlocal.certificates.data import certify_residual
-from microlocal.core import Detector, Grid, ParallelBeam
+from microlocal.certificates.operators import certify_adjoint, certify_norm
+from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
 from microlocal.operators import RayTransform
 
 RAY = RayTransform(ParallelBeam((0.0, 0.8, 1.9), Detector(9, 1.0)), Grid((6, 7), 1.0))
@@ -28,3 +30,17 @@ def test_an_image_that_is_not_finite_is_not_certified():
     broken = IMAGE.clone()
     broken[2, 3] = torch.nan
     assert not certify_residual(RAY, broken, RAY(IMAGE), target=0.5).holds
+
+
+def test_a_large_projector_is_sampled_by_views_and_its_certificate_says_so(monkeypatch):
+    beam = FanBeam(tuple(0.1 * k for k in range(20)), Detector(30, 1.2), source_axis=60.0, source_detector=90.0)
+    ray = RayTransform(beam, Grid((24, 20), 1.0))
+    assert certify_adjoint(ray).claim == "The adjoint of RayTransform is its exact transpose."
+    monkeypatch.setattr(operators, "LARGE", 24 * 30 * 5)
+    certificate = certify_adjoint(ray)
+    assert certificate.claim == "The adjoint of RayTransform is its exact transpose, on 5 of its 20 views."
+    assert certificate.holds
+    assert certificate.falsify(3) <= certificate.bound
+    norm = certify_norm(ray)
+    assert (norm.value, norm.bound) == ray.norm_bounds(2)
+    assert norm.falsify(1) <= norm.bound

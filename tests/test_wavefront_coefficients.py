@@ -10,6 +10,7 @@ import torch
 from microlocal.core import Detector, FanBeam, Geometry, Grid, InputError, ParallelBeam, ShapeError
 from microlocal.core.provenance import Provenance
 from microlocal.frames import FilterIndex, ShearletFrame
+from microlocal.kernels.overlaps import overlaps
 from microlocal.wavefront import (
     energy_split,
     is_measured,
@@ -18,6 +19,8 @@ from microlocal.wavefront import (
     visible_mask,
     visible_share,
 )
+from microlocal.wavefront.energies import image_energies
+from microlocal.wavefront.provenance import energy_provenance, local_energies
 
 SHAPE = (33, 40)
 GRID = Grid(SHAPE, 1.0)
@@ -157,3 +160,57 @@ def test_mismatched_input_is_refused() -> None:
         pixel_provenance(coefficients, share, FRAME.filters[1:])
     with pytest.raises(InputError, match="half_width_rad > 0"):
         visible_share((FilterIndex(0, "horizontal", 0, 0.0, 0.0, (0.1, 0.2)),), WEDGE, GRID)
+
+
+@pytest.mark.parametrize("geometry", [WEDGE, FAN])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("window", [1, 7, 45])
+def test_energies_without_coefficients_are_those_of_the_formulas(geometry, dtype, window) -> None:
+    images = torch.rand(2, *SHAPE, dtype=dtype, generator=torch.Generator().manual_seed(6))
+    images[0, :, 20:] += 3.0
+    share, coefficients = visible_share(FRAME.filters, geometry, GRID), FRAME(images)
+    plain = (*local_energies(coefficients, share, FRAME.filters, window), *energy_split(coefficients, share))
+    found = image_energies(images, FRAME, share, window)
+    close = {"rtol": 1e-4, "atol": 1e-6} if dtype is torch.float32 else {"rtol": 2e-7, "atol": 1e-12}
+    names = ("measured", "undetermined", "measured_sum", "undetermined_sum")
+    for name, expected in zip(names, plain, strict=True):
+        torch.testing.assert_close(getattr(found, name).to(dtype), expected, **close)
+    nothing = torch.zeros_like(found.measured)
+    codes = energy_provenance(found.measured, found.undetermined, nothing, share)
+    if window > 1:
+        assert (codes == pixel_provenance(coefficients, share, FRAME.filters, window=window)).float().mean() > 0.999
+    with pytest.raises(ShapeError, match="image_energies"):
+        image_energies(images, FRAME, share[1:])
+
+
+def test_filters_are_visited_one_by_one_in_lots() -> None:
+    image, seen = torch.rand(SHAPE, dtype=torch.float64), {}
+    FRAME.visit_filters(image, lambda band, k, lot: seen.__setitem__(k, (lot, band.clone())), lots=3)
+    assert sorted(seen) == list(range(len(FRAME.filters)))
+    for k, coefficients in enumerate(FRAME(image)):
+        lot, band = seen[k]
+        assert lot == k % 3
+        assert torch.equal(band, coefficients)
+    with pytest.raises(InputError, match="visit_filters: expected one image and a function"):
+        FRAME.visit_filters(image[None], lambda band, k, lot: None)
+    with pytest.raises(ShapeError, match="visit_filters"):
+        FRAME.visit_filters(image[1:], lambda band, k, lot: None)
+
+
+def test_overlaps_are_clipped_segments() -> None:
+    draw = np.random.default_rng(2)
+    breaks = np.sort(draw.uniform(0, np.pi, (6, 1500)), axis=0)
+    breaks[0], breaks[-1], measured = 0.0, np.pi, draw.random((5, 1500)) < 0.5
+    lows, highs = np.array([-0.4, 0.3, 2.8]), np.array([0.2, 0.9, 3.5])
+    angles = np.concatenate([lows, highs]) % np.pi
+    turns = np.floor(highs / np.pi) - np.floor(lows / np.pi)
+    found = np.empty((3, 1500))
+    ends = np.stack([np.arange(3), np.arange(3) + 3, turns.astype(int)], axis=1)
+    overlaps(breaks, measured, angles, ends, highs - lows, found)
+    for low, high, share in zip(lows, highs, found, strict=True):
+        expected = sum(
+            (np.clip(high, a, b) - np.clip(low, a, b)) * seen
+            for turn in (-np.pi, 0.0, np.pi)
+            for a, b, seen in zip(breaks[:-1] + turn, breaks[1:] + turn, measured, strict=True)
+        )
+        np.testing.assert_allclose(share, expected / (high - low), atol=1e-12)

@@ -49,6 +49,17 @@ class Outline:
             np.minimum(inside, offset - nx * x[None, :] - ny * y[:, None], out=inside)
         return np.clip(inside / grid.pixel + 0.5, 0.0, 1.0)
 
+    def touched(self, grid: Grid) -> NDArray[np.bool_]:
+        """Return which pixels the hull touches, those with ``hull_mask`` > 0: between two ends in every row."""
+        x, y = grid.coordinates()
+        nx, ny = self.normals.T
+        room = self.offsets + grid.pixel / 2 - ny * y[:, None]  # n_x x stays below
+        end = room / np.where(nx == 0, 1.0, nx)
+        high = np.where(nx > 0, end, np.inf).min(axis=1, keepdims=True)
+        low = np.where(nx < 0, end, -np.inf).max(axis=1, keepdims=True)
+        open_row = (room > 0)[:, nx == 0].all(axis=1, keepdims=True)
+        return (x > low) & (x < high) & open_row
+
     def _disc_mask(self, grid: Grid, disc: tuple[float, float, float]) -> Array:
         x, y = grid.coordinates()
         distance = np.hypot(x[None, :] - disc[0], y[:, None] - disc[1])

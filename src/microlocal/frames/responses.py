@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from microlocal.frames.spectra import Array, Element, Interval, folded_response, half_boxes, pieces
+from microlocal.kernels.pool import at_once
 
 _CHUNK = slice(None)  # spectra have one leading axis
 
@@ -62,13 +64,21 @@ def _blocks(values: Array, box: list[Interval], shape: tuple[int, ...]) -> list[
     ]
 
 
+def _in_turn(elements: Sequence[Element], shape: tuple[int, ...]) -> Iterator[Response]:
+    """Yield the responses in float64 in their order, as many at a time as torch has threads."""
+    step = torch.get_num_threads()
+    for first in range(0, len(elements), step):
+        some = elements[first : first + step]
+        yield from at_once([functools.partial(half_response, element, shape) for element in some])
+
+
 @functools.lru_cache(maxsize=8)
 def half_responses(
     elements: tuple[Element, ...], shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Response, ...]:
     """Return the responses of all elements in one precision, the last few systems kept."""
     like = torch.empty(0, dtype=dtype, device=device)
-    return tuple(half_response(element, shape).to(like) for element in elements)
+    return tuple(response.to(like) for response in _in_turn(elements, shape))
 
 
 @functools.lru_cache(maxsize=32)
@@ -80,9 +90,9 @@ def energies(elements: tuple[Element, ...], shape: tuple[int, ...]) -> tuple[flo
     if shape[-1] % 2 == 0:
         twice[-1] = 1.0
     norms = []
-    for element in elements:
+    for response in _in_turn(elements, shape):
         energy = 0.0
-        for place, values in half_response(element, shape).blocks:
+        for place, values in response.blocks:
             total[place] += values.square()
             energy += float((values.square() * twice[place[-1]]).sum())
         norms.append(math.sqrt(energy / math.prod(shape)))

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import at_least, floating, target_like, tensor, trailing_shape
 from microlocal.core.errors import InputError
 from microlocal.frames.base import Frame
 from microlocal.frames.lanes import Run, lanes
@@ -28,6 +29,7 @@ _IN_CACHE = 1 << 17  # pixels of the images that one lane works on at a time
 _GROUPS = 8  # partial sums of the synthesis, always as many, so that rounding does not depend on the lanes
 
 Change = Callable[[Tensor, int], Tensor]
+Visit = Callable[[Tensor, int, int], None]
 Step = Callable[[int, Tensor], None]
 
 
@@ -40,7 +42,7 @@ class SpectralFrame(Frame):
     """
 
     def __init__(self, shape: tuple[int, ...], scales: int | None = None, shears: Sequence[int] | None = None) -> None:
-        self.shears, records, self.elements = self._system(tuple(shape), scales, shears)
+        self.shears, records, self.elements = self._system(shape, scales, shears)
         super().__init__(shape, records)
 
     @abstractmethod
@@ -59,8 +61,13 @@ class SpectralFrame(Frame):
     def analysis_into(self, x: Float[Tensor, "..."], out: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Write the coefficients of ``x`` into ``out``, (*batch, *codomain), contiguous, and return it; no autograd.
 
-        ``out`` may be mapped to a file, so that coefficients larger than the memory can be kept.
+        ``out`` may be mapped to a file, so that coefficients larger than the memory can be kept. Raises ShapeError for
+        other shapes, InputError for an ``out`` of another precision or device, or one that is not contiguous.
         """
+        who = f"{type(self).__name__}.analysis_into"
+        trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice)
+        batch = floating(x, who).shape[: x.ndim - len(self.domain_shape)]
+        target_like(out, x, (*batch, *self.codomain_shape), who)
         responses, images = self._filters(x), x.detach().reshape(-1, *self.domain_shape)
         target, chunks = out.view(-1, *self.codomain_shape), self._chunks(len(images))
         if not chunks:
@@ -81,11 +88,17 @@ class SpectralFrame(Frame):
         """Return Σ_k W_k* change(W_k x, k), filter by filter: the coefficients are never held all at once.
 
         ``change`` takes the coefficients (chunk, *domain) of filter k, and k, and returns as many; it may be called
-        from several threads at a time. Not differentiable: raises InputError for a tensor that requires a gradient.
+        from several threads at a time. Not differentiable: raises InputError for a tensor that requires a gradient, and
+        where ``change`` is no function; ShapeError for other shapes.
         """
-        if x.requires_grad and torch.is_grad_enabled():
-            who = f"{type(self).__name__}.map_filters"
+        who = f"{type(self).__name__}.map_filters"
+        if tensor(x, who).requires_grad and torch.is_grad_enabled():
             raise InputError(who, expected="no gradient", got="requires_grad", do="Use forward and adjoint, or detach.")
+        trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice)
+        floating(x, who)
+        if not callable(change):
+            do = "Give change(coefficients, k)."
+            raise InputError(who, expected="a function", got=type(change).__name__, do=do)
         images, responses = x.reshape(-1, *self.domain_shape), self._filters(x)
         result = torch.empty_like(images)
         with lanes(images) as run:
@@ -93,6 +106,31 @@ class SpectralFrame(Frame):
                 spectra = torch.fft.rfftn(images[chunk], dim=self._axes)
                 result[chunk] = self._summed(spectra, partial(self._mapper, spectra, responses, change), run)
         return result.reshape(x.shape)
+
+    def visit_filters(self, x: Float[Tensor, "..."], visit: Visit, lots: int = 4) -> None:
+        """Call visit(W_k x, k, lot) for every filter k of one image (*domain); the coefficients are never held at once.
+
+        The filters of a lot come one after the other, those of several at a time from several threads: where each lot
+        keeps its own sums, rounding does not depend on the threads. The coefficients are overwritten by the next ones.
+        Not differentiable. Raises ShapeError for other shapes, InputError for what is no function.
+        """
+        who = f"{type(self).__name__}.visit_filters"
+        trailing_shape(x, self.domain_shape, self.domain_axes, who, self.advice)
+        if floating(x, who).ndim != len(self.domain_shape) or not callable(visit):
+            got = f"{tuple(x.shape)} and a {type(visit).__name__}"
+            raise InputError(who, expected="one image and a function", got=got, do="Visit the images one by one.")
+        images, responses = x.detach()[None], self._filters(x)
+        with lanes(images) as run:
+            spectrum = torch.fft.rfftn(images, dim=self._axes)
+
+            def work(queue: Iterator[int]) -> None:
+                scratch, band = torch.zeros_like(spectrum), torch.empty_like(images)
+                for lot in queue:
+                    for k in range(lot, len(responses), lots):
+                        self._filtered(spectrum, responses[k], scratch, band)
+                        visit(band[0], k, lot)
+
+            run(work, at_least(lots, 1, "lots", who), len(responses) * images.numel())
 
     def _mapper(self, spectra: Tensor, responses: tuple[Response, ...], change: Change) -> Step:
         scratch, half = torch.zeros_like(spectra), torch.empty_like(spectra)

@@ -7,12 +7,13 @@ and the invisible index set of Bubba et al. (Inverse Problems 35, 2019) are the 
 depends on the position too, as fan beam and truncated detectors need it.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.checks import at_least, trailing_shape
@@ -20,6 +21,8 @@ from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array, Geometry
 from microlocal.core.grid import Grid
 from microlocal.frames.base import FilterIndex
+from microlocal.frames.lanes import lanes
+from microlocal.kernels.overlaps import overlaps
 from microlocal.wavefront.segments import direction_segments, position_free
 from microlocal.wavefront.visibility import grid_radius, row_chunks
 
@@ -38,28 +41,17 @@ def direction_interval(index: FilterIndex) -> tuple[float, float]:
     return index.direction_rad - index.half_width_rad, index.direction_rad + index.half_width_rad
 
 
-def measured_up_to(angle: float, breaks: Array, measured: NDArray[np.bool_]) -> Array:
-    """Return how much of [0, angle] is measured, radians, extended periodically to any angle.
-
-    ``breaks`` and ``measured`` are those of ``direction_segments``: this is their cumulative sum, at any angle.
-    """
-    turns, rest = divmod(angle, np.pi)
-    total = np.zeros(breaks.shape[1:])
-    for low, high, seen in zip(breaks[:-1], breaks[1:], measured, strict=True):
-        whole = (high - low) * turns if turns else 0.0
-        total += (np.clip(rest, low, high) - low + whole) * seen
-    return total
-
-
 def share_at(frame_filters: tuple[FilterIndex, ...], geometry: Geometry, x: Array, y: Array) -> Array:
     """Return the share (filter, *point) in [0, 1] at the points (x, y), broadcast together; float32."""
     breaks, measured = direction_segments(geometry, x, y)
-    shares = np.empty((len(frame_filters), *breaks.shape[1:]), dtype=np.float32)
-    for share, index in zip(shares, frame_filters, strict=True):
-        low, high = direction_interval(index)
-        width = measured_up_to(high, breaks, measured) - measured_up_to(low, breaks, measured)
-        share[...] = np.clip(width / (high - low), 0.0, 1.0)
-    return shares
+    shape, intervals = breaks.shape[1:], np.array([direction_interval(index) for index in frame_filters])
+    angles, numbers = np.unique(np.round(intervals % np.pi, 14), return_inverse=True)  # filters share their ends
+    turns = np.diff(np.floor(intervals / np.pi), axis=1)
+    ends = np.hstack([numbers.reshape(-1, 2), turns]).astype(np.int64)
+    shares = np.empty((len(frame_filters), math.prod(shape)), dtype=np.float32)
+    flat = breaks.reshape(len(breaks), -1), measured.reshape(len(measured), -1)
+    overlaps(*flat, angles, ends, np.diff(intervals, axis=1).ravel(), shares)
+    return shares.reshape(-1, *shape)
 
 
 def visible_share(
@@ -81,9 +73,14 @@ def visible_share(
     if position_free(geometry, grid_radius(grid)):
         return torch.from_numpy(share_at(frame_filters, geometry, np.zeros((1, 1)), np.zeros((1, 1))))
     x, y = grid.coordinates()
-    share = torch.empty((len(frame_filters), *grid.shape))
-    for rows in row_chunks(grid):
-        share[:, rows] = torch.from_numpy(share_at(frame_filters, geometry, x, y[rows, None]))
+    share, chunks = torch.empty((len(frame_filters), *grid.shape)), row_chunks(grid)
+
+    def work(queue: Iterator[int]) -> None:
+        for rows in (chunks[k] for k in queue):
+            share[:, rows] = torch.from_numpy(share_at(frame_filters, geometry, x, y[rows, None]))
+
+    with lanes(share) as run:
+        run(work, len(chunks), share.numel())
     return share
 
 

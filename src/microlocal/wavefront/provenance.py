@@ -85,10 +85,22 @@ def pixel_provenance(
     if learned is not None:
         check_share(learned, share, "pixel_provenance")
         _, added = local_energies(learned, share, filters, window)
+    return energy_provenance(measured, undetermined, added, share)
+
+
+def energy_provenance(
+    measured: Float[Tensor, "*batch row col"],
+    undetermined: Float[Tensor, "*batch row col"],
+    added: Float[Tensor, "*batch row col"],
+    share: Float[Tensor, "filter #row #col"],
+) -> UInt8[Tensor, "*batch row col"]:
+    """Return the codes of :func:`pixel_provenance` from the energies around each pixel.
+
+    ``added`` is the invisible energy of what a network added, zero without one.
+    """
     total = measured + undetermined + added
     flat = total <= FLAT * total.amax(dim=(-2, -1), keepdim=True)
-    open_to = share.to(coefficients)
-    supported = torch.where(flat, open_to.mean(dim=0) >= 0.5, measured >= undetermined + added)
+    supported = torch.where(flat, share.mean(dim=0) >= 0.5, measured >= undetermined + added)
     codes = torch.full_like(total, int(Provenance.UNDETERMINED), dtype=torch.uint8)
     codes = codes.masked_fill((added >= undetermined) & (added > 0), int(Provenance.LEARNED))
-    return codes.masked_fill(supported & (open_to > 0).any(dim=0), int(Provenance.MEASURED))
+    return codes.masked_fill(supported & (share.amax(dim=0) > 0), int(Provenance.MEASURED))

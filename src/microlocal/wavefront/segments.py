@@ -49,6 +49,8 @@ def direction_breaks(geometry: Geometry, x: Array, y: Array) -> Array:
     _, edge_s = geometry.lines_at(np.zeros(2), np.asarray(geometry.detector.edges))
     breaks = [np.zeros(x.shape)]
     for s in edge_s:
+        if not (radius > abs(s)).any():
+            continue  # no circle through a point meets the edge: the detector covers them all
         # A line that the whole circle of radius r stays inside (or outside) of has no break: clipping adds a vain one.
         ratio = np.divide(s, radius, out=np.ones(x.shape), where=radius > abs(s))
         spread = np.arccos(ratio)
