@@ -16,9 +16,12 @@ from microlocal.reconstruction.images import learn_atoms as learn_atoms
 from microlocal.reconstruction.images import separate as separate
 from microlocal.reconstruction.images import upsample as upsample
 from microlocal.reconstruction.learn_the_invisible import learn_the_invisible as learn_the_invisible
+from microlocal.reconstruction.learned_primal_dual import learned_primal_dual as learned_primal_dual
 from microlocal.reconstruction.method import Estimate as Estimate
 from microlocal.reconstruction.method import Settings as Settings
+from microlocal.reconstruction.null_space_network import null_space_network as null_space_network
 from microlocal.reconstruction.pools import Workers as Workers
+from microlocal.reconstruction.postprocessing import postprocessing as postprocessing
 from microlocal.reconstruction.result import Reconstruction as Reconstruction
 from microlocal.reconstruction.run import methods as methods
 from microlocal.reconstruction.run import reconstruct as reconstruct
@@ -30,4 +33,5 @@ from microlocal.reconstruction.stack_state import has_begun as has_begun
 from microlocal.reconstruction.stack_state import stack_state as stack_state
 from microlocal.reconstruction.stack_state import write_state as write_state
 from microlocal.reconstruction.tv import tv as tv
-from microlocal.reconstruction.writers import read_reconstruction as read_reconstruction
+from microlocal.reconstruction.wavelet_residual import wavelet_residual as wavelet_residual
+from microlocal.reconstruction.writers import read_result as read_result

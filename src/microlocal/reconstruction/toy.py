@@ -55,6 +55,11 @@ def toy_truth() -> Float[Tensor, "row col"]:
     return torch.from_numpy(phantoms.image(OBJECT, GRID)).float()
 
 
+def nothing(scan: Scan) -> Float[Tensor, "row col"]:
+    """Return the zero image, the baseline of methods that are not meant to do well on the toy scan."""
+    return torch.zeros(scan.grid.shape)
+
+
 def trial(
     name: str,
     method: Method,

@@ -91,8 +91,8 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_recipe(path: str | Path) -> Recipe:
     """Return the recipe in a TOML file; raises InputError.
 
-    Relative paths of what is read (``init_from``, ``folder`` of [data]) start at the file's own folder, those of what is
-    written (``out``, ``pool_folder``) where the command runs.
+    Relative paths of what is read (``init_from``, ``folder`` of [data]) start at the file's own folder, those of what
+    is written (``out``, ``pool_folder``) where the command runs.
     """
     file = Path(path)
     try:

@@ -1,0 +1,135 @@
+"""Trained networks for methods that are nothing without one: find the weights, or refuse in words that help."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from microlocal.certificates.consistency import certify_consistency
+from microlocal.core.errors import InputError
+from microlocal.core.grid import Grid
+from microlocal.core.scan import Scan
+from microlocal.core.seeding import generator
+from microlocal.networks.suitability import Fact, unsuited
+from microlocal.networks.weights import fill, load_weights, read_card, shipped_weights
+from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.facts import beam_of, scan_facts
+from microlocal.reconstruction.learn_the_invisible import WHY
+from microlocal.reconstruction.method import Estimate, Settings
+
+EPSILON = 0.05  # by which the residual may grow over that of the image that the network was given
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained(Generic[Network]):
+    """A network, its name, and a sentence on why it was taken."""
+
+    network: Network
+    name: str
+    note: str
+
+
+def trained_network(
+    task: str, build: Callable[..., Network], scan: Scan, grid: Grid, settings: Settings
+) -> Trained[Network]:
+    """Return the network for a scan: that in ``settings.network``, or shipped weights of the task that suit.
+
+    ``build`` makes the network from the architecture on the card. Raises InputError where there are no weights, where
+    they are of another task, and, unless forced, where the scan is unlike those they were trained on.
+    """
+    paths = _candidates(task, settings)
+    facts, beam = known_facts(scan, grid), beam_of(scan.geometry)
+    reasons = []
+    for name, path in paths.items():
+        card = read_card(path)
+        if card.get("task") != task:
+            do = f"Give weights that were trained with task = '{task}'."
+            raise InputError(f"weights {name}", expected=f"task {task}", got=str(card.get("task")), do=do)
+        differences = unsuited(card, beam, facts)
+        if not differences or settings.force:
+            why = f"was forced on a scan unlike those it knows: {'; '.join(differences)}" if differences else "suits"
+            return Trained(_loaded(path, build), name, f"The network {name} {why}.")
+        reasons.append(f"{name}: {'; '.join(differences)}")
+    expected, got = "a scan like those that the network was trained on", " | ".join(reasons)
+    do = "Take another method, train for such scans, or force it (force=True, --force)."
+    raise InputError(task, expected=expected, got=got, do=do)
+
+
+def known_facts(scan: Scan, grid: Grid) -> tuple[Fact, ...]:
+    """Return what the cards of these networks have ranges for."""
+    return (*scan_facts(scan, grid), Fact("pixels a side", max(grid.shape)))
+
+
+def _candidates(task: str, settings: Settings) -> dict[str, Path]:
+    """Return the files of weights in question, by name; raises InputError where there are none."""
+    if settings.network not in ("auto", "none"):
+        path = Path(settings.network)
+        return {path.stem: path}
+    found = shipped_weights() if settings.network == "auto" else {}
+    found = {name: path for name, path in found.items() if read_card(path).get("task") == task}
+    if not found:
+        got = "none" if settings.network == "none" else "none among those that ship"
+        do = (
+            f"Train some (microlocal train recipes/comparison-{task}.toml), then give the file: "
+            "network='weights.safetensors' or --network weights.safetensors. Without a network: --method shearlet."
+        )
+        raise InputError(task, expected="weights: the method is a network", got=got, do=do)
+    return found
+
+
+def _loaded(path: Path, build: Callable[..., Network]) -> Network:
+    state, card = load_weights(path)
+    network = build(**_architecture(card, path))
+    fill(network, state, f"weights {path.stem}")
+    return network.eval()
+
+
+def _architecture(card: dict[str, Any], path: Path) -> dict[str, Any]:
+    try:
+        return dict(card["architecture"]["network"])
+    except (LookupError, TypeError, ValueError) as error:
+        do = "Take the files as they were written, both of them."
+        raise InputError(f"weights {path.stem}", expected="an architecture", got="none on the card", do=do) from error
+
+
+def untrained(build: Callable[[], Network]) -> Network:
+    """Return a network of seed 0 whose zero parameters became small: for trials of methods, which it hardly moves."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build()
+    draw = generator(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not bool(parameter.any()):
+                parameter.copy_(0.002 * torch.randn(parameter.shape, generator=draw))
+    return network.eval()
+
+
+def by_slice(
+    apply: Callable[[Float[Tensor, "1 row col"], Float[Tensor, "1 angle detector"]], Float[Tensor, "1 row col"]],
+    image: Float[Tensor, "*batch row col"],
+    data: Float[Tensor, "*batch angle detector"],
+) -> Float[Tensor, "*batch row col"]:
+    """Return ``apply(image, data)`` of every slice, one after the other: memory does not grow with their number."""
+    images, planes = (x.reshape(-1, 1, *x.shape[-2:]) for x in (image, data))
+    with torch.no_grad():
+        return torch.cat([apply(x, g) for x, g in zip(images, planes, strict=True)]).reshape(image.shape)
+
+
+def learned_estimate(
+    scan: Scan,
+    grid: Grid,
+    base: Float[Tensor, "*batch row col"],
+    image: Float[Tensor, "*batch row col"],
+    trained: Trained[Any],
+    remark: str,
+) -> Estimate:
+    """Return the estimate of a network that turned ``base`` into ``image``, and what it made of the residual."""
+    certificate = certify_consistency(RayTransform(scan.geometry, grid), scan.data, base, image, EPSILON)
+    config = {"network": trained.name, WHY: trained.note, "epsilon": EPSILON}
+    return Estimate(image, (trained.note, remark), config, learned=image - base, certificates=(certificate,))
