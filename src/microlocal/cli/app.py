@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import microlocal
-from microlocal.cli import demo, doctor, edges, info, methods, reconstruct, stack, train, visible
+from microlocal.cli import demo, doctor, edges, info, methods, reconstruct, stack, train, visible, weights
 from microlocal.cli.guard import Guarded
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
@@ -17,7 +17,7 @@ Reconstruct images from incomplete measurements, and say what was measured.
 
 A limited-angle scan (CT, electron tomography) fixes the edges in some
 directions and leaves others open. microlocal reconstructs the image, marks
-every edge as [green]measured[/] or [yellow]undetermined[/], and adds checked certificates.
+every edge as [cyan]measured[/], [magenta]learned[/] or [yellow]undetermined[/], and adds checked certificates.
 """
 
 EPILOG = examples(
@@ -68,6 +68,7 @@ app.command(epilog=stack.EXAMPLES)(stack.stack)
 app.command(epilog=visible.EXAMPLES)(visible.visible)
 app.command(epilog=edges.EXAMPLES)(edges.edges)
 app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=weights.EXAMPLES)(weights.weights)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=methods.EXAMPLES)(methods.methods)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -6,6 +6,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from microlocal.cli import lazy
+
 
 class Slices(NamedTuple):
     """One slice (``last`` is None), or slices first..last-1."""
@@ -157,3 +159,34 @@ PixelChoice = Annotated[
         help="Side of a pixel, in the scan's unit (mm unless it says).",
     ),
 ]
+NetworkChoice = Annotated[
+    str,
+    typer.Option(
+        "--network",
+        metavar="auto|none|NAME|FILE",
+        help="Weights of a learned method: shipped ones that suit the scan, none, or these. See microlocal weights.",
+    ),
+]
+NoNetwork = Annotated[
+    bool, typer.Option("--no-network", help="The same as --network none: what is not measured stays undetermined.")
+]
+ForceNetwork = Annotated[
+    bool, typer.Option("--force-network", help="Use the network also on a scan unlike those it was trained on.")
+]
+
+
+def chosen_network(network: str, no_network: bool, force: bool) -> tuple[str, bool]:
+    """Return (network, force) of the three options, the network as a name or file that a method takes.
+
+    Raises BadParameter where they contradict each other, InputError for weights that are not there.
+
+    >>> chosen_network("auto", True, False)
+    ('none', False)
+    """
+    if no_network and network not in ("auto", "none"):
+        raise typer.BadParameter("expected one of --network and --no-network, got both.")
+    if no_network:
+        network = "none"
+    if network == "none" and force:
+        raise typer.BadParameter("expected a network with --force-network, got none. Leave one of them out.")
+    return (network, force) if network in ("auto", "none") else (str(lazy.catalogue.find_weights(network)), force)

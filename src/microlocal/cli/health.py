@@ -17,6 +17,8 @@ from numba.core.errors import NumbaError
 from microlocal.core import Detector, FanBeam, Geometry, Grid, ParallelBeam
 from microlocal.core.seeding import generator
 from microlocal.frames import ShearletFrame
+from microlocal.networks.catalogue import at_hand
+from microlocal.networks.weights import load_weights
 from microlocal.operators import LinearOperator, RayTransform
 
 PACKAGES = ("microlocal", "torch", "numpy", "scipy", "numba", "h5py", "tifffile", "mrcfile", "matplotlib")
@@ -54,6 +56,7 @@ def checks() -> list[Check]:
         _attempt("parallel projector", lambda: _projector(parallel)),
         _attempt("fan-beam projector", lambda: _projector(fan)),
         _attempt("shearlets", lambda: _adjoint(ShearletFrame((33, 40)), 0.0)),
+        _attempt("shipped weights", _weights),
     ]
 
 
@@ -81,6 +84,14 @@ def _adjoint(operator: LinearOperator, seconds: float) -> tuple[bool, str]:
     gap = abs(float((forward * y).double().sum() - (x * back).double().sum())) / size
     started = f", ready after {seconds:.1f} s" if seconds else ""
     return gap <= GAP_BOUND, f"adjoint exact to {gap:.0e} in float32{started}"
+
+
+def _weights() -> tuple[bool, str]:
+    """Read every shipped file of weights against the checksum on its card."""
+    found = at_hand()
+    for one in found:
+        load_weights(one.path)
+    return True, "; ".join(f"{one.name} ({one.trained_on()})" for one in found) or "none in this version"
 
 
 def _version(name: str) -> str:

@@ -26,6 +26,9 @@ EXAMPLES = examples(
 )
 
 
+LOOKED_AT = ("missing wedge", "noise", "step between views")
+
+
 def info(context: typer.Context, scan: ScanFile) -> None:
     """Tell what is in a scan file: geometry, units, values, warnings."""
     loaded = lazy.io.read_scan(scan)
@@ -50,8 +53,22 @@ def fields_of(scan: "Scan") -> dict[str, Any]:
         "missing_wedge_deg": lazy.wavefront.missing_wedge(scan.geometry),
         "grid": scan.grid.to_dict(),
         "metadata": plain(scan.source.metadata),
+        "networks": suits(scan),
         "warnings": list(scan.warnings),
     }
+
+
+def suits(scan: "Scan") -> dict[str, list[str]]:
+    """Return for every shipped network of an image's completion in what this scan differs from those it knows.
+
+    Only geometry and noise are looked at: whether the image is alike shows after the first part of the method.
+    """
+    known = [w for w in lazy.catalogue.at_hand() if w.task == "learn-the-invisible"]
+    if not known:
+        return {}
+    beam, found = lazy.facts.beam_of(scan.geometry), lazy.facts.scan_facts(scan, scan.grid)
+    kept = tuple(fact for fact in found if fact.name in LOOKED_AT)
+    return {w.name: w.differences(beam, kept) for w in known}
 
 
 def lines_of(scan: "Scan") -> list[RenderableType]:
@@ -75,6 +92,11 @@ def lines_of(scan: "Scan") -> list[RenderableType]:
         heading("Image grid, unless you choose another"),
         facts([("pixels", f"{rows} x {cols} of {length(grid.pixel, grid.unit)}")]),
     ]
+    networks = suits(scan)
+    if networks:
+        told = [(name, "not for this scan: " + "; ".join(why)) for name, why in networks.items() if why]
+        told += [(name, "suits this scan") for name, why in networks.items() if not why]
+        parts += [heading("Networks for what it cannot see, by geometry and noise"), facts(told)]
     if scan.source.metadata:
         metadata = [(name, _short(value)) for name, value in sorted(scan.source.metadata.items())]
         parts += [heading("Metadata of the file"), facts(metadata)]

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
     from microlocal.io import point_files as point_files
+    from microlocal.networks import catalogue as catalogue
+    from microlocal.reconstruction import facts as facts
     from microlocal.report import edge_picture as edge_picture
     from microlocal.report import rose as rose
+    from microlocal.wavefront import lengths as lengths
 
 _ROOMS = ("core", "data", "io", "members", "reconstruction", "report", "training", "wavefront")
 _MODULES = {
@@ -35,8 +38,11 @@ _MODULES = {
     "picture": "microlocal.cli.picture",
     "registry": "microlocal.core.registry",
     "point_files": "microlocal.io.point_files",
+    "catalogue": "microlocal.networks.catalogue",
     "edge_picture": "microlocal.report.edge_picture",
     "rose": "microlocal.report.rose",
+    "lengths": "microlocal.wavefront.lengths",
+    "facts": "microlocal.reconstruction.facts",
 } | {room: f"microlocal.{room}" for room in _ROOMS}
 
 

@@ -1,12 +1,15 @@
 """``microlocal methods``: what can be chosen with --method."""
 
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from microlocal.cli import lazy
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
+from microlocal.cli.weights import table_of
+from microlocal.cli.words import heading
 
 EXAMPLES = examples(
     ("what --method may name", "microlocal methods"),
@@ -25,4 +28,7 @@ def methods(context: typer.Context) -> None:
     for entry in entries:
         table.add_row(entry.name, Text(entry.summary), entry.reference)
     listed = [{"name": e.name, "summary": e.summary, "reference": e.reference} for e in entries]
-    screen_of(context).answer({"methods": listed}, table)
+    weights = lazy.catalogue.at_hand()
+    shown: list[RenderableType] = [heading("Shipped weights of the learned ones"), table_of(weights)] if weights else []
+    named = [{"name": w.name, "task": w.task, "trained_on": w.trained_on()} for w in weights]
+    screen_of(context).answer({"methods": listed, "weights": named}, table, *shown)

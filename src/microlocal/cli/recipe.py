@@ -23,6 +23,8 @@ class Recipe:
     hold_out: int
     seed: int
     bars: Bars
+    network: str = "auto"
+    force: bool = False
 
     def run(self, method: str, checkpoint: Path | None = None) -> "Reconstruction":
         """Reconstruct by ``method``, with bars that carry its name."""
@@ -37,6 +39,8 @@ class Recipe:
             seed=self.seed,
             progress=self.bars,
             checkpoint=checkpoint,
+            network=self.network,
+            force=self.force,
         )
 
     def checkpoint(self, folder: Path, method: str, resume: bool) -> Path:

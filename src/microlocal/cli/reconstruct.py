@@ -9,11 +9,15 @@ from microlocal.cli import lazy
 from microlocal.cli.choices import (
     ArcChoice,
     CenterChoice,
+    ForceNetwork,
     GridChoice,
+    NetworkChoice,
+    NoNetwork,
     OutFolder,
     PixelChoice,
     ScanFile,
     SliceChoice,
+    chosen_network,
     parse_weight,
 )
 from microlocal.cli.failures import INTERRUPTED
@@ -31,6 +35,7 @@ EXAMPLES = examples(
     ("sparse shearlets, everything chosen from the data", "microlocal reconstruct scan.mat"),
     ("one slice of a stack by total variation", "microlocal reconstruct tilts.mrc --slice 128 --method tv"),
     ("only 90 degrees, axis of rotation found", "microlocal reconstruct scan.h5 --center auto --angles 0:90"),
+    ("a network for what the scan cannot see", "microlocal reconstruct scan.mat --method learn-the-invisible"),
     ("an honest score, side by side with FBP", "microlocal reconstruct scan.mat --hold-out 7 --compare fbp"),
     ("numbers for a program", "microlocal reconstruct scan.mat --json | jq .metrics"),
     after="Ctrl-C keeps the best image so far (exit code 3);\nthe same command with --resume goes on from there.",
@@ -60,18 +65,23 @@ def reconstruct(
     compare: Annotated[
         list[str], typer.Option("--compare", metavar="NAME", help="Another method for the report; may be repeated.")
     ] = [],  # noqa: B006 - Typer wants the list
+    network: NetworkChoice = "auto",
+    no_network: NoNetwork = False,
+    force_network: ForceNetwork = False,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Start of every random draw.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
 ) -> None:
     """Reconstruct a scan into image.tif, result.npz, result.json, report.html.
 
-    Each edge of the result is marked measured or undetermined. What you do not
-    give is chosen from the data, and the report says what was chosen and why.
+    Each edge of the result is marked measured, learned or undetermined. What you
+    do not give is chosen from the data; the report says what was chosen, and why.
     """
     screen = screen_of(context)
+    weights, force = chosen_network(network, no_network, force_network)
     with output_folder(out) as folder, screen.bars() as bars:
         loaded = load_scan(scan, slices, angles, center)
-        recipe = Recipe(loaded, chosen_grid(loaded, grid, pixel), weight, iterations, hold_out, seed, bars)
+        target = chosen_grid(loaded, grid, pixel)
+        recipe = Recipe(loaded, target, weight, iterations, hold_out, seed, bars, weights, force)
         before = stamps(folder)
         checkpoint = recipe.checkpoint(folder, method, resume)
         result = recipe.run(method, checkpoint)

@@ -11,11 +11,15 @@ from microlocal.cli import lazy
 from microlocal.cli.choices import (
     ArcChoice,
     CenterChoice,
+    ForceNetwork,
     GridChoice,
+    NetworkChoice,
+    NoNetwork,
     OutFolder,
     PixelChoice,
     ScanFile,
     Slices,
+    chosen_network,
     parse_slices,
     parse_weight,
 )
@@ -65,6 +69,9 @@ def stack(
     iterations: Annotated[
         int | None, typer.Option("--iterations", metavar="N", min=1, help="Budget. Default: the method's own.")
     ] = None,
+    network: NetworkChoice = "auto",
+    no_network: NoNetwork = False,
+    force_network: ForceNetwork = False,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Start of every random draw.")] = 0,
     block: Annotated[
         int | None, typer.Option("--block", metavar="N", min=1, help="Slices computed together. Default: by memory.")
@@ -82,7 +89,7 @@ def stack(
 ) -> None:
     """Reconstruct all slices of a stack, a few at a time, into a volume.
 
-    What slices have in common (axis, weight) is chosen once, on a sample.
+    What slices have in common (axis, weight, network) is chosen once, on a sample.
     The memory needed does not grow with the number of slices.
     """
     screen = screen_of(context)
@@ -90,6 +97,7 @@ def stack(
     if status:
         _tell(screen, lazy.reconstruction.write_state(out), interrupted=False, status=True)
         return
+    weights, force = chosen_network(network, no_network, force_network)
     rooms, opened = lazy.reconstruction, lazy.io.open_stack(scan)
     where: Where = rooms.Workers(workers) if scheduler is None else rooms.Scheduler(scheduler)
     request = rooms.StackRequest(
@@ -97,6 +105,8 @@ def stack(
         weight=None if weight == "auto" else float(weight),
         iterations=iterations,
         seed=seed,
+        network=weights,
+        force=force,
         grid=None if grid is None and pixel is None else chosen_grid(opened, grid, pixel),
         center=center,
         arc=None if angles is None else (angles.first_deg, angles.last_deg),
@@ -167,5 +177,5 @@ def spans(numbers: tuple[int, ...]) -> str:
 
 
 def _files(state: "StackState") -> list[Path]:
-    names = ("slices", "volume.tif", "volume.zarr", "summary.json", "summary.html")
+    names = ("slices", "volume.tif", "volume.zarr", "learned", "summary.json", "summary.html")
     return [path for path in (state.folder / name for name in names) if path.exists()]

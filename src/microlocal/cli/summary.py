@@ -13,6 +13,7 @@ from microlocal.cli.words import angles_in_words, bullets, degrees, heading, joi
 
 if TYPE_CHECKING:
     from microlocal.certificates.base import Certificate
+    from microlocal.core.provenance import Provenance
     from microlocal.reconstruction import Reconstruction
 
 
@@ -32,7 +33,8 @@ def fields_of(result: "Reconstruction", others: list["Reconstruction"], files: l
         "pixel": scan.grid.pixel,
         "measured_share": float(result.measured_directions.mean()),
         "missing_wedge_deg": lazy.wavefront.missing_wedge(scan.geometry),
-        "edges": edge_shares(result),
+        "network": lazy.report.network_sentence(result) or None,
+        "edges": {kind.name.lower(): share for kind, share in edge_shares(result).items()},
         "metrics": result.metrics,
         "compared": {other.method: other.metrics for other in others},
         "certificates": [certificate.to_dict() for certificate in result.certificates],
@@ -43,25 +45,23 @@ def fields_of(result: "Reconstruction", others: list["Reconstruction"], files: l
     }
 
 
-def edge_shares(result: "Reconstruction") -> dict[str, float]:
-    """Return which share of the edge pixels has which provenance; empty where there are no edges."""
-    kinds = lazy.provenance.Provenance
-    total = int((result.edges != kinds.NONE).sum())
-    found = [kind for kind in kinds if kind is not kinds.NONE]
-    return {kind.name.lower(): int((result.edges == kind).sum()) / total for kind in found} if total else {}
+def edge_shares(result: "Reconstruction") -> "dict[Provenance, float]":
+    """Return which share of the length of the edges has which provenance; empty where there are no edges."""
+    return lazy.lengths.edge_shares(result.edges.numpy())
 
 
 def lines_of(
     result: "Reconstruction", others: list["Reconstruction"], files: list[Path]
 ) -> list[RenderableType | Path]:
     """Return the answer for people."""
-    parts: list[RenderableType | Path] = [opening(result), seen(result)]
+    parts: list[RenderableType | Path] = [opening(result), seen(result), *of_the_network(result)]
     if result.metrics:
         parts += [heading("Numbers"), metric_table([result, *others])]
     if result.certificates:
         parts += [heading("Certificates"), certificate_table(result.certificates)]
-    if result.notes:
-        parts += [heading("What was chosen, and why"), bullets(result.notes)]
+    notes = [note for note in result.notes if note not in result.config.values()]
+    if notes:
+        parts += [heading("What was chosen, and why"), bullets(notes)]
     if result.scan.warnings:
         parts += [heading("Said about the scan"), bullets(result.scan.warnings, "caution")]
     return [*parts, heading("Files"), *files, *where_to_look(files)]
@@ -91,8 +91,15 @@ def seen(result: "Reconstruction") -> Text:
     parts = [f"The scan measures {result.measured_directions.mean():.0%} of all edge directions"]
     parts.append(f" ({degrees(missing)} of 180° missing at the axis)")
     if shares:
-        parts.append("; of the edges found, " + joined([f"{v:.0%} are {k}" for k, v in shares.items() if v > 0]))
+        told = [f"{share:.0%} are {kind.name.lower()}" for kind, share in shares.items() if share > 0]
+        parts.append("; of the length of the edges found, " + joined(told))
     return Text("".join(parts) + ".")
+
+
+def of_the_network(result: "Reconstruction") -> list[RenderableType]:
+    """Return what was learned and why, or why not; nothing for methods without a network."""
+    said = lazy.report.network_sentence(result)
+    return [Text(said, style="" if result.learned is not None else "caution")] if said else []
 
 
 def metric_table(results: list["Reconstruction"]) -> Padding:

@@ -64,7 +64,7 @@ def write_codes(
         "unit": unit,
         "pixel": pixel,
         "codes": {str(code): name for code, (name, _) in named.items()},
-        "colours": {name: colour for name, colour in named.values()},
+        "colours": dict(named.values()),
     }
     resolution = (1 / pixel, 1 / pixel)
     with replacing(target) as temporary, temporary.open("wb") as stream:

@@ -22,6 +22,11 @@ from microlocal.reconstruction.method import Settings as Settings
 from microlocal.reconstruction.null_space_network import null_space_network as null_space_network
 from microlocal.reconstruction.pools import Workers as Workers
 from microlocal.reconstruction.postprocessing import postprocessing as postprocessing
+from microlocal.reconstruction.quality import haarpsi as haarpsi
+from microlocal.reconstruction.quality import mcc as mcc
+from microlocal.reconstruction.quality import psnr as psnr
+from microlocal.reconstruction.quality import relative_error as relative_error
+from microlocal.reconstruction.quality import ssim as ssim
 from microlocal.reconstruction.result import Reconstruction as Reconstruction
 from microlocal.reconstruction.run import methods as methods
 from microlocal.reconstruction.run import reconstruct as reconstruct

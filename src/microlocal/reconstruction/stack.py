@@ -20,6 +20,7 @@ from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
 from microlocal.io.stack_formats import open_stack
 from microlocal.io.volumes import SHARED, volume_at
+from microlocal.networks.weights import shipped_weights
 from microlocal.reconstruction.journal import Journal
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.pools import Where, Workers, drive
@@ -28,6 +29,7 @@ from microlocal.reconstruction.stack_plan import Choices, StackRequest, agreed, 
 from microlocal.reconstruction.stack_state import StackState, stack_state, write_state
 
 TASK = "slices"
+LEARNED = "learned"  # the folder with the volume of what a network added
 
 
 def reconstruct_stack(
@@ -72,6 +74,8 @@ def reconstruct_stack(
     state = replace(write_state(folder), share=tuple(k for numbers in share for k in numbers))
     if state.complete:
         job.volume.finish({"complete": True, "image_sha256": state.checksum()})
+        if job.learned is not None:
+            job.learned.finish({"complete": True})
     return state
 
 
@@ -92,20 +96,34 @@ def job_of(stack: Stack, request: StackRequest, folder: Path, progress: Progress
     choices = agreed(plan, asked, lambda: chosen(request, stack, progress))
     grid = request.grid or stack.grid
     shape = (len(numbers), *grid.shape)
-    volume = volume_at(folder, request.form, shape, numbers.start, grid.pixel, grid.unit)
-    volume.create(_attributes(stack, asked, choices))
+    places = [folder] if choices.network in ("", "none") else [folder, folder / LEARNED]
+    volumes = [volume_at(at, request.form, shape, numbers.start, grid.pixel, grid.unit) for at in places]
+    for volume in volumes:
+        volume.create(_attributes(stack, asked, choices))
     return Job(
         stack,
         numbers,
         method,
-        Settings(choices.weight, request.iterations, request.seed),
+        _settings(request, choices),
         grid,
         choices.center_pixels,
         request.arc,
         choices.block,
-        volume,
+        volumes[0],
         Journal(plan.parent / "done"),
+        volumes[1] if len(volumes) > 1 else None,
     )
+
+
+def _settings(request: StackRequest, choices: Choices) -> Settings:
+    """Return the settings of all slices: one network for all of them, whatever a single one looks like, or none."""
+    network, force = request.network, request.force
+    if choices.network == "none":
+        network, force = "none", False
+    elif choices.network:
+        own = shipped_weights().get(choices.network) if network == "auto" else Path(network)
+        network, force = str(own), True
+    return Settings(choices.weight, request.iterations, request.seed, network=network, force=force)
 
 
 def _attributes(stack: Stack, asked: dict[str, Any], choices: Choices) -> dict[str, Any]:
@@ -133,6 +151,7 @@ def discard(folder: Path) -> None:
         page.unlink()
     (folder / "volume.tif").unlink(missing_ok=True)
     shutil.rmtree(folder / "volume.zarr", ignore_errors=True)
+    shutil.rmtree(folder / LEARNED, ignore_errors=True)
     shutil.rmtree(job)
 
 

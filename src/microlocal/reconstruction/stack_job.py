@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,7 +33,8 @@ class Job:
 
     Parameters: ``stack``; ``numbers`` of the slices wanted; ``method`` and its ``settings``; ``grid``;
     ``center_pixels``, the axis of rotation (None: as in the file); ``arc`` of views in degrees (None: all);
-    ``block``, slices computed together; ``volume`` and ``journal`` where the results go.
+    ``block``, slices computed together; ``volume`` and ``journal`` where the results go; ``learned``, the volume of
+    what a network adds, None where there is none.
     """
 
     stack: Stack
@@ -45,6 +47,7 @@ class Job:
     block: int
     volume: Volume
     journal: Journal
+    learned: Volume | None = None
 
     def blocks(self) -> list[range]:
         """Return the slices block by block."""
@@ -80,12 +83,20 @@ def run_block(job: Job, numbers: range) -> tuple[Row, ...]:
             raise KeyboardInterrupt
         residuals = relative_residuals(part.scan, job.grid, estimate)
         images = estimate.image.numpy().astype(np.float32, copy=False)
+        if job.learned is not None:
+            _write_learned(job.learned, estimate, [number - job.numbers.start for number in part.numbers])
         marks = [_written(job, number, image) for number, image in zip(part.numbers, images, strict=True)]
         seconds = (time.monotonic() - began) / len(marks)
         told = zip(part.numbers, residuals, marks, strict=True)
         rows += [Row(number, residual, seconds, mark) for number, residual, mark in told]
     job.journal.write(numbers, rows)
     return tuple(rows)
+
+
+def _write_learned(volume: Volume, estimate: Estimate, places: list[int]) -> None:
+    added = torch.zeros_like(estimate.image) if estimate.learned is None else estimate.learned
+    for place, image in zip(places, added.numpy().astype(np.float32, copy=False), strict=True):
+        volume.write(place, image)
 
 
 def _written(job: Job, number: int, image: Float[np.ndarray, "row col"]) -> str:

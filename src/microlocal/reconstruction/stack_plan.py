@@ -23,7 +23,9 @@ from microlocal.core.scan import Scan
 from microlocal.io.atomic import writing
 from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
-from microlocal.reconstruction.method import Settings
+from microlocal.networks.weights import read_card
+from microlocal.reconstruction.learn_the_invisible import WHY
+from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.stack_job import interrupted, prepared
 
 WITHOUT_AXIS = ("dxchange",)  # formats that do not hold the axis of rotation
@@ -40,7 +42,7 @@ class StackRequest:
     Parameters: ``method``; ``weight`` (None: chosen on the sample); ``iterations``; ``seed``; ``grid`` (None: the
     file's); ``center``, "auto", "file" or a detector pixel (None: as in the file, found where it says nothing);
     ``arc`` of views in degrees; ``slices`` first and last + 1; ``block``, slices together (None: by memory); ``form``
-    of the volume.
+    of the volume; ``network``, "auto", "none" or a file of weights, and ``force``, as for ``reconstruct``.
     """
 
     method: str = "shearlet"
@@ -53,21 +55,29 @@ class StackRequest:
     slices: tuple[int, int] | None = None
     block: int | None = None
     form: str = "tiff"
+    network: str = "auto"
+    force: bool = False
 
     def fields(self, stack: Stack) -> dict[str, Any]:
         """Return the request with the mark of its data as plain JSON values: what two runs must have in common."""
         asked = asdict(self) | {"grid": None if self.grid is None else self.grid.to_dict()}
+        if self.network not in ("auto", "none"):
+            asked["network"] = f"{Path(self.network).stem}, SHA-256 {read_card(self.network)['sha256']}"
         return jsonable({"data": stack.fingerprint(), "version": version("microlocal")} | asked)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen once for all slices, and the sentences that say so."""
+    """What was chosen once for all slices, and the sentences that say so.
+
+    ``network`` "none", or the name of the weights that all slices take; "" for methods that have none.
+    """
 
     center_pixels: float | None
     weight: float | None
     block: int
     notes: tuple[str, ...] = ()
+    network: str = ""
 
 
 def wanted_slices(request: StackRequest, stack: Stack) -> range:
@@ -98,22 +108,26 @@ def chosen(request: StackRequest, stack: Stack, progress: Progress) -> Choices:
     heaviest = scan.slices(int(scan.data.flatten(1).norm(dim=1).argmax()))
     notes.append(f"The noise is {noise_level(heaviest.data):.3g} per ray in the heaviest slice of the sample.")
     weight = request.weight
-    found, why = _trial(request, heaviest, progress)
-    if weight is None and found is not None:
-        weight = found
+    estimate = _trial(request, heaviest, progress)
+    if weight is None and estimate.config.get("weight chosen by", "user") != "user":
+        weight, why = float(estimate.config["weight"]), estimate.notes[0]
         notes.append(f"The weight {weight:.4g} holds for all slices; in the heaviest slice of the sample: {why}")
-    return Choices(pixels, weight, request.block or _block(request, heaviest), tuple(notes))
+    network = str(estimate.config.get("network", ""))
+    if network:
+        notes.append(f"For all slices, by the heaviest slice of the sample: {estimate.config.get(WHY, network)}")
+    return Choices(pixels, weight, request.block or _block(request, heaviest), tuple(notes), network)
 
 
-def _trial(request: StackRequest, scan: Scan, progress: Progress) -> tuple[float | None, str]:
-    """Reconstruct one slice; return the weight if the method chose one from the data, and its sentence."""
+def _trial(request: StackRequest, scan: Scan, progress: Progress) -> Estimate:
+    """Reconstruct one slice, which shows what the method chooses from the data."""
     method = lookup("method", request.method, "stack").member
-    settings = Settings(request.weight, request.iterations, request.seed, None, progress)
-    estimate = method(scan, request.grid or scan.grid, settings)
+    settings = Settings(
+        request.weight, request.iterations, request.seed, None, progress, request.network, request.force
+    )
+    estimate: Estimate = method(scan, request.grid or scan.grid, settings)
     if interrupted(estimate.config):
         raise KeyboardInterrupt
-    by_data = estimate.config.get("weight chosen by", "user") != "user"
-    return (float(estimate.config["weight"]), estimate.notes[0]) if by_data else (None, "")
+    return estimate
 
 
 def _block(request: StackRequest, scan: Scan) -> int:
@@ -143,7 +157,8 @@ def agreed(path: Path, asked: dict[str, Any], choose: Callable[[], Choices]) -> 
                 do="Ask for the same, choose another --out, or begin anew with --fresh.",
             )
     fields = plan["choices"]
-    return Choices(fields["center_pixels"], fields["weight"], fields["block"], tuple(fields["notes"]))
+    made = (fields["center_pixels"], fields["weight"], fields["block"], tuple(fields["notes"]))
+    return Choices(*made, fields.get("network", ""))
 
 
 def read_plan(path: Path) -> dict[str, Any]:

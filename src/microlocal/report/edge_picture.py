@@ -9,10 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from microlocal.core.provenance import Provenance
+from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.wavefront import Singularities
-
-COLOURS = {Provenance.MEASURED: "#12b5c1", Provenance.LEARNED: "#7a4fd0", Provenance.UNDETERMINED: "#ff8a14"}
 
 
 def draw(image: Float[np.ndarray, "row col"], found: Singularities, path: Path) -> Path:

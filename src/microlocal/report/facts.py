@@ -72,7 +72,8 @@ def summary(stack: Stack, central: float) -> str:
     parts = [f"{_percent(shares[Provenance.MEASURED])} are measured"]
     if shares[Provenance.LEARNED]:
         parts.append(f"{_percent(shares[Provenance.LEARNED])} are learned")
-    parts.append(f"{_percent(shares[Provenance.UNDETERMINED])} are undetermined: there the method decided, not the data")
+    rest = _percent(shares[Provenance.UNDETERMINED])
+    parts.append(f"{rest} are undetermined: there the method decided, not the data")
     listed = ", ".join(parts[:-1]) + " and " + parts[-1]
     return f"{seen} Of the length of all edges found, {listed}."
 
@@ -84,7 +85,8 @@ def network_sentence(result: Reconstruction) -> str:
         return why
     size = float(result.learned.double().norm() / result.image.double().norm().clamp_min(1e-300))
     drew = edge_shares(result.edges.cpu().numpy()).get(Provenance.LEARNED, 0.0)
-    what = f"what it added amounts to {100 * size:.0f}\u00a0% of the image and draws {100 * drew:.0f}\u00a0% of the edges"
+    shares = f"{100 * size:.0f}\u00a0% of the image and draws {100 * drew:.0f}\u00a0% of the edges"
+    what = f"what it added amounts to {shares}"
     return f"{why.rstrip('.')}; {what}." if why else f"A network took part: {what}."
 
 

@@ -44,13 +44,14 @@ def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
     count = stack.image.shape[0]
     if not 0 <= slice_index < count:
         raise InputError("figure", expected=f"slice 0..{count - 1}", got=str(slice_index), do="Choose another slice.")
-    names = [["image", "edges"], ["rose", "residual"]]
-    if stack.visible is not None:
-        names = [["visible", "image", "edges"], ["rose", "learned", "residual"]]
-    drawn = Figure(figsize=(5.25 * len(names[0]), 9.6), layout="constrained", facecolor="white")
+    names: tuple[str, ...] = ("visible", "image", "edges", "rose", "learned", "residual")
+    if stack.visible is None:
+        names = ("image", "edges", "rose", "residual")
+    drawn = Figure(figsize=(5.25 * len(names) / 2, 9.6), layout="constrained", facecolor="white")
     which = f", slice {slice_index}" if count > 1 else ""
     drawn.suptitle(f"{file_name(scan)}{which}: {stack.label}", fontsize=14)
-    panels, image = drawn.subplot_mosaic(names), stack.image[slice_index]
+    panels = dict(zip(names, drawn.subplots(2, len(names) // 2).flat, strict=True))
+    image = stack.image[slice_index]
     low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
     _image(panels["image"], image, scan.grid, (low, high), "Reconstruction")
     if stack.visible is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from microlocal.core.errors import ShapeError
 from microlocal.core.provenance import COLOURS
@@ -51,11 +52,13 @@ def stacks(results: Sequence[Reconstruction]) -> list[Stack]:
                 got=str(tuple(result.image.shape)),
                 do="Give the reconstruction's scan the grid that was used.",
             )
-        before = (result.visible.double(), result.edges_visible) if result.learned is not None else ()
-        maps = (result.image.double(), result.provenance, result.edges, *before)
-        pages = (None if m is None else m.detach().cpu().reshape(-1, *shape).numpy() for m in maps)
+        maps = (result.image.double(), result.provenance, result.edges)
+        image, provenance, edges = (_pages(m, shape) for m in maps)
         same = sum(other.result.method == result.method for other in found)
-        found.append(Stack(result.method + (f" ({same + 1})" if same else ""), result, *pages))
+        label = result.method + (f" ({same + 1})" if same else "")
+        visible = None if result.learned is None else _pages(result.visible.double(), shape)
+        edges_visible = None if result.edges_visible is None else _pages(result.edges_visible, shape)
+        found.append(Stack(label, result, image, provenance, edges, visible, edges_visible))
     if len({stack.image.shape[0] for stack in found}) > 1:
         raise ShapeError(
             "write_report",
@@ -64,6 +67,10 @@ def stacks(results: Sequence[Reconstruction]) -> list[Stack]:
             do="Compare reconstructions of the same scan.",
         )
     return found
+
+
+def _pages(image: Tensor, shape: tuple[int, int]) -> NDArray[Any]:
+    return image.detach().cpu().reshape(-1, *shape).numpy()
 
 
 def chosen_slices(found: Sequence[Stack]) -> list[int]:

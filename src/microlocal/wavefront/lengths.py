@@ -21,7 +21,7 @@ def edge_lengths(edges: UInt8[np.ndarray, "*batch row col"]) -> dict[Provenance,
     5.657
     """
     maps = np.asarray(edges).reshape(-1, *edges.shape[-2:])
-    totals = dict.fromkeys(KINDS, 0.0)
+    totals: dict[Provenance, float] = dict.fromkeys(KINDS, 0.0)
     for codes in maps:
         share = _shares(codes != Provenance.NONE)
         for kind in KINDS:

@@ -1,0 +1,103 @@
+"""``microlocal weights``: the networks at hand, and what each was trained on."""
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from microlocal.cli import lazy
+from microlocal.cli.screen import screen_of
+from microlocal.cli.teaching import examples
+from microlocal.cli.words import facts, heading, number
+
+if TYPE_CHECKING:
+    from microlocal.networks.catalogue import Weights
+
+EXAMPLES = examples(
+    ("what ships with microlocal", "microlocal weights"),
+    ("everything about one of them, or of your own", "microlocal weights run/weights"),
+    ("for a program", "microlocal weights --json | jq '.weights[].name'"),
+    after="A scan that lies outside of what a network was trained on is reconstructed\n"
+    "without it, unless --force-network is given; microlocal train makes weights.",
+)
+NONE = "No weights ship with this version. Train your own with microlocal train, or take --no-network."
+
+
+def weights(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", show_default=False, help="One of them, or a file of weights.")
+    ] = None,
+) -> None:
+    """List the weights at hand, or tell what a file of weights was trained on."""
+    screen = screen_of(context)
+    if name is not None:
+        found = lazy.catalogue.described(name)
+        screen.answer(fields_of(found) | {"card": found.card}, *lines_of(found))
+        return
+    listed = lazy.catalogue.at_hand()
+    shown = table_of(listed) if listed else Text(NONE)
+    screen.answer({"weights": [fields_of(one) for one in listed]}, shown)
+
+
+def fields_of(found: "Weights") -> dict[str, Any]:
+    """Return the answer for programs."""
+    return {
+        "name": found.name,
+        "path": found.path,
+        "shipped": found.shipped,
+        "task": found.task,
+        "beam": found.beam,
+        "ranges": found.ranges,
+        "seed": found.card.get("seed"),
+        "minutes": found.card.get("minutes"),
+        "metrics": found.metrics,
+    }
+
+
+def table_of(listed: "list[Weights]") -> Table:
+    """Return one row for each of the weights: name, task, what it was trained on, minutes."""
+    table = Table(box=None, padding=(0, 2), header_style="quiet")
+    table.add_column("name", style="what", no_wrap=True)
+    table.add_column("task", overflow="fold")
+    table.add_column("trained on", overflow="fold", ratio=1)
+    table.add_column("minutes", justify="right", no_wrap=True)
+    for one in listed:
+        table.add_row(one.name, one.task, Text(one.trained_on()), _minutes(one))
+    return table
+
+
+def lines_of(found: "Weights") -> list[RenderableType]:
+    """Return the answer for people."""
+    card = found.card
+    rows = [
+        ("task", found.task),
+        ("file", str(found.path)),
+        ("parameters", f"{card['parameters']:,}".replace(",", " ") if "parameters" in card else "–"),
+        ("trained", f"{_steps(card)} steps in {_minutes(found)} minutes, {card.get('device', 'device not recorded')}"),
+        ("seed", str(card.get("seed", "–"))),
+        ("command", textwrap.shorten(str(card.get("command") or "–"), 200)),
+        ("SHA-256", str(card["sha256"])[:16] + "…"),
+    ]
+    parts: list[RenderableType] = [Text(found.name, style="what"), facts(rows), heading("Trained on")]
+    spans = [(name, f"{number(low)} to {number(high)}") for name, (low, high) in found.ranges.items()]
+    objects = dict(dict(card.get("trained on", {})).get("data", {})).get("objects", {})
+    if objects:
+        spans.append(("objects", ", ".join(f"{name} {share:.0%}" for name, share in objects.items())))
+    parts.append(facts([("beam", found.beam or "–"), *spans]))
+    if found.metrics:
+        parts += [heading("On its validation set"), facts([(k, number(v)) for k, v in found.metrics.items()])]
+    return parts
+
+
+def _steps(card: Any) -> str:
+    done, planned = card.get("steps", "–"), card.get("of_steps", card.get("steps"))
+    return str(done) if done == planned else f"{done} of {planned}"
+
+
+def _minutes(found: "Weights") -> str:
+    minutes = found.card.get("minutes")
+    return "–" if minutes is None else f"{float(minutes):.0f}" if float(minutes) >= 10 else number(float(minutes))
