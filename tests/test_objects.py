@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from microlocal.core.errors import InputError, ShapeError, UnknownNameError
 from microlocal.core.geometry import Detector, FanBeam, ParallelBeam
@@ -11,6 +12,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import registered
 from microlocal.data.measurement import Measurement, simulate
 from microlocal.data.objects import Object, random_object
+from microlocal.data.objects.holes import _dense
 from microlocal.data.outlines import OUTLINES, placed
 from microlocal.data.phantoms import Ellipse
 from microlocal.data.polygon import Polygon
@@ -123,6 +125,35 @@ def test_holes_keep_their_distance_and_lie_in_the_disc():
         image = thing.image(Grid((512, 512), 76 / 512))
         assert image.min() > -1e-9  # holes that overlapped would fall below zero
         assert len(thing.shapes) >= 2
+
+
+def test_holes_are_a_millimetre_apart_and_away_from_the_rim():
+    for seed in range(6):
+        thing = random_object("disc-with-holes", np.random.default_rng(seed), Grid((256, 256), 76 / 256))
+        disc, *holes = [_dense(shape, 0.1) for shape in thing.shapes]  # mm: the field is 76 wide
+        assert len(holes) >= 1
+        for k, hole in enumerate(holes):
+            assert all(cdist(hole, other).min() >= 1 for other in (disc, *holes[:k]))
+
+
+def test_where_an_outline_overlaps_itself_density_image_and_integrals_agree():
+    t = 4 * np.pi * np.arange(40) / 40  # twice around, and a bow tie whose second half runs backwards
+    twice = np.stack((np.cos(t), np.sin(t)), axis=1) * np.linspace(1, 2, 40)[:, None]
+    tie = np.array([[-2.0, -1.0], [2.0, 1.5], [2.0, -1.5], [-2.0, 1.0]])
+    for points in (twice, tie):
+        shape = Polygon(1.0, points, slope=(0.2, 0.1))
+        exact = shape.line_integral(*PARALLEL.lines())
+        assert np.abs(exact - quadrature(shape.density, PARALLEL, 3.5)).max() < 0.01
+        views = Object((shape,)).sinogram(ParallelBeam(ANGLES, Detector(400, 0.015))).sum(1) * 0.015
+        mass = Object((shape,)).image(Grid((200, 200), 0.03)).sum() * 0.03**2
+        assert views == pytest.approx(mass, rel=5e-3, abs=5e-3)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_densities_are_not_below_zero_on_fine_pixels(name):
+    grid = Grid((512, 512), 1.0)
+    for seed in range(4, 12):
+        assert random_object(name, np.random.default_rng(seed), grid).image(grid).min() > -1e-8
 
 
 DISC = Object((Ellipse(1.0, (3.0, 3.0)),))

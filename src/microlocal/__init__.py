@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from microlocal.core import Scan as Scan
     from microlocal.core import ViewVectors as ViewVectors
     from microlocal.core import VolumeGrid as VolumeGrid
+    from microlocal.data import Measurement as Measurement
+    from microlocal.data import random_object as random_object
+    from microlocal.data import simulate as simulate
     from microlocal.frames import AtomFrame as AtomFrame
     from microlocal.frames import CompactShearletFrame as CompactShearletFrame
     from microlocal.frames import ConvolutionalSynthesis as ConvolutionalSynthesis
@@ -76,13 +79,18 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import denoise_tv as denoise_tv
     from microlocal.reconstruction import fbp_volume as fbp_volume
     from microlocal.reconstruction import fdk as fdk
+    from microlocal.reconstruction import haarpsi as haarpsi
     from microlocal.reconstruction import inpaint as inpaint
     from microlocal.reconstruction import learn_atoms as learn_atoms
+    from microlocal.reconstruction import mcc as mcc
     from microlocal.reconstruction import methods as methods
+    from microlocal.reconstruction import psnr as psnr
     from microlocal.reconstruction import read_result as read_result
     from microlocal.reconstruction import reconstruct as reconstruct
     from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
+    from microlocal.reconstruction import relative_error as relative_error
     from microlocal.reconstruction import separate as separate
+    from microlocal.reconstruction import ssim as ssim
     from microlocal.reconstruction import upsample as upsample
     from microlocal.report import write_report as write_report
     from microlocal.solvers import as_deepinv as as_deepinv
@@ -109,6 +117,7 @@ _NAMES = {
         "ViewVectors",
         "VolumeGrid",
     ),
+    "data": ("Measurement", "random_object", "simulate"),
     "frames": (
         "AtomFrame",
         "CompactShearletFrame",
@@ -158,18 +167,23 @@ _NAMES = {
         "Scheduler",
         "StackRequest",
         "Workers",
-        "fbp_volume",
-        "fdk",
         "deblur",
         "denoise",
         "denoise_tv",
+        "fbp_volume",
+        "fdk",
+        "haarpsi",
         "inpaint",
         "learn_atoms",
+        "mcc",
         "methods",
+        "psnr",
         "read_result",
         "reconstruct",
         "reconstruct_stack",
+        "relative_error",
         "separate",
+        "ssim",
         "upsample",
     ),
     "report": ("write_report",),

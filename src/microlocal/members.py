@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-ROOMS = ("operators", "frames", "functionals", "solvers", "io", "wavefront", "reconstruction", "report")
+ROOMS = ("data", "operators", "frames", "functionals", "solvers", "io", "wavefront", "reconstruction", "report")
 
 
 def load_all() -> None:

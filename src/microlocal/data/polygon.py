@@ -20,7 +20,9 @@ def _none() -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
-    """Density value + slope·(p - c) + Σ a cos(k·(p - c) + phase) inside a simple polygon, in 1/unit.
+    """Density value + slope·(p - c) + Σ a cos(k·(p - c) + phase) inside a polygon, in 1/unit.
+
+    Where an outline overlaps itself the density counts as often as the outline winds around, in all that is computed.
 
     Parameters: ``value``; ``vertices``, (vertex, 2) as (x, y), in either sense; ``slope`` (along x, along y), 1/unit²;
     ``waves``, (wave, 4) rows (kx, ky, phase, a); ``normals``, (vertex, 2), the outer unit normals where the vertices
@@ -64,11 +66,12 @@ class Polygon:
     def density(self, x: Array, y: Array) -> Array:
         """Return the density at points (x, y), broadcast together."""
         x, y = np.broadcast_arrays(x, y)
-        inside = np.zeros(x.shape, dtype=bool)
+        turns = np.zeros(x.shape, dtype=np.int64)
         for (x0, y0), (x1, y1) in zip(np.roll(self.vertices, 1, axis=0), self.vertices, strict=True):
             if y0 != y1:
-                inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-        return np.where(inside, self.profile(x, y), 0.0)
+                crossed = ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+                turns += np.where(crossed, 1 if y1 > y0 else -1, 0)
+        return np.where(turns != 0, turns * self.profile(x, y), 0.0)
 
     def profile(self, x: Array, y: Array) -> Array:
         """Return the density that points (x, y) would have if they were inside."""

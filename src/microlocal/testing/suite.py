@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import microlocal.certificates
+import microlocal.data
 import microlocal.frames
 import microlocal.functionals
 import microlocal.operators
@@ -18,6 +19,7 @@ from microlocal.testing.laws import (
     functional,
     image_method,
     method,
+    objects,
     operator,
     solver,
     task,
@@ -34,6 +36,7 @@ _LAWS: dict[str, tuple[Law, ...]] = {
     "method": method.LAWS,
     "image-method": image_method.LAWS,
     "edge-model": edge_model.LAWS,
+    "objects": objects.LAWS,
     "task": task.LAWS,
 }
 

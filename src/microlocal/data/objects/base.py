@@ -85,6 +85,11 @@ def random_object(name: str, draw: np.random.Generator, grid: Grid) -> Object:
     return Object(tuple(moved(shape, grid.center) for shape in shapes), name)
 
 
+def trials(name: str) -> list[Object]:
+    """Return two members of a family, in a square of half-side 2, for the laws."""
+    return [random_object(name, np.random.default_rng(seed), Grid((4, 4), 1.0)) for seed in (0, 1)]
+
+
 def scaled(shape: Shape, factor: float) -> Shape:
     """Return the shape with its density times ``factor``."""
     if isinstance(shape, Ellipse):

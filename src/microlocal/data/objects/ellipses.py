@@ -5,11 +5,12 @@ import math
 import numpy as np
 
 from microlocal.core.registry import register
+from microlocal.data.objects.base import trials
 from microlocal.data.objects.positive import Canvas
 from microlocal.data.phantoms import Ellipse
 
 
-@register("objects", "ellipses", reference="bubba2019")
+@register("objects", "ellipses", samples=lambda: trials("ellipses"), reference="bubba2019")
 def ellipses(draw: np.random.Generator, radius: float) -> list[Ellipse]:
     """Superposed random ellipses of varying contrast inside a circle; densities from 0 to 1."""
     canvas = Canvas(radius)

@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from microlocal.core.registry import register
-from microlocal.data.objects.base import Shape
+from microlocal.data.objects.base import Shape, trials
 from microlocal.data.objects.positive import Canvas
 from microlocal.data.outlines import OUTLINES, blob, placed, wave
 from microlocal.data.phantoms import Ellipse
 from microlocal.data.polygon import Polygon
 
 
-@register("objects", "general")
+@register("objects", "general", samples=lambda: trials("general"))
 def general(draw: np.random.Generator, radius: float) -> list[Shape]:
     """Ellipses, bumps, polygons, splines, ramps, textures, stripes, thin curves and bright points; from 0 to 1."""
     canvas = Canvas(radius)

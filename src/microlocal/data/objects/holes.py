@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from microlocal.core.registry import register
-from microlocal.data.objects.base import Shape
+from microlocal.data.objects.base import Shape, trials
 from microlocal.data.outlines import OUTLINES, placed, wave
 from microlocal.data.phantoms import Ellipse
 from microlocal.data.polygon import Polygon
@@ -15,7 +15,7 @@ CUT = tuple(outline for outline in OUTLINES if outline is not wave)  # lines are
 HALF_FIELD = 38.0  # mm: half the side of a Helsinki image; lengths below are for a field of this size
 
 
-@register("objects", "disc-with-holes", reference="meaney2022")
+@register("objects", "disc-with-holes", samples=lambda: trials("disc-with-holes"), reference="meaney2022")
 def disc_with_holes(draw: np.random.Generator, radius: float) -> list[Shape]:
     """A homogeneous disc with 1 to 20 holes of many shapes, 2 to 20 mm large, at least 1 mm apart; density 1."""
     mm = radius / HALF_FIELD
@@ -52,7 +52,8 @@ def _hole(draw: np.random.Generator, kind: int, size: float, disc: float, center
 def _dense(shape: Shape, step: float) -> np.ndarray:
     """Return points of the outline no more than ``step`` apart."""
     if isinstance(shape, Ellipse):
-        (a, b), t = shape.semi_axes, np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        (a, b), count = shape.semi_axes, math.ceil(2 * math.pi * max(shape.semi_axes) / step)
+        t = np.linspace(0, 2 * np.pi, max(count, 48), endpoint=False)
         cos, sin = math.cos(shape.angle_rad), math.sin(shape.angle_rad)
         return np.stack((a * np.cos(t), b * np.sin(t)), axis=1) @ np.array([[cos, sin], [-sin, cos]]) + shape.center
     ends = np.roll(shape.vertices, -1, axis=0)

@@ -29,5 +29,19 @@ class Canvas:
         self.shapes.append(shape)
 
     def finished(self) -> list[Shape]:
-        """Return the shapes scaled so that their sum is at most about 1."""
+        """Return the shapes scaled so that their sum is at most about 1, and not below 0 on 512 x 512 pixels."""
+        self._drop_what_takes_too_much()
         return [scaled(shape, 1 / max(self.image.max(), 1e-9)) for shape in self.shapes]
+
+    def _drop_what_takes_too_much(self) -> None:
+        """Leave out shapes that take away more than there is at places between the points of the coarse picture."""
+        fine = Grid((512, 512), self.grid.pixel * self.grid.shape[0] / 512)
+        total = Object(tuple(self.shapes)).image(fine)
+        while total.min() < NEGATIVE:
+            lowest = np.unravel_index(total.argmin(), total.shape)
+            for k in reversed(range(len(self.shapes))):
+                part = Object((self.shapes[k],)).image(fine)
+                if part[lowest] < 0:
+                    total -= part
+                    del self.shapes[k]
+                    break
