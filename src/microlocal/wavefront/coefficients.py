@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.checks import at_least, trailing_shape
@@ -41,7 +42,7 @@ def direction_interval(index: FilterIndex) -> tuple[float, float]:
     return index.direction_rad - index.half_width_rad, index.direction_rad + index.half_width_rad
 
 
-def share_at(frame_filters: tuple[FilterIndex, ...], geometry: Geometry, x: Array, y: Array) -> Array:
+def share_at(frame_filters: tuple[FilterIndex, ...], geometry: Geometry, x: Array, y: Array) -> NDArray[np.float32]:
     """Return the share (filter, *point) in [0, 1] at the points (x, y), broadcast together; float32."""
     breaks, measured = direction_segments(geometry, x, y)
     shape, intervals = breaks.shape[1:], np.array([direction_interval(index) for index in frame_filters])

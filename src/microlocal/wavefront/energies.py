@@ -45,14 +45,15 @@ def image_energies(
     radius = at_least(window, 1, "window", "image_energies") // 2
     found = [_of_one(x, frame, share, radius) for x in image.reshape(-1, *frame.domain_shape)]
     batch = image.shape[:-2]
-    maps = [torch.stack([f[i] for f in found]).reshape(image.shape) for i in (0, 1)]
-    sums = [torch.tensor([f[2][i] for f in found], dtype=torch.float64).reshape(batch) for i in (0, 1)]
-    return Energies(maps[0], maps[1], sums[0], sums[1])
+    return Energies(
+        torch.stack([f.measured for f in found]).reshape(image.shape),
+        torch.stack([f.undetermined for f in found]).reshape(image.shape),
+        torch.stack([f.measured_sum for f in found]).reshape(batch),
+        torch.stack([f.undetermined_sum for f in found]).reshape(batch),
+    )
 
 
-def _of_one(
-    image: Tensor, frame: ShearletFrame, share: Tensor, radius: int
-) -> tuple[Tensor, Tensor, tuple[float, float]]:
+def _of_one(image: Tensor, frame: ShearletFrame, share: Tensor, radius: int) -> Energies:
     shares, kind = share.numpy(), image.detach().numpy().dtype
     seen, rest, means = (np.zeros((_LOTS, *image.shape), dtype=kind) for _ in range(3))
     sums = np.zeros((len(frame.filters), 2))
@@ -67,5 +68,5 @@ def _of_one(
         add_shares(means[lot], shares[k], seen[lot], rest[lot])
 
     frame.visit_filters(image, visit, _LOTS)
-    measured, undetermined = sums.sum(axis=0).tolist()
-    return torch.from_numpy(seen.sum(axis=0)), torch.from_numpy(rest.sum(axis=0)), (measured, undetermined)
+    measured, undetermined = torch.from_numpy(sums.sum(axis=0))
+    return Energies(torch.from_numpy(seen.sum(axis=0)), torch.from_numpy(rest.sum(axis=0)), measured, undetermined)
