@@ -1,9 +1,9 @@
 """``microlocal edges``: where the edges of an image are, and which way they face."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import RenderableType
 from rich.table import Table
@@ -34,7 +34,13 @@ SHOWN = 5
 Image = Annotated[
     Path, typer.Argument(metavar="IMAGE", show_default=False, help="A picture, or the folder of a reconstruction.")
 ]
-ModelName = Annotated[str, typer.Option("--model", metavar="NAME", help="canny, shearlet, or another edge model.")]
+ModelName = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="canny, shearlet, network, or another edge model.")
+]
+WeightsOf = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="FILE", help="Weights of the model network, if not those that ship."),
+]
 WithRidges = Annotated[bool, typer.Option("--ridges", help="Find lines as well, with their widths.")]
 ScanOf = Annotated[
     Path | None,
@@ -46,6 +52,7 @@ def edges(
     context: typer.Context,
     image: Image,
     model: ModelName = "shearlet",
+    weights: WeightsOf = None,
     out: OutFolder = Path("microlocal-out"),
     ridges: WithRidges = False,
     scan: ScanOf = None,
@@ -55,11 +62,11 @@ def edges(
     screen = screen_of(context)
     with output_folder(out) as folder:
         plane, geometry, grid = _opened(image, scan)
-        found = lazy.wavefront.edges(plane, model, ridges=ridges, geometry=geometry, grid=grid)
+        found = lazy.wavefront.edges(plane, model, weights=weights, ridges=ridges, geometry=geometry, grid=grid)
         files = [
             lazy.point_files.write_csv(found.columns(), folder / "edges.csv"),
             lazy.io.write_npz(_arrays(found), folder / "edges.npz"),
-            lazy.edge_picture.draw(np.asarray(plane), found, folder / "edges.png"),
+            lazy.edge_picture.draw(plane, found, folder / "edges.png"),
         ]
     fields = fields_of(found, model)
     screen.answer(fields | {"files": files}, *lines_of(found, fields), heading("Files"), *files)
@@ -70,7 +77,7 @@ def _opened(image: Path, scan: Path | None) -> "tuple[Any, Geometry | None, Grid
     if image.is_dir():
         result = lazy.reconstruction.read_result(image)
         plane = result.image.reshape(-1, *result.scan.grid.shape)
-        return plane[len(plane) // 2], result.scan.geometry, result.scan.grid
+        return plane[len(plane) // 2].numpy(), result.scan.geometry, result.scan.grid
     pixels = lazy.io.read_picture(image)
     if scan is None:
         return pixels, None, None
@@ -110,7 +117,7 @@ def _rose(found: "Singularities") -> dict[str, float]:
     """Return the share of the points whose normals lie around 0°, 45°, 90° and 135°."""
     if not len(found):
         return {}
-    sectors = np.rint(np.degrees(found.direction_rad) / 45).astype(int) % 4
+    sectors = (found.direction_rad * (4 / math.pi)).round().astype(int) % 4
     return {f"{45 * k}°": float((sectors == k).mean()) for k in range(4)}
 
 

@@ -35,7 +35,8 @@ class Field:
     model knows the bright side (the normal points there), else in [0, π), x right and y up; ``thin``, where the
     strength is greatest along the normal; ``offset``, pixels along the normal from there to the singularity;
     ``width``, of ridges, pixels, else NaN; ``noise``, the standard deviation of the strength that noise alone makes;
-    ``blur``, the variance along the edge, pixels², of the smoothing behind ``offset``, which pulls curved edges in.
+    ``blur``, the variance along the edge, pixels², of the smoothing behind ``offset``, which pulls curved edges in;
+    ``thresholds``, the (upper, lower) strength of lines where the model knows them, as of probabilities.
     """
 
     strength: Array
@@ -45,9 +46,13 @@ class Field:
     width: Array
     noise: float
     blur: float = 0.0
+    thresholds: tuple[float, float] | None = None
 
     def mask(self, shortest: int = 3) -> Mask:
-        """Return the pixels of singularities by the thresholds of the image itself: see ``find_edges``."""
+        """Return the pixels of singularities by the model's thresholds, or the image's own: see ``find_edges``."""
+        if self.thresholds is not None:
+            high, low = self.thresholds
+            return hysteresis(self.thin & (self.strength > low), self.strength > high, shortest)
         high = max(parting(self.strength[self.thin], WEAK * self.noise), STRONG * self.noise)
         low = max(HYSTERESIS * high, WEAK * self.noise)
         return hysteresis(self.thin & (self.strength > low), self.strength > high, shortest)

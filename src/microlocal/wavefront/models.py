@@ -6,6 +6,8 @@ the field of edges, and that of ridges or None: see ``fields.Field``.
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from microlocal.core.provenance import Provenance
 from microlocal.core.registry import lookup, register
 from microlocal.wavefront.edges import RASTER_ERROR_RAD, canny_field
 from microlocal.wavefront.fields import TINY, Field
+from microlocal.wavefront.network import load_directions, network_field
 from microlocal.wavefront.phase_congruency import Congruency, respond
 from microlocal.wavefront.segments import is_measured
 from microlocal.wavefront.singularities import RIDGE, Singularities, collected
@@ -37,8 +40,7 @@ def _sample(name: str) -> Callable[[], list[tuple[str, Model]]]:
 def canny(image: Float[Tensor, "row col"], ridges: bool = False) -> Fields:
     """The gradient at 1.5 pixels, normals by the structure tensor: quick; edges only, ridges have two flanks."""
     if ridges:
-        do = "Take the model shearlet, or leave ridges out."
-        raise InputError(WHO, expected="a model that tells ridges from edges", got="canny", do=do)
+        raise _no_ridges("canny")
     return canny_field(image), None
 
 
@@ -49,25 +51,40 @@ def shearlet(image: Float[Tensor, "row col"], ridges: bool = False) -> Fields:
     return found[0], found[1] if ridges else None
 
 
+@register("edge-model", "network", reference="andrade2019")
+def network(image: Float[Tensor, "row col"], ridges: bool = False, weights: str | Path | None = None) -> Fields:
+    """A network on shearlet coefficients, after DeNSE: strengths are probabilities; needs weights; edges only."""
+    if ridges:
+        raise _no_ridges("network")
+    return network_field(image, load_directions(weights)), None
+
+
+def _no_ridges(model: str) -> InputError:
+    do = "Take the model shearlet, or leave ridges out."
+    return InputError(WHO, expected="a model that tells ridges from edges", got=model, do=do)
+
+
 def edges(
     image: Float[Tensor, "row col"],
     model: str = "shearlet",
     *,
+    weights: str | Path | None = None,
     ridges: bool = False,
     geometry: Geometry | None = None,
     grid: Grid | None = None,
 ) -> Singularities:
     """Return the singularities of an image: sub-pixel positions with directions, strengths, curvatures.
 
-    Parameters: ``image``, one plane, finite, a tensor or an array; ``model``, a registered edge model; ``ridges``,
+    Parameters: ``image``, one plane, finite, a tensor or an array; ``model``, a registered edge model; ``weights``, a
+    file, or the name of shipped ones, for models that learn (those shipped for edges if None); ``ridges``,
     whether lines are wanted beside edges; ``geometry`` and ``grid`` of the scan that the image was reconstructed from:
     then each point is labelled MEASURED or UNDETERMINED by the visibility of its own direction.
 
     Measured on ellipses of 12 to 40 pixels rasterised with anti-aliasing (``docs/edges.md``), model "shearlet": median
     error of the direction below 1° and of the position below 0.15 pixels, up to noise of a tenth of the contrast.
 
-    Raises ShapeError unless the image is a plane, InputError where it is not finite or the model finds no ridges,
-    UnknownNameError for an unknown model. Reference: reisenhofer2016.
+    Raises ShapeError unless the image is a plane, InputError where it is not finite, the model finds no ridges, or
+    there are no weights that fit it, UnknownNameError for an unknown model. Reference: reisenhofer2016.
 
     >>> rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     >>> disc = (torch.hypot(cols - 32, rows - 32) < 16).float()
@@ -83,7 +100,11 @@ def edges(
         expected, do = "an image (row, col) of 2 x 2 pixels or more", "Take a slice of a stack, or the mean of colours."
         raise ShapeError(WHO, expected=expected, got=str(tuple(plane.shape)), do=do)
     plane = finite(floating(plane, WHO), WHO, "Mask the image first.")
-    found = collected(*entry.member(plane, ridges))
+    if weights is not None and "weights" not in signature(entry.member).parameters:
+        do = "Take the model network, or leave weights out."
+        raise InputError(WHO, expected="a model that learns", got=model, do=do)
+    chosen = {} if weights is None else {"weights": weights}
+    found = collected(*entry.member(plane, ridges, **chosen))
     return found if geometry is None else labelled(found, geometry, grid)
 
 
