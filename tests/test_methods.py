@@ -10,7 +10,10 @@ from microlocal.core import Detector, Grid, InputError, ParallelBeam, Scan, Unkn
 from microlocal.core.provenance import Provenance
 from microlocal.core.seeding import generator
 from microlocal.data import phantoms
-from microlocal.reconstruction import methods
+from microlocal.frames import ShearletFrame
+from microlocal.reconstruction import methods, run
+from microlocal.reconstruction.method import Estimate
+from microlocal.wavefront import pixel_provenance, visible_share
 
 GRID = Grid((64, 64), 1.0)
 SHAPES = [
@@ -172,3 +175,23 @@ def test_three_lines_write_everything_and_a_notebook_shows_it(tmp_path):
     assert {p.name for p in folder.iterdir()} == {"image.tif", "image.png", "result.npz", "result.json", "report.html"}
     assert len(result.plot().axes) >= 4
     assert result._repr_png_().startswith(b"\x89PNG")
+
+
+def test_learned_energy_is_the_invisible_part_of_what_a_network_added():
+    grid, beam = Grid((20, 24), 1.0), ParallelBeam(tuple(0.07 * k for k in range(30)), Detector(41, 1.0))
+    frame = ShearletFrame(grid.shape)
+    share = visible_share(frame.filters, beam, grid)
+    draw = torch.Generator().manual_seed(0)
+    before, learned = (torch.rand(2, *grid.shape, dtype=torch.float64, generator=draw) for _ in range(2))
+    before[..., 12:] *= 0.1
+    image = before + learned
+    shares, provenance = run._energies(Estimate(image, learned=learned), frame, share)
+    total = frame(image).square().sum()
+    assert shares["energy in measured shearlets"] == pytest.approx(float((share * frame(image) ** 2).sum() / total))
+    invisible = float(((1 - share) * frame(learned) ** 2).sum() / total)
+    assert shares["energy in learned shearlets"] == pytest.approx(invisible)
+    codes = pixel_provenance(frame(image - learned), share, frame.filters, learned=frame(learned))
+    assert (codes == provenance).double().mean() > 0.999
+    assert len(codes.unique()) == 3
+    plain, _ = run._energies(Estimate(image), frame, share)
+    assert list(plain) == ["energy in measured shearlets"]
