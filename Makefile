@@ -11,7 +11,7 @@ PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11;
 TESTENV  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench peers docs gallery wheel wheel-check check clean
+.PHONY: help env demo test test-fast lint format types contracts habits habits-accept bench bench-limited-angle peers docs gallery wheel wheel-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ test-fast: $(STAMP) ## the tests that need neither a browser nor much time
 
 bench: $(STAMP) ## measurements, side by side with the peers that are there; writes benchmarks/results/, docs/numbers.md
 	$(BIN)/python -m benchmarks
+
+bench-limited-angle: $(STAMP) ## learned methods beside each other (weights: recipes/comparison-*.toml); writes docs/limited-angle-table.md
+	$(BIN)/python -m benchmarks learned
 
 peers: $(STAMP) ## what we are measured against, in an environment of its own, .venv-peers (some are GPL)
 	test -x .venv-peers/bin/python || "$(PYTHON)" -m venv .venv-peers

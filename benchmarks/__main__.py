@@ -1,6 +1,6 @@
 """Run the measurements: all of them, or those named on the command line.
 
-    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle]
+    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle] [learned]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md. Suites that were not run
 on this machine keep their sections there and their rows in the README.
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import edges, growth, helsinki, limited_angle, operators, package, scans, speed
+from benchmarks import edges, growth, helsinki, learned, limited_angle, operators, package, scans, speed
 from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
 
 SUITES: dict[str, Suite] = {
@@ -21,6 +21,7 @@ SUITES: dict[str, Suite] = {
     "speed": speed.suite,
     "growth": growth.suite,
     "limited_angle": limited_angle.suite,
+    "learned": learned.suite,
     "helsinki": helsinki.suite,
     "edges": edges.suite,
 }
@@ -31,6 +32,7 @@ TITLES = {
     "speed": "Speed, as ratios in one run",
     "growth": "Growth with the size",
     "limited_angle": "Sparse reconstruction from an arc",
+    "learned": "Learned methods, limited angle",
     "helsinki": "Helsinki tomography challenge 2022",
     "edges": "Edges and their directions",
 }
@@ -65,7 +67,7 @@ def as_readme(readme: str, tables: dict[str, str]) -> str:
     if BEGIN not in readme or END not in readme:
         return readme
     rows = [line for table in tables.values() for line in table.splitlines() if line.endswith(JUDGED)]
-    head, tail = readme.split(BEGIN)[0], readme.split(END)[1]
+    head, tail = readme.split(BEGIN, maxsplit=1)[0], readme.split(END)[1]
     return f"{head}{BEGIN}\n" + "\n".join([markdown([]), *rows]) + f"\n{END}{tail}"
 
 

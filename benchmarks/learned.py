@@ -1,0 +1,267 @@
+"""Learned methods beside each other and beside those that need no training, on scans with a missing wedge.
+
+    make bench-limited-angle                                   # python -m benchmarks learned
+    python -m benchmarks.learned WEIGHTS [OBJECTS]             # weights from that folder, so many objects a case
+
+WEIGHTS holds ``<method>/weights.safetensors`` as the recipes comparison-* leave them (by default the folder named by
+MICROLOCAL_COMPARISON, or microlocal-training/comparison; where a method's file is not there, shipped weights of its
+task). Methods without weights are listed as absent. Networks are forced on objects unlike those they were trained on:
+that is the point of three of the four families. The weights of ``tv`` and ``shearlet`` are chosen from the data, as a
+user's are. All numbers are means over objects of fixed seeds; data are exact line integrals with white noise, those of
+CT slices projections of a grid of half the pixel size. Writes docs/limited-angle-table.md, results/learned-cases.json
+and two pictures.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from benchmarks import learned_pictures, null_space_rates
+from benchmarks.table import RESULTS, Row, absent, at_least, at_most, machine, shared
+from microlocal.core import Detector, Grid, ParallelBeam, Scan
+from microlocal.core.registry import lookup
+from microlocal.core.seeding import generator
+from microlocal.data.measurement import Measurement, simulate
+from microlocal.data.objects import random_object
+from microlocal.members import load_all
+from microlocal.networks.weights import read_card, shipped_weights
+from microlocal.operators import RayTransform
+from microlocal.reconstruction.method import Settings
+from microlocal.reconstruction.quality import haarpsi, psnr, relative_error, ssim
+
+PLAIN = ("fbp", "tv", "shearlet")
+LEARNED = (
+    "learn-the-invisible", "postprocessing", "wavelet-residual", "learned-primal-dual", "null-space-network",
+)  # fmt: skip
+WEDGES, NOISES = (30, 60, 90), (0.005, 0.02, 0.05)
+FAMILIES = ("ellipses", "disc-with-holes", "needle", "CT slices")
+SIDE, DETECTOR, STEP = 128, 181, 1.25
+GRID = Grid((SIDE, SIDE), 1.0)
+CT_SLICES = (0.35, 0.45, 0.55, 0.65)  # of the height of the volume
+HOUNSFIELD = (-1000.0, 1000.0)  # from air to bone: 0 to 1
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "limited-angle-table.md"
+MAIN = ("ellipses", 60, 0.02)  # the case of which something is asked, and of the strip of images
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family of objects, missing degrees, relative noise."""
+
+    family: str
+    wedge: int
+    noise: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a method did on a case: means over its objects."""
+
+    family: str
+    wedge: int
+    noise: float
+    method: str
+    objects: int
+    error: float
+    psnr: float
+    ssim: float
+    haarpsi: float
+    residual: float
+    seconds: float
+
+
+def cases() -> list[Case]:
+    """Return all cases; CT slices only where the shared data are, and what reads them."""
+    families = FAMILIES if shared() is not None and find_spec("nibabel") else FAMILIES[:-1]
+    return [Case(family, wedge, noise) for family in families for wedge in WEDGES for noise in NOISES]
+
+
+def scans(case: Case, count: int) -> Iterator[tuple[Tensor, Scan]]:
+    """Yield (truth, scan) of the objects of a case, the same for every noise."""
+    for number in range(count):
+        draw = np.random.default_rng([number, case.wedge, FAMILIES.index(case.family)])
+        first, views = float(draw.uniform(0, 2 * math.pi)), round((180 - case.wedge) / STEP)
+        angles = tuple(first + math.radians(STEP) * np.arange(views))
+        geometry = ParallelBeam(angles, Detector(DETECTOR, 1.0))
+        if case.family == FAMILIES[-1]:
+            yield _ct_scan(number, geometry, case.noise)
+            continue
+        thing = random_object(case.family, draw, GRID)
+        data = simulate(thing, geometry, draw, Measurement(noise=(case.noise, case.noise))).data
+        truth = torch.from_numpy(thing.image(GRID)).float()
+        yield truth, Scan(torch.from_numpy(data).float(), geometry, GRID)
+
+
+def _ct_scan(number: int, geometry: ParallelBeam, noise: float) -> tuple[Tensor, Scan]:
+    fine = ct_slice(CT_SLICES[number % len(CT_SLICES)])
+    data = RayTransform(geometry, Grid((2 * SIDE, 2 * SIDE), 0.5))(fine)
+    data = data + noise * data.square().mean().sqrt() * torch.randn(data.shape, generator=generator(number))
+    return avg_pool2d(fine[None, None], 2)[0, 0], Scan(data, geometry, GRID)
+
+
+@cache
+def ct_slice(height: float) -> Tensor:
+    """Return an axial slice of the shared volume, 0 to 1, twice as fine as the grid, inside of the scan's circle."""
+    folder, nibabel = shared(), import_module("nibabel")  # of an extra
+    if folder is None:
+        raise FileNotFoundError("the shared data")
+    volume = nibabel.load(folder / "data" / "ct_volume" / "example_ct.nii.gz")
+    plane = np.asarray(volume.dataobj[..., round(height * volume.shape[2])], np.float32).reshape(volume.shape[:2])
+    low, high = HOUNSFIELD
+    image = torch.from_numpy(np.clip((np.rot90(plane) - low) / (high - low), 0, 1).copy())[None, None]
+    whole = interpolate(image, size=(2 * SIDE, 2 * SIDE), mode="area")[0, 0]
+    places = torch.arange(2 * SIDE) - SIDE + 0.5
+    return whole * (places[:, None] ** 2 + places**2 < (SIDE - 2) ** 2)
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """Return the file of weights of every learned method that has one: the folder's, else shipped ones of its task."""
+    found = {name: folder / name / "weights.safetensors" for name in LEARNED}
+    own = {name: str(path) for name, path in found.items() if path.is_file()}
+    shipped = {read_card(path).get("task"): str(path) for path in shipped_weights().values()}
+    return {name: own.get(name, shipped.get(name, "")) for name in LEARNED if name in own or name in shipped}
+
+
+def reconstructed(method: str, scan: Scan, files: Mapping[str, str]) -> tuple[Tensor, float]:
+    """Return the image of a method and the seconds it took."""
+    settings = Settings(network=files.get(method, "auto"), force=method in files)
+    member = lookup("method", method, "learned").member
+    began = time.perf_counter()
+    image: Tensor = member(scan, GRID, settings).image
+    return image, time.perf_counter() - began
+
+
+def measured(case: Case, method: str, files: Mapping[str, str], count: int) -> Score:
+    """Return the score of a method on a case."""
+    rows = []
+    for truth, scan in scans(case, count):
+        image, seconds = reconstructed(method, scan, files)
+        ray = RayTransform(scan.geometry, GRID)
+        residual = float((ray(image) - scan.data).norm() / scan.data.norm())
+        quality = [float(f(image, truth)) for f in (relative_error, psnr, ssim, haarpsi)]
+        rows.append([*quality, residual, seconds])
+    means = [float(value) for value in np.mean(rows, axis=0)]
+    return Score(case.family, case.wedge, case.noise, method, count, *means)
+
+
+def table(scores: list[Score], missing: list[str]) -> str:
+    """Return the one table of all scores in Markdown."""
+    head = "| objects | missing | noise | method | error | PSNR | SSIM | HaarPSI | residual | seconds |"
+    lines = [head, "|---|---|---|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {s.family} | {s.wedge}° | {100 * s.noise:g} % | `{s.method}` | {s.error:.3f} | {s.psnr:.2f} | {s.ssim:.3f} "
+        f"| {s.haarpsi:.3f} | {s.residual:.4f} | {s.seconds:.2f} |"
+        for s in scores
+    ]
+    lines += [f"| – | – | – | `{name}` | absent: no weights | | | | | |" for name in missing]
+    return "\n".join(lines)
+
+
+HEAD = """# Learned methods beside each other
+
+Written by `make bench-limited-angle`; `benchmarks/learned.py` says what is measured: {side}² pixels, parallel beam, a
+view every {step}°, means over {count} objects of fixed seeds. The error is |f - truth|/|truth|, the residual
+|R f - g|/|g|. Networks trained by recipes/comparison-*.toml saw ellipses only; they are used on all objects.
+
+| weights | parameters | steps | minutes |
+|---|---|---|---|
+{trained}
+
+![PSNR against the missing wedge](images/limited-angle-table.png)
+
+![One case](images/limited-angle-strip.png)
+
+{table}
+"""
+
+
+def _write(scores: list[Score], missing: list[str], files: Mapping[str, str]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    cards = {name: _training(path) for name, path in files.items()}
+    content = {"machine": machine(), "weights": cards, "absent": missing, "scores": [asdict(s) for s in scores]}
+    (RESULTS / "learned-cases.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    trained = "\n".join(f"| `{n}` | {c['parameters']} | {c['steps']} | {c['minutes']} |" for n, c in cards.items())
+    count = scores[0].objects if scores else 0
+    page = HEAD.format(side=SIDE, step=STEP, count=count, trained=trained, table=table(scores, missing))
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def _training(path: str) -> dict[str, object]:
+    card = read_card(path)
+    return {name: card.get(name) for name in ("parameters", "steps", "minutes", "device", "seed", "metrics", "sha256")}
+
+
+def judged(scores: list[Score]) -> list[Row]:
+    """Return what is asked of Learn the Invisible on ellipses: decibels over the others, and the lowest residual."""
+    found = {s.method: s for s in scores if (s.family, s.wedge, s.noise) == MAIN}
+    ours = found.get("learn-the-invisible")
+    if ours is None:
+        return [absent("learn-the-invisible on ellipses", "no weights")]
+    where = f"ellipses, {MAIN[1]}° missing, {100 * MAIN[2]:g} % noise, {SIDE}², {ours.objects} objects"
+    gains = {"tv": 3.0, "shearlet": 3.0, "postprocessing": 1.0, "wavelet-residual": 1.0}
+    rows = [
+        at_least(f"learn-the-invisible over {name}, dB", where, ours.psnr - found[name].psnr, gain, "{:.2f}")
+        for name, gain in gains.items()
+        if name in found
+    ]
+    others = [s.residual for name, s in found.items() if name in LEARNED[1:]]
+    if others:
+        rows.append(at_most("residual, lowest of the learned methods", where, ours.residual, min(others), "{:.4f}"))
+    beside = ours.residual / found["shearlet"].residual
+    return [*rows, at_most("residual beside that of f*", where, beside, 1.05, "{:.3f}")]
+
+
+def summary(scores: list[Score]) -> list[Row]:
+    """Return a row a family and wedge: the PSNR of every method at the middle noise."""
+    rows = []
+    for family in dict.fromkeys(s.family for s in scores):
+        for wedge in WEDGES:
+            here = [s for s in scores if (s.family, s.wedge, s.noise) == (family, wedge, NOISES[1])]
+            reached = ", ".join(f"{s.method} {s.psnr:.1f}" for s in here)
+            rows.append(Row("PSNR, dB", f"{family}, {wedge}° missing, {100 * NOISES[1]:g} % noise", "", reached, None))
+    return rows
+
+
+def run(folder: Path, count: int) -> list[Row]:
+    """Measure all cases, write table, JSON and pictures; return the rows of the page of numbers."""
+    load_all()
+    files = weights(folder)
+    missing = [name for name in LEARNED if name not in files]
+    names = [*PLAIN, *files]
+    for name in names:  # compiles
+        reconstructed(name, next(scans(Case("ellipses", 90, 0.05), 1))[1], files)
+    scores = []
+    for case in cases():
+        scores += [measured(case, name, files, count) for name in names]
+        print(f"{case.family}, {case.wedge}°, {100 * case.noise:g} %: done", file=sys.stderr, flush=True)
+    _write(scores, missing, files)
+    learned_pictures.curves(scores, NOISES[1])
+    truth, scan = next(scans(Case(*MAIN), 1))
+    images = {name: reconstructed(name, scan, files)[0] for name in names}
+    learned_pictures.strip(truth, {name: (image, float(psnr(image, truth))) for name, image in images.items()})
+    why = f"no weights in {folder} and none shipped: microlocal train recipes/comparison-NAME.toml"
+    return [*judged(scores), *summary(scores), *(absent(name, why) for name in missing), *null_space_rates.suite()]
+
+
+def suite() -> list[Row]:
+    """Run with what the environment says: MICROLOCAL_COMPARISON, the folder; MICROLOCAL_OBJECTS, objects a case."""
+    folder = os.environ.get("MICROLOCAL_COMPARISON", ROOT / "microlocal-training" / "comparison")
+    return run(Path(folder), int(os.environ.get("MICROLOCAL_OBJECTS", "3")))
+
+
+if __name__ == "__main__":
+    for row in run(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3):
+        print(row)
