@@ -15,7 +15,6 @@ Reference: Arbelaez, Maire, Fowlkes, Malik, IEEE PAMI 33, 2011.
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,7 @@ from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 RADIUS = 0.0075
-HELD_OUT = 50
 COUNTED = ("detected", "right", "recalled")
-
-
-def split(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the images (to tune and train on, held out): the same everywhere and for everybody.
-
-    Held out are the 50 images of BSDS500's training set whose names' SHA-256 are the lowest; the other 150 are for
-    training and tuning.
-    """
-    names = sorted(path.stem for path in (folder / "images").glob("*.jpg"))
-    ranked = sorted(names, key=lambda name: sha256(name.encode()).hexdigest())
-    return sorted(ranked[HELD_OUT:]), sorted(ranked[:HELD_OUT])
 
 
 def annotations(folder: Path, name: str) -> list[NDArray[np.bool_]]:

@@ -8,7 +8,7 @@ import torch
 from cli_help import answer, run
 from PIL import Image
 from scipy.io import savemat
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 from torch import nn
 
 import microlocal as ml
@@ -70,8 +70,8 @@ def test_what_a_later_leaf_covers_is_no_edge():
     for one in found:
         rows, cols = np.rint(one.row).astype(int), np.rint(one.col).astype(int)
         inside = (rows > 1) & (rows < 62) & (cols > 1) & (cols < 62) & (one.jump > 0.3)
-        spread = np.array([np.ptp(one.image[r - 1 : r + 2, c - 1 : c + 2]) for r, c in zip(rows[inside], cols[inside], strict=True)])
-        assert (spread > 0.1).mean() > 0.95
+        spread = maximum_filter(one.image, 3) - minimum_filter(one.image, 3)
+        assert (spread[rows[inside], cols[inside]] > 0.1).mean() > 0.95
 
 
 def test_maps_of_a_disc_are_its_distance_and_its_angle():
@@ -166,7 +166,7 @@ def test_a_few_steps_of_training_give_weights_for_the_verb(tmp_path):
     assert (found.edge.strength < 1).all()
     np.save(tmp_path / "a.npy", plane)
     told = answer(
-        run("edges", tmp_path / "a.npy", "--model", "network", "--weights", done.weights, "--out", tmp_path / "o", "--json")
+        run("edges", tmp_path / "a.npy", "--model", "network", "--weights", done.weights, "--out", tmp_path, "--json")
     )
     assert told["model"] == "network"
 

@@ -48,7 +48,6 @@ def _coshrem(image):
 
 
 DETECTORS = {
-    "canny": lambda image: _canny(image, 2.0),
     **{f"canny-{sigma:g}": lambda image, sigma=sigma: _canny(image, sigma) for sigma in (1.0, 1.5, 2.0, 2.5, 3.0)},
     "sobel": _sobel,
     "coshrem": _coshrem,

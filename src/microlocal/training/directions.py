@@ -31,6 +31,7 @@ from microlocal.training.scenes import scene
 from microlocal.training.task import Batch, Example
 
 TASK = "directions"
+SCENES = {"leaves": 0.5, "ellipses": 0.15, "general": 0.25, "needle": 0.07, "nothing": 0.03}
 MAPS = ("edge", "normal", "other", "two", "jump")
 FAINT, HIDDEN = 0.02, 0.3  # steps are left out below this part of the contrast, and of the noise
 DIRECTIONS = 0.3  # weight of the directions beside the edge
@@ -45,7 +46,7 @@ class DataTable(Table):
     of photographs with drawn boundaries and ``photographs``, their share among the examples.
     """
 
-    scenes: dict[str, float] = {"leaves": 0.5, "ellipses": 0.15, "general": 0.25, "needle": 0.07, "nothing": 0.03}
+    scenes: dict[str, float] = Field(default=SCENES, min_length=1)
     pixels: int = Field(128, ge=16)
     noise: Span = Span(low=0.002, high=0.3)
     blur: Span = Span(low=0.0, high=1.5)
@@ -157,7 +158,7 @@ class Directions:
         return plane[window], {k: v[window].clone() for k, v in from_drawings(drawings).items()}
 
     def _varied(self, batch: Batch) -> Batch:
-        """Return the batch; examples that were not augmented, those of the validation, each in a variation of its own."""
+        """Return the batch; examples that were not augmented, as for validation, each in a variation of its own."""
         if "jitter" in batch:
             return batch
         count, place = len(batch["seed"]), batch["image"].device

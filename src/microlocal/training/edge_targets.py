@@ -31,14 +31,15 @@ def from_scene(found: Scene) -> Example:
         return _example(*(np.zeros(shape) for _ in range(5)))
     pixels = np.indices(shape).reshape(2, -1).T.astype(float)
     tree = cKDTree(np.stack([found.row, found.col], axis=1))
-    distance, nearest = tree.query(pixels, distance_upper_bound=REACH)
+    distance, nearest = (np.asarray(v) for v in tree.query(pixels, distance_upper_bound=REACH))
     near = np.isfinite(distance)
     normal, jump, other = (np.zeros(len(pixels)) for _ in range(3))
     two = np.zeros(len(pixels), dtype=bool)
     normal[near], jump[near] = found.normal_rad[nearest[near]], found.jump[nearest[near]]
     close = np.flatnonzero(distance < CROSSING)
-    gaps, around = tree.query(pixels[close], k=min(NEAREST, len(found.row)), distance_upper_bound=CROSSING)
-    gaps, around = gaps.reshape(len(close), -1), around.reshape(len(close), -1)
+    count = min(NEAREST, len(found.row))
+    both = tree.query(pixels[close], k=count, distance_upper_bound=CROSSING)
+    gaps, around = (np.asarray(v).reshape(len(close), count) for v in both)
     normals = np.append(found.normal_rad, 0.0)[around]
     jumps = np.append(found.jump, 0.0)[around]
     turn = np.abs(np.sin(normals - normal[close, None]))
@@ -52,10 +53,7 @@ def from_scene(found: Scene) -> Example:
 
 def from_drawings(drawings: list[Bool[np.ndarray, "row col"]]) -> Example:
     """Return the maps of boundaries that several people drew: the mean of their edges, the tangent of them together."""
-    edges = [
-        np.exp(-(ndimage.distance_transform_edt(~drawn) ** 2) / (2 * BY_HAND**2)) if drawn.any() else np.zeros(drawn.shape)
-        for drawn in drawings
-    ]
+    edges = [_falling(drawn) for drawn in drawings]
     edge: Array = np.mean(edges, axis=0)
     smooth = ndimage.gaussian_filter(np.mean(drawings, axis=0), 2.0)
     down, right = np.gradient(smooth)
@@ -63,6 +61,14 @@ def from_drawings(drawings: list[Bool[np.ndarray, "row col"]]) -> Example:
     normal = np.arctan2(2 * mixed, across - along) / 2 % np.pi
     none = np.zeros(edge.shape)
     return _example(edge, normal, none, none, np.ones(edge.shape))
+
+
+def _falling(drawn: Bool[np.ndarray, "row col"]) -> Array:
+    """Return the target around drawn pixels; zero where nothing was drawn."""
+    if not drawn.any():
+        return np.zeros(drawn.shape)
+    distance: Array = ndimage.distance_transform_edt(~drawn)
+    return np.exp(-(distance**2) / (2 * BY_HAND**2))
 
 
 def _example(
