@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from microlocal.core import Grid
-from microlocal.core.provenance import Provenance
+from microlocal.core.provenance import COLOURS, Provenance
 
-MEASURED, UNDETERMINED, ACCENT, INK = "#12b5c1", "#ff8a14", "#7a4fd0", "#30363d"
+MEASURED, UNDETERMINED = COLOURS[Provenance.MEASURED], COLOURS[Provenance.UNDETERMINED]
+ACCENT, INK = "#7a4fd0", "#30363d"
 
 
 def figure(width: float, height: float) -> Figure:
@@ -21,17 +22,18 @@ def figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def save(drawn: Figure, name: str, dpi: int = 110, *, grey: bool = False) -> Path:
+def save(drawn: Figure, name: str, dpi: int = 110, *, grey: bool = False, shades: int = 0) -> Path:
     """Write ``name``.png into the folder that the command line names (else here), compressed; return the path.
 
-    ``grey`` leaves the colours out, where there are none: about half the size.
+    ``grey`` leaves the colours out, where there are none: about half the size; so does a palette of ``shades``.
     """
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=dpi)
     path = folder / f"{name}.png"
-    Image.open(buffer).convert("L" if grey else "RGB").save(path, optimize=True)
+    picture = Image.open(buffer).convert("L" if grey else "RGB")
+    (picture.quantize(shades, dither=Image.Dither.NONE) if shades else picture).save(path, optimize=True)
     return path
 
 
@@ -43,11 +45,12 @@ def show(axes: Axes, image: np.ndarray, grid: Grid, title: str, window: tuple[fl
 
 
 def draw_edges(axes: Axes, edges: np.ndarray, grid: Grid, size: float = 4.0) -> None:
-    """Dot the edge pixels: measured in teal, undetermined in orange."""
+    """Dot the edge pixels: measured in teal, learned in violet (where some are), undetermined in orange."""
     x, y = grid.coordinates()
-    for code, colour in ((Provenance.MEASURED, MEASURED), (Provenance.UNDETERMINED, UNDETERMINED)):
+    for code, colour in COLOURS.items():
         rows, cols = np.nonzero(edges == code)
-        axes.scatter(x[cols], y[rows], s=size, color=colour, linewidths=0, label=code.name.lower())
+        if rows.size or code != Provenance.LEARNED:
+            axes.scatter(x[cols], y[rows], s=size, color=colour, linewidths=0, label=code.name.lower())
 
 
 def double_arrow(axes: Axes, x: float, y: float, normal_rad: float, length: float, colour: str) -> None:
