@@ -30,10 +30,13 @@ def _scan(noise=0.01, arc=130, scale=1.0):
     return Scan(data + sigma * torch.randn(data.shape, generator=generator(0)), geometry, GRID), sigma
 
 
+NETWORKS = {"postprocessing", "wavelet-residual", "learned-primal-dual", "null-space-network"}  # refuse without weights
+
+
 @pytest.fixture(scope="module")
 def results():
     scan, _ = _scan()
-    return {name: ml.reconstruct(scan, name, hold_out=5) for name in methods()}
+    return {name: ml.reconstruct(scan, name, hold_out=5) for name in methods().keys() - NETWORKS}
 
 
 def test_held_out_views_are_predicted_better_by_better_methods(results):

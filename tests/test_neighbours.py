@@ -275,6 +275,16 @@ def test_a_result_says_what_was_learned(name, tmp_path):
     assert lookup("method", name, "test").reference in result.references
 
 
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_data_in_double_precision_are_taken(name, tmp_path):
+    scan, settings = toy_scan(), Settings(network=str(weights(name, tmp_path)))
+    method = lookup("method", name, "test").member
+    both = (scan.data, scan.data.double())
+    single, double = (method(replace(scan, data=data), GRID, settings).image for data in both)
+    assert double.dtype == torch.float64
+    assert float((single - double).norm() / double.norm()) < 1e-2
+
+
 def test_training_gains_on_the_filtered_backprojection(tmp_path):
     """Sixty steps on four objects are enough to see that loss, task and method agree about what the network does."""
     run = {"steps": 60, "batch": 2, "pool": 4, "ema": 0.0, "learning_rate": 0.01, "validate_every": 60}

@@ -124,7 +124,8 @@ def completed(scan: Scan, grid: Grid, trained: Trained[NullSpaceNetwork]) -> Est
 def _plane(ray: RayTransform, data: Tensor, network: NullSpaceNetwork) -> tuple[Tensor, Tensor, float]:
     """Return x, f and the kept share of one slice."""
     base = network.begin(ray, data)
-    found = complete_consistently(ray, data, base, base + network(base[None])[0], EPSILON, quick_normal(ray))
+    proposal = base + network(base[None].float())[0].to(base)
+    found = complete_consistently(ray, data, base, proposal, EPSILON, quick_normal(ray))
     return base, found.image, float(found.kept.min())
 
 

@@ -115,10 +115,13 @@ def by_slice(
     image: Float[Tensor, "*batch row col"],
     data: Float[Tensor, "*batch angle detector"],
 ) -> Float[Tensor, "*batch row col"]:
-    """Return ``apply(image, data)`` of every slice, one after the other: memory does not grow with their number."""
-    images, planes = (x.reshape(-1, 1, *x.shape[-2:]) for x in (image, data))
+    """Return ``apply(image, data)`` of every slice, in float32 as the networks are, one after the other.
+
+    Memory does not grow with the number of slices.
+    """
+    images, planes = (x.float().reshape(-1, 1, *x.shape[-2:]) for x in (image, data))
     with torch.no_grad():
-        return torch.cat([apply(x, g) for x, g in zip(images, planes, strict=True)]).reshape(image.shape)
+        return torch.cat([apply(x, g) for x, g in zip(images, planes, strict=True)]).reshape(image.shape).to(image)
 
 
 def learned_estimate(
