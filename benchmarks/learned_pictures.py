@@ -11,6 +11,7 @@ from matplotlib import pyplot
 from torch import Tensor
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+WHITE = 0.99  # quantile of the truth that is drawn white
 STYLES = {
     "fbp": ("#999999", ":"), "tv": ("#666666", "--"), "shearlet": ("#222222", "--"),
     "learn-the-invisible": ("#d55e00", "-"), "postprocessing": ("#0072b2", "-"), "wavelet-residual": ("#56b4e9", "-"),
@@ -45,7 +46,7 @@ def strip(truth: Tensor, images: Mapping[str, tuple[Tensor, float]]) -> None:
     for axis in axes.flat:
         axis.axis("off")
     for axis, (name, (image, quality)) in zip(axes.flat, shown.items(), strict=False):
-        axis.imshow(image.numpy(), cmap="gray", vmin=0, vmax=float(truth.max()))
+        axis.imshow(image.numpy(), cmap="gray", vmin=0, vmax=float(truth.quantile(WHITE)))
         axis.set_title(name if quality is None else f"{name}\n{quality:.1f} dB", fontsize=9)
     figure.savefig(IMAGES / "limited-angle-strip.png", dpi=100)
     pyplot.close(figure)

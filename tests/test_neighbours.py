@@ -9,7 +9,7 @@ import pytest
 import torch
 from stack_files import data_exchange
 
-from benchmarks import null_space_rates
+from benchmarks import learned, null_space_rates
 from microlocal.core import Detector, Grid, InputError, ParallelBeam, Scan
 from microlocal.core.registry import lookup
 from microlocal.core.seeding import generator
@@ -318,3 +318,30 @@ def test_the_error_of_a_null_space_network_falls_as_the_theorem_says():
     bound = (1 + curves["Lipschitz quotient"].max()) * curves["√(δ|w|)"]
     assert (curves["null-space network"] <= bound).all()
     assert null_space_rates.slope(curves["tikhonov"]) < 0.05
+
+
+def test_the_table_has_what_was_measured_and_says_what_is_absent(tmp_path, monkeypatch):
+    monkeypatch.setattr(learned, "shipped_weights", dict)
+    (tmp_path / "postprocessing").mkdir()
+    weights("postprocessing", tmp_path).rename(tmp_path / "postprocessing" / "weights.safetensors")
+    (tmp_path / "postprocessing.json").rename(tmp_path / "postprocessing" / "weights.json")
+    files = learned.weights(tmp_path)
+    assert list(files) == ["postprocessing"]
+    case = learned.Case("ellipses", 60, 0.02)
+    scores = [learned.measured(case, name, files, 1) for name in ("fbp", *files)]
+    assert 0.1 < scores[0].error < 0.9
+    text = learned.table(scores, ["learned-primal-dual"]).splitlines()
+    assert len(text) == 2 + 2 + 1
+    assert "`learned-primal-dual` | absent" in text[-1]
+    assert [row.met for row in learned.judged(scores)] == [None]
+
+
+def test_the_scans_of_the_table_are_the_same_every_time():
+    case = learned.Case("needle", 90, 0.05)
+    one, two = (next(learned.scans(case, 1)) for _ in range(2))
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1].data, two[1].data)
+    angles = one[1].geometry.angles_rad
+    assert math.degrees(angles[-1] - angles[0]) == pytest.approx(90 - learned.STEP)
+    noise = RayTransform(one[1].geometry, learned.GRID)(one[0]) - one[1].data
+    assert float(noise.norm() / one[1].data.norm()) == pytest.approx(0.05, rel=0.1)
