@@ -22,10 +22,11 @@ def figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def save(drawn: Figure, name: str, dpi: int = 110, *, grey: bool = False, shades: int = 0) -> Path:
+def save(drawn: Figure, name: str, dpi: int = 110, *, grey: bool = False, few: bool = False) -> Path:
     """Write ``name``.png into the folder that the command line names (else here), compressed; return the path.
 
-    ``grey`` leaves the colours out, where there are none: about half the size; so does a palette of ``shades``.
+    ``grey`` leaves the colours out, where there are none: about half the size; so does a palette of ``few`` colours,
+    greys and those of the edges.
     """
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,8 +34,22 @@ def save(drawn: Figure, name: str, dpi: int = 110, *, grey: bool = False, shades
     drawn.savefig(buffer, format="png", dpi=dpi)
     path = folder / f"{name}.png"
     picture = Image.open(buffer).convert("L" if grey else "RGB")
-    (picture.quantize(shades, dither=Image.Dither.NONE) if shades else picture).save(path, optimize=True)
+    picture = picture.quantize(palette=_palette(), dither=Image.Dither.NONE) if few else picture
+    picture.save(path, optimize=True)
     return path
+
+
+def _palette() -> Image.Image:
+    """Return an image with a palette of 64 greys and 64 shades of each colour of the edges, from black to white."""
+    greys = np.repeat(np.linspace(0, 255, 64)[:, None], 3, axis=1)
+    parts = [greys]
+    for colour in COLOURS.values():
+        pure = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)])
+        up, down = np.linspace(0, 1, 32)[:, None], np.linspace(1, 0, 32, endpoint=False)[:, None]
+        parts += [up * pure, 255 - down * (255 - pure)]
+    image = Image.new("P", (1, 1))
+    image.putpalette(np.rint(np.concatenate(parts)).astype(np.uint8).tobytes())
+    return image
 
 
 def show(axes: Axes, image: np.ndarray, grid: Grid, title: str, window: tuple[float, float] | None = None) -> None:

@@ -76,7 +76,7 @@ for axes, image, edges, title in (
     show(axes, image.numpy(), grid, title, pale)
     draw_edges(axes, edges.numpy(), grid, size=3.5)
 panels[1, 2].legend(loc="lower right", fontsize=7, framealpha=0.9, markerscale=3)
-print(save(drawn, "learn_the_invisible", dpi=90, shades=64))
+print(save(drawn, "learn_the_invisible", dpi=90, few=True))
 
 # The claims.
 known = result.edges_visible.numpy() == Provenance.MEASURED
