@@ -56,7 +56,7 @@ def trained_network(
             return Trained(_loaded(path, build), name, f"The network {name} {why}.")
         reasons.append(f"{name}: {'; '.join(differences)}")
     expected, got = "a scan like those that the network was trained on", " | ".join(reasons)
-    do = "Take another method, train for such scans, or force it (force=True, --force)."
+    do = "Take another method, train for such scans, or force it (force=True, --force-network)."
     raise InputError(task, expected=expected, got=got, do=do)
 
 
