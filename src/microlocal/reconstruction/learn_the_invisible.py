@@ -29,8 +29,8 @@ from microlocal.reconstruction.facts import beam_of
 from microlocal.reconstruction.learned import TASK, Chosen, load_learned
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
-from microlocal.reconstruction.shearlet import shearlet
 from microlocal.reconstruction.toy import MethodTrial, trial
+from microlocal.reconstruction.visible import USUAL, base_method
 
 EPSILON = 0.05  # by which the residual may grow
 WHY = "network because"  # in the configuration: the sentence that says why a network was used or not
@@ -44,18 +44,19 @@ def _trials() -> list[MethodTrial]:
 def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     """Sparse shearlets for what the scan sees, a network for what it cannot, and nothing that contradicts the data.
 
-    Without weights that suit the scan it returns what ``shearlet`` does, and says so; the weight and the iterations
-    are those of ``shearlet``.
+    Without weights that suit the scan it returns what ``shearlet`` does, and says so. The weight and the iterations are
+    those of ``shearlet``, or of the method that the card of the weights names for the visible part.
     """
-    base = shearlet(scan, grid, settings)
     chosen, why = choose(scan, grid, settings)
+    base = base_method(chosen.learned.base if chosen else USUAL)(scan, grid, settings)
     if chosen is None:
         return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
     ray = RayTransform(scan.geometry, grid)
     proposal = base.image + chosen.where.enlarged(chosen.learned.change(chosen.visible, chosen.where), grid)
-    completion = complete_consistently(ray, scan.data, base.image, proposal, EPSILON, quick_normal(ray))
-    attack = Attack(chosen, ray, scan.data, base.image, EPSILON)
-    certificate = certify_consistency(ray, scan.data, base.image, completion.image, EPSILON, attack)
+    data = base.correct(scan.data)
+    completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
+    attack = Attack(chosen, ray, data, base.image, EPSILON)
+    certificate = certify_consistency(ray, data, base.image, completion.image, EPSILON, attack)
     config = {"network": chosen.learned.name, WHY: why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
     return replace(
         base,

@@ -20,7 +20,7 @@ from microlocal.networks.suitability import Fact
 from microlocal.networks.weights import fill, load_weights
 from microlocal.reconstruction.facts import facts_of
 from microlocal.reconstruction.pyramid import level
-from microlocal.reconstruction.shearlet import usual_image
+from microlocal.reconstruction.visible import USUAL, visible_image
 from microlocal.wavefront.coefficients import coarse_share
 
 TASK = "learn-the-invisible"
@@ -53,6 +53,11 @@ class Learned:
     card: dict[str, Any]
     name: str
 
+    @property
+    def base(self) -> str:
+        """The method whose images it completes."""
+        return str(self.card.get("base", USUAL))
+
     def working(self, geometry: Geometry, grid: Grid) -> Working:
         """Return where the network works on images of ``grid``: pixels a whole number of times as large."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
@@ -68,7 +73,7 @@ class Learned:
         binned = torch.unflatten(scan.data, -1, (-1, small.binning)).mean(dim=-1)
         here = Scan(binned, small.geometry, where.grid)
         noise = noise_level(binned) / max(float(binned.double().square().mean().sqrt()), 1e-300)
-        return usual_image(here, where.grid, noise, int(self.card.get("iterations", ITERATIONS)))
+        return visible_image(self.base, here, where.grid, noise, int(self.card.get("iterations", ITERATIONS)))
 
     @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:

@@ -113,6 +113,7 @@ class LearnTheInvisible:
             "architecture": {"scales": self.table.scales, "network": shape},
             "trained on": card_of(self.table, facts),
             "working pixels": self.table.pixels,
+            "base": self.table.base,
             "iterations": self.table.iterations,
         }
 

@@ -8,6 +8,7 @@ angles in radians; ``facts``, what describes the scan. All is a function of the 
 
 import math
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from microlocal.networks.suitability import Fact
 from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.learned import share_of
-from microlocal.reconstruction.shearlet import usual_image
+from microlocal.reconstruction.visible import visible_image
 from microlocal.training.recipe import Table
 from microlocal.training.task import Example
 
@@ -45,7 +46,8 @@ class ScanTable(Table):
 
     ``objects``, families and how often each comes; the image has ``pixels``² pixels of side ``pixel``; the detector
     ``detector`` pixels of ``pitch``; rays are parallel unless ``source_axis`` and ``source_detector`` are given;
-    ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``iterations`` of f*.
+    ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``base`` and
+    ``iterations`` of f*: "shearlet", or "directional-tv" for objects of one material.
     """
 
     objects: dict[str, float]
@@ -63,6 +65,7 @@ class ScanTable(Table):
     hardening: Span = Span(low=0.0, high=0.0)
     center: Span = Span(low=0.0, high=0.0)
     scales: int = Field(4, ge=1, le=6)
+    base: Literal["shearlet", "directional-tv"] = "shearlet"
     iterations: int = Field(80, ge=10)
 
     @cached_property
@@ -109,7 +112,7 @@ def scan_example(table: ScanTable, seed: int) -> Example:
     made = simulate(thing, geometry, draw, table.measurement())
     data = torch.from_numpy(made.data).float()
     scan = Scan(data, geometry, table.grid)
-    visible = usual_image(scan, table.grid, made.record["noise"], table.iterations)
+    visible = visible_image(table.base, scan, table.grid, made.record["noise"], table.iterations)
     share = share_of(table.frame, geometry, table.grid)
     facts = facts_of(scan, table.grid, visible, share, table.frame)
     padded = data.new_zeros(table.most_views, table.detector)
