@@ -163,8 +163,9 @@ class Directions:
             return batch
         count, place = len(batch["seed"]), batch["image"].device
         examples = [{name: values[k].cpu() for name, values in batch.items()} for k in range(count)]
-        varied = [self.augment(e, generator(int(e["seed"]))) for e in examples]
-        return {name: torch.stack([e[name] for e in varied]).to(place) for name in varied[0]}
+        with torch.autocast(place.type, enabled=False):  # the images are not to be rounded to 16 bits
+            varied = [self.augment(e, generator(int(e["seed"]))) for e in examples]
+            return {name: torch.stack([e[name] for e in varied]).to(place) for name in varied[0]}
 
     def _present(self, batch: Batch) -> Float[Tensor, "batch direction row col"]:
         """Return the histogram of the normals at every pixel: of the nearest edge, and of another one at a corner."""
