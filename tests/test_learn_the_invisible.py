@@ -192,6 +192,17 @@ def test_no_proposal_makes_the_residual_grow_by_more_than_epsilon(size, dtype):
         assert torch.equal(found.image, visible + found.learned)
 
 
+def test_what_else_is_in_a_batch_does_not_matter():
+    ray, data, visible = _problem()
+    data[1] *= 100
+    proposal = visible + _image(2, 16, 16, seed=5)
+    both = complete_consistently(ray, data, visible, proposal, EPSILON)
+    for k in (0, 1):
+        one = complete_consistently(ray, data[k], visible[k], proposal[k], EPSILON)
+        assert torch.equal(one.image, both.image[k])
+        assert torch.equal(one.kept, both.kept[k])
+
+
 def test_a_proposal_that_is_not_finite_or_in_sight_is_not_followed():
     ray, data, visible = _problem()
     broken = torch.full_like(visible, math.nan)

@@ -68,12 +68,19 @@ class Learned:
         return Working(frame, coarse, factor, share_of(frame, geometry, coarse))
 
     def visible(self, scan: Scan, where: Working) -> Float[Tensor, "*batch row col"]:
-        """Return f* as the network knows it: on its pixels, from readings binned alike, at the usual weight."""
+        """Return f* as the network knows it: on its pixels, from readings binned alike, at the usual weight.
+
+        Slices are reconstructed one by one, so that none depends on the others of its stack.
+        """
         small = level(scan.geometry, scan.grid, where.factor)
-        binned = torch.unflatten(scan.data, -1, (-1, small.binning)).mean(dim=-1)
-        here = Scan(binned, small.geometry, where.grid)
-        noise = noise_level(binned) / max(float(binned.double().square().mean().sqrt()), 1e-300)
-        return visible_image(self.base, here, where.grid, noise, int(self.card.get("iterations", ITERATIONS)))
+        pages = torch.unflatten(scan.data, -1, (-1, small.binning)).mean(dim=-1).reshape(-1, *small.geometry.shape)
+        images = []
+        for page in pages:
+            here = Scan(page, small.geometry, where.grid)
+            noise = noise_level(page) / max(float(page.double().square().mean().sqrt()), 1e-300)
+            steps = int(self.card.get("iterations", ITERATIONS))
+            images.append(visible_image(self.base, here, where.grid, noise, steps))
+        return torch.stack(images).reshape(*scan.data.shape[:-2], *where.grid.shape)
 
     @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:

@@ -69,20 +69,35 @@ def complete_consistently(
 
     A proposal that is not finite is not followed at all. Guarantee: by construction, in the arithmetic of the data.
     """
+    shape = visible.shape[: visible.ndim - len(operator.domain_shape)]
+    parts = zip(*(x.reshape(-1, *x.shape[len(shape) :]) for x in (data, visible, proposal)), strict=True)
+    found = [_completed(operator, *part, epsilon, normal) for part in parts]
+    return Completion(*(torch.stack(values).reshape(*shape, *values[0].shape) for values in zip(*found, strict=True)))
+
+
+def _completed(
+    operator: LinearOperator,
+    data: Float[Tensor, "angle detector"],
+    visible: Float[Tensor, "row col"],
+    proposal: Float[Tensor, "row col"],
+    epsilon: float,
+    normal: LinearOperator | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the fields of a completion for one image: what else is in a batch does not matter."""
     residual = operator(visible) - data
     before = _norm(residual)
     wish = torch.where(torch.isfinite(proposal), proposal, visible) - visible
-    z = null_space_part(operator, wish, SHARE * epsilon * float(before.square().sum().sqrt()), normal)
+    z = null_space_part(operator, wish, SHARE * epsilon * float(before), normal)
     kept = _longest_step(residual, operator(z), ROUNDING * epsilon)
-    learned = kept[..., None, None] * z
+    learned = kept * z
     image = visible + learned
-    return Completion(image, learned, kept, _norm(operator(image) - data), before)
+    return image, learned, kept, _norm(operator(image) - data), before
 
 
 def _longest_step(
-    residual: Float[Tensor, "*batch angle detector"], change: Float[Tensor, "*batch angle detector"], epsilon: float
-) -> Float[Tensor, "*batch"]:
-    """Return the largest t in [0, 1] with |r + t c| <= (1 + ε)|r|: the root of a quadratic, (*batch,)."""
+    residual: Float[Tensor, "angle detector"], change: Float[Tensor, "angle detector"], epsilon: float
+) -> Float[Tensor, ""]:
+    """Return the largest t in [0, 1] with |r + t c| <= (1 + ε)|r|: the root of a quadratic."""
     r, c = residual.double(), change.double()
     a, b = _norm(c).square(), (r * c).sum(dim=(-2, -1))
     room = (epsilon**2 + 2 * epsilon) * _norm(r).square()
