@@ -5,7 +5,8 @@
 Beside ours, in the same run: Canny and Sobel of scikit-image, PyCoShREM, in the peers' environment. Photographs are
 grey (luma), with values from 0 to 1. Maps that a library does not thin are thinned alike, along its own normals. What
 is tuned is tuned on images of the training part of ``photographs.split``: the scales and the surround of our model for
-photographs. Canny runs at scale 2, which ``canny_sweep`` is there to check. Sobel has nothing to tune; PyCoShREM runs with its defaults, and,
+photographs. Canny runs at scale 2, which ``canny_sweep`` is there to check. Sobel has nothing to tune;
+PyCoShREM runs with its defaults, and,
 since it loops over pixels, on the first few held-out images within a time budget: then ours are scored on
 these too. The network is that of MICROLOCAL_EDGE_WEIGHTS, a file, or the shipped one.
 """
