@@ -72,7 +72,7 @@ def complete_consistently(
     shape = visible.shape[: visible.ndim - len(operator.domain_shape)]
     parts = zip(*(x.reshape(-1, *x.shape[len(shape) :]) for x in (data, visible, proposal)), strict=True)
     found = [_completed(operator, *part, epsilon, normal) for part in parts]
-    return Completion(*(torch.stack(values).reshape(*shape, *values[0].shape) for values in zip(*found, strict=True)))
+    return Completion(*(torch.stack(values).reshape((*shape, *values[0].shape)) for values in zip(*found, strict=True)))
 
 
 def _completed(
