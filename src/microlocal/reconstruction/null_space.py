@@ -70,8 +70,8 @@ def complete_consistently(
     A proposal that is not finite is not followed at all. Guarantee: by construction, in the arithmetic of the data.
     """
     shape = visible.shape[: visible.ndim - len(operator.domain_shape)]
-    parts = zip(*(x.reshape(-1, *x.shape[len(shape) :]) for x in (data, visible, proposal)), strict=True)
-    found = [_completed(operator, *part, epsilon, normal) for part in parts]
+    pages = (x.reshape(-1, *x.shape[len(shape) :]) for x in (data, visible, proposal))
+    found = [_completed(operator, g, f, p, epsilon, normal) for g, f, p in zip(*pages, strict=True)]
     return Completion(*(torch.stack(values).reshape((*shape, *values[0].shape)) for values in zip(*found, strict=True)))
 
 
