@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,7 +33,9 @@ class Gathering:
         """How many lines the half spectrum has."""
         return len(self.ends) - 1
 
-    def half_spectrum(self, source: Tensor, half: Tensor, piece: int, pieces: int) -> None:
+    def half_spectrum(
+        self, source: Complex[Tensor, " frequency"], half: Complex[Tensor, "line column"], piece: int, pieces: int
+    ) -> None:
         """Write one of so many pieces of ``half`` (line, column), complex, from ``source`` (frequency,)."""
         lines = self.lines * piece // pieces, self.lines * (piece + 1) // pieces
         numbers, sums = (torch.view_as_real(t).flatten(-2).numpy() for t in (source, half))
