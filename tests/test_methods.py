@@ -175,7 +175,8 @@ def test_three_lines_write_everything_and_a_notebook_shows_it(tmp_path):
     scan, _ = _scan()
     result = ml.reconstruct(scan, method="fbp")
     folder = result.save(tmp_path / "out")
-    assert {p.name for p in folder.iterdir()} == {"image.tif", "image.png", "result.npz", "result.json", "report.html"}
+    pages = {"image.tif", "provenance.tif", "edges.tif", "image.png"}
+    assert {p.name for p in folder.iterdir()} == pages | {"result.npz", "result.json", "report.html"}
     assert len(result.plot().axes) >= 4
     assert result._repr_png_().startswith(b"\x89PNG")
 
