@@ -1,6 +1,7 @@
 """Fixtures that every test may use, and the limits that keep parallel workers out of each other's way."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,13 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)
+
+
+def pytest_configure(config):
+    """Let SIGINT through to what the tests start: shells ignore it on behalf of what they run in the background."""
+    del config
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
