@@ -36,7 +36,8 @@ def _samples() -> list[Certificate]:
     ray = RayTransform(ParallelBeam((0.0, 0.8, 1.9), Detector(9, 1.0)), Grid((6, 7), 1.0))
     visible = torch.rand(2, 6, 7, dtype=torch.float64, generator=generator(0))
     data = ray(visible) + 0.1 * torch.randn(2, *ray.codomain_shape, dtype=torch.float64, generator=generator(1))
-    return [certify_consistency(ray, data, visible, visible, 0.05)]
+    changed = visible + 0.005 * torch.randn(2, 6, 7, dtype=torch.float64, generator=generator(2))
+    return [certify_consistency(ray, data, visible, changed, 0.05)]
 
 
 @register("certificate", "data-consistency", samples=_samples, reference="schwab2019")
