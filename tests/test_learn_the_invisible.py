@@ -75,15 +75,15 @@ def test_maps_of_shares_are_interpolated_to_every_level():
 
 def test_a_network_that_has_learned_nothing_returns_the_image():
     frame = DyadicShearletFrame((20, 27), scales=2)
-    network = InvisibleNetwork(frame.channels, (4, 4), gains=[0.1, 0.5])
+    network = InvisibleNetwork(frame.channels, (4, 4), gains=[0.1, 0.5, 2.0])
     x = _image(3, 20, 27).float()
     share = torch.rand(3, len(frame.filters), 3, 4, generator=generator(1))
     assert torch.allclose(network.complete(x, share, frame), x, atol=1e-5)
 
 
-def _learned_something(frame, widths=(4, 4), seed=0, size=0.3):
+def _learned_something(frame, widths=(4, 4), seed=0, size=1.0):
     torch.manual_seed(seed)
-    network = InvisibleNetwork(frame.channels, widths, gains=[0.1] * len(frame.channels))
+    network = InvisibleNetwork(frame.channels, widths, gains=[0.1] * (len(frame.channels) + 1))
     for layer in network.unet.out:
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.normal_(layer.weight, std=size)

@@ -1,11 +1,12 @@
 """The network of Learn the Invisible: from the shearlet coefficients of f* to an estimate of the invisible ones.
 
-    F = c + a G Φ( c / (a G), s ),      f = SH^T( s c + (1 - s) F ),      c = SH(f*)
+    F = c + a G/2 Φ( arsinh(c / (a G)), s ),      f = SH^T( s c + (1 - s) F ),      c = SH(f*)
 
 s is the share of a coefficient's directions that was measured (the index set I_vis of Bubba et al. where it is 0 or
 1), an input of the network beside the coefficients, so that one set of weights serves every arc; a is the size of the
-image and G the usual size of the coefficients of a scale, so that no unit matters. The invisible part of c, near zero
-after a sparse reconstruction, is what the network begins from: an untrained one returns f*.
+image and G the usual size of the details of a scale, so that no unit matters and what is to be found is of size one at
+every scale: without that the coarsest, a hundred times as large, leave nothing to learn for the others. Coefficients at
+edges are a hundred times the usual size, which arsinh brings down to ten. The invisible part of c, near zero after a sparse reconstruction, is what the network begins from: an untrained one returns f*.
 
 Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1.
 """
@@ -20,6 +21,7 @@ from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.unet import PyramidUNet
 
 Level = Float[Tensor, "batch channel row col"]
+WRONG = 0.5  # error of a coefficient of f* over its usual size, at all scales
 BRIGHT = 0.995  # quantile of |f*| that stands for the size of an image
 
 
@@ -35,8 +37,8 @@ class InvisibleNetwork(nn.Module):
     """A :class:`PyramidUNet` on the dyadic shearlet coefficients of an image and their measured shares.
 
     Parameters: ``channels``, how many filters every level of the frame has (``DyadicShearletFrame.channels``);
-    ``widths`` and ``pairs`` of the U-Net; ``gains``, the usual size of the coefficients of a level in images of
-    size one, kept with the weights.
+    ``widths`` and ``pairs`` of the U-Net; ``gains``, the usual size of the details of every level, the finest first,
+    and then of the low-pass, in images of size one, kept with the weights.
 
     >>> frame = DyadicShearletFrame((16, 16), scales=2)
     >>> network = InvisibleNetwork(frame.channels, (8, 8))
@@ -52,15 +54,15 @@ class InvisibleNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.unet = PyramidUNet([2 * c for c in channels], list(channels), widths, pairs)
-        self.register_buffer("gains", torch.tensor([1.0 for _ in channels] if gains is None else list(gains)))
+        self.register_buffer("gains", torch.tensor([1.0] * (len(channels) + 1) if gains is None else list(gains)))
 
     def forward(self, coefficients: Sequence[Level], share: Sequence[Level]) -> list[Level]:
         """Return what is to be added to the invisible coefficients, level by level, in images of size one."""
-        inputs = [
-            torch.cat([c / gain, s.expand_as(c)], dim=1)
-            for c, s, gain in zip(coefficients, share, self.gains, strict=True)
-        ]
-        return [found * gain for found, gain in zip(self.unet(inputs), self.gains, strict=True)]
+        *usual, low = self.gains
+        seen = [c / gain for c, gain in zip(coefficients, usual, strict=True)]
+        seen[-1] = torch.cat([coefficients[-1][:, :1] / low, seen[-1][:, 1:]], dim=1)
+        inputs = [torch.cat([c.asinh(), s.expand_as(c)], dim=1) for c, s in zip(seen, share, strict=True)]
+        return [WRONG * gain * found for found, gain in zip(self.unet(inputs), usual, strict=True)]
 
     def complete(
         self,

@@ -3,10 +3,11 @@
     e_0 = B(x_0),   e_ℓ = B(↓e_{ℓ-1}, x_ℓ),      d_L = e_L,   d_ℓ = B(↑d_{ℓ+1}, e_ℓ),      y_ℓ = C d_ℓ
 
 B are residual blocks of 3 x 3 convolutions, ↓ the mean of 2 x 2 pixels, ↑ bilinear interpolation. With channels at the
-finest level alone it is the U-Net of Ronneberger, Fischer and Brox (2015) without normalisation layers: an output does
-not depend on what else is in the batch.
+finest level alone it is the U-Net of Ronneberger, Fischer and Brox (2015) with group instead of batch normalisation
+(Wu and He, 2018): an output does not depend on what else is in the batch.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,22 +18,21 @@ from torch.nn import functional
 from microlocal.core.errors import InputError
 
 Images = Float[Tensor, "batch channel row col"]
+GROUP = 8  # features that are normalised together
 
 
 class Block(nn.Module):
-    """One convolution to ``width`` channels, then residual pairs of convolutions that begin as the identity."""
+    """One convolution to ``width`` channels, then residual pairs of convolutions that begin as the identity.
+
+    A pair normalises what it reads, in groups of features over one image; what it adds to is left as it is.
+    """
 
     def __init__(self, channels: int, width: int, pairs: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(channels, width, 3, padding=1)
-        self.pairs = nn.ModuleList(
-            nn.Sequential(
-                nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
-            )
-            for _ in range(pairs)
-        )
+        self.pairs = nn.ModuleList(nn.Sequential(*_step(width), *_step(width)) for _ in range(pairs))
         for pair in self.pairs:
-            last = pair.get_submodule("3")
+            last = pair.get_submodule("5")
             nn.init.zeros_(last.get_parameter("weight"))
             nn.init.zeros_(last.get_parameter("bias"))
 
@@ -41,6 +41,11 @@ class Block(nn.Module):
         for pair in self.pairs:
             x = x + pair(x)
         return x
+
+
+def _step(width: int) -> tuple[nn.Module, ...]:
+    groups = math.gcd(width, max(width // GROUP, 1))
+    return nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
 
 
 class PyramidUNet(nn.Module):

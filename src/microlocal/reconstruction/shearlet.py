@@ -25,15 +25,10 @@ from microlocal.functionals.box import Box
 from microlocal.functionals.pairs import PairL1
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import least_squares_image
-from microlocal.reconstruction.discrepancy import natural_weight
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.penalised import solve_penalised
 from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.reconstruction.weighted_problem import Penalty
-
-# The chosen weight over the natural one: the median of ellipses at noise from 0.5 to 5 %.
-USUAL = 2.1
-LEAST_NOISE = 0.003  # relative, for the weight: below, models are no better
 
 
 def _trials() -> list[MethodTrial]:
@@ -55,17 +50,6 @@ def shearlet(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     dual_norm = math.sqrt(float(weights.double().square().sum()) / 2)  # a pair of numbers is one coefficient
     penalty = Penalty(frame, functional, dual_norm)
     return solve_penalised(RayTransform(scan.geometry, grid), scan.data, penalty, Box(), settings, iterations=200)
-
-
-def usual_image(scan: Scan, grid: Grid, noise: float, iterations: int) -> Float[Tensor, "*batch row col"]:
-    """Return f* at the weight that the discrepancy principle usually chooses at a relative ``noise``.
-
-    Searching for the weight takes several times as long, and the image differs little: networks train on this one.
-    """
-    ray = RayTransform(scan.geometry, grid)
-    sigma = max(noise, LEAST_NOISE) * float(scan.data.double().square().mean().sqrt())
-    settings = Settings(weight=USUAL * natural_weight(ray, sigma), iterations=iterations)
-    return shearlet(scan, grid, settings).image
 
 
 def scale_weights(frame: Frame) -> Float[Tensor, " filter"]:

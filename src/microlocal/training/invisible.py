@@ -1,9 +1,11 @@
 """Train the network of Learn the Invisible: coefficients of f* in, coefficients of the truth out, where s < 1.
 
-    loss = Σ_ℓ mean |(1 - s) (c + a G Φ(c / (a G), s) - SH(truth))|² / a²        over windows of the coefficients
+    E(F) = Σ_ℓ mean |(1 - s) (F - SH(truth))|² / a²,      loss = E(c + a G Φ(c / (a G), s)) / (E(c) + δ)
 
-By Parseval's identity that is the squared error of the image before the last step, in images of size one. Windows of
-the coefficients, not of the images: all filters see the whole image, and the network is a convolution.
+over windows of the coefficients. By Parseval's identity E is the squared error of the invisible part of the image before
+the last step, in images of size one; the loss is how much of that of f* is left, so that scans with narrow wedges count
+as much as those with wide ones. Windows of the coefficients, not of the images: all filters see the whole image, and
+the network is a convolution.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,7 @@ from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_o
 from microlocal.training.task import Batch, Example
 
 OBJECTS = 32  # whose coefficients tell the usual sizes of the scales
-LOSS = 100.0  # a loss near one is easier to read
+NEGLIGIBLE = 1e-4  # δ: what a hundredth of the brightness at every pixel would be
 
 
 class NetworkTable(Table):
@@ -82,11 +84,10 @@ class LearnTheInvisible:
             for name in ("visible", "truth")
         )
         found = network(given, share)
-        errors = (
-            ((1 - s) * (c + f.float() - w)).square().sum()
-            for s, c, f, w in zip(share, given, found, wanted, strict=True)
-        )
-        return LOSS * torch.stack(list(errors)).sum() / (len(size) * self.window**2)
+        levels = list(zip(share, given, wanted, strict=True))
+        left = [(1 - s) * (c + f.float() - w) for (s, c, w), f in zip(levels, found, strict=True)]
+        before = [(1 - s) * (c - w) for s, c, w in levels]
+        return (self._energy(left) / (self._energy(before) + NEGLIGIBLE)).mean()
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the PSNR of f*, of what the network makes of it, and of that made consistent with the data."""
@@ -117,12 +118,18 @@ class LearnTheInvisible:
             "iterations": self.table.iterations,
         }
 
+    def _energy(self, levels: Sequence[Level]) -> Float[Tensor, " batch"]:
+        """Return the mean square of an image with these coefficients on the window."""
+        return torch.stack([level.square().sum(dim=(1, 2, 3)) for level in levels]).sum(dim=0) / self.window**2
+
     def _gains(self) -> list[float]:
-        """Return the root mean square of the coefficients of every level in random objects of size one."""
+        """Return the root mean square of the details of every level, and of the low-pass, in objects of size one."""
         draws = [torch.randint(2**31, (), generator=generator(k)) for k in range(OBJECTS)]
         images = torch.stack([self._object(int(seed)) for seed in draws])
         levels = self.frame.levels(self.frame(images / image_size(images)))
-        return [float(level.square().mean().sqrt()) for level in levels]
+        coarsest = levels[-1]
+        parts = [*levels[:-1], coarsest[:, 1:], coarsest[:, :1]]
+        return [float(part.square().mean().sqrt()) for part in parts]
 
     def _object(self, seed: int) -> Tensor:
         return torch.from_numpy(self.table.object(np.random.default_rng(seed)).image(self.table.grid, 2)).float()

@@ -47,7 +47,7 @@ class ScanTable(Table):
     ``objects``, families and how often each comes; the image has ``pixels``² pixels of side ``pixel``; the detector
     ``detector`` pixels of ``pitch``; rays are parallel unless ``source_axis`` and ``source_detector`` are given;
     ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``base`` and
-    ``iterations`` of f*: "shearlet", or "directional-tv" for objects of one material.
+    ``iterations`` of f*: "shearlet", "tv" for flat regions, or "directional-tv" for objects of one material.
     """
 
     objects: dict[str, float]
@@ -65,7 +65,7 @@ class ScanTable(Table):
     hardening: Span = Span(low=0.0, high=0.0)
     center: Span = Span(low=0.0, high=0.0)
     scales: int = Field(4, ge=1, le=6)
-    base: Literal["shearlet", "directional-tv"] = "shearlet"
+    base: Literal["shearlet", "tv", "directional-tv"] = "shearlet"
     iterations: int = Field(80, ge=10)
 
     @cached_property

@@ -19,6 +19,7 @@ from microlocal.networks.weights import fill
 from microlocal.training.recipe import Recipe
 
 FIXED_RUN = ("batch", "pool", "ema")  # what of [run] a resumed training may not change
+MEMORY = (0.9, 0.99)  # of AdamW: with 0.999 for the second, sparse coefficients threw the training off at times
 DO = "Train anew with --fresh, or in another folder with --out."
 
 
@@ -48,7 +49,8 @@ class State:
             {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.run.weight_decay},
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.run.learning_rate)
+        kept = [g for g in groups if g["params"]]
+        optimizer = torch.optim.AdamW(kept, lr=recipe.run.learning_rate, betas=MEMORY)
         scaler = torch.amp.GradScaler(device.type, enabled=scaled)
         return cls(network, copy.deepcopy(network).requires_grad_(False), optimizer, scaler)
 
