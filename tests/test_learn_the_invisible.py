@@ -17,11 +17,11 @@ from microlocal.frames import DyadicShearletFrame, ShearletFrame
 from microlocal.networks.invisible import InvisibleNetwork, image_size
 from microlocal.networks.suitability import Fact, unsuited
 from microlocal.networks.unet import PyramidUNet
-from microlocal.networks.weights import save_weights
+from microlocal.networks.weights import load_weights, save_weights
 from microlocal.operators import RayTransform
 from microlocal.reconstruction.contradiction import Attack
 from microlocal.reconstruction.learn_the_invisible import EPSILON
-from microlocal.reconstruction.learned import Chosen, Learned, load_learned
+from microlocal.reconstruction.learned import Chosen, Learned, load_learned, middle_of
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.null_space import complete_consistently, null_space_part
 from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
@@ -126,16 +126,51 @@ def test_a_network_works_on_pixels_of_the_size_it_was_trained_on():
     where = learned.working(beam, grid)
     assert (where.factor, where.grid.shape, where.grid.pixel) == (2, (32, 32), 2.0)
     left, right, bottom, top = where.grid.extent
-    assert (left, right, top) == (grid.extent[0], grid.extent[1], grid.extent[3])
-    assert bottom == grid.extent[2] - 1.0
+    assert (left, right) == grid.extent[:2]
+    assert (bottom, top) == (grid.extent[2] - 0.5, grid.extent[3] + 0.5)
     visible = _image(3, 32, 32).float()
     change = learned.change(visible, where)
     expected = network.complete(visible, where.share[None].expand(3, -1, -1, -1), where.frame).detach() - visible
     assert torch.allclose(change, expected, atol=1e-5)
-    wide = where.enlarged(change, grid)
+    slope = torch.from_numpy(where.grid.coordinates()[0]).expand(3, 32, 32).float()
+    wide = where.onto(slope, grid)
     assert wide.shape == (3, 63, 64)
-    means = torch.nn.functional.avg_pool2d(wide[:, None], 2)[:, 0]
-    assert float((means - change[:, :31]).norm() / change.norm()) < 0.3
+    inner = torch.from_numpy(grid.coordinates()[0]).float()[4:-4].expand(3, 55, -1)
+    assert torch.allclose(wide[:, 4:-4, 4:-4], inner, atol=0.1)
+
+
+@pytest.mark.parametrize("beam", ["parallel", "fan"])
+def test_the_middle_of_the_views(beam):
+    def middle(degrees):
+        angles, detector = tuple(np.radians(degrees)), Detector(9, 1.0)
+        if beam == "parallel":
+            return math.degrees(middle_of(ParallelBeam(angles, detector)))
+        return math.degrees(middle_of(FanBeam(angles, detector, source_axis=40.0, source_detector=60.0)))
+
+    assert middle(np.arange(20.0, 81.0)) == pytest.approx(50.0)
+    assert middle(np.arange(-50.0, 51.0)) == 0.0
+    assert middle(np.arange(0.0, 360.0)) == 0.0
+    wrapped = np.r_[np.arange(0.0, 31.0), np.arange(150.0, 180.0)]
+    assert middle(wrapped) == pytest.approx(0.0 if beam == "parallel" else 90.0, abs=5.0)
+
+
+def test_an_aligned_network_turns_with_the_scan(weights, tmp_path):
+    state, card = load_weights(weights)
+    aligned = save_weights(tmp_path / "aligned", state, card | {"aligned": True})
+    scan = toy_scan()
+    mixed = scan.geometry.turned(-middle_of(scan.geometry))
+    one, quarter, other = (
+        Chosen.of(load_learned(aligned), replace(scan, geometry=mixed.turned(math.radians(turn))), GRID)
+        for turn in (0.0, 90.0, 35.0)
+    )
+    assert (one.where.turn, other.where.turn) == (0.0, pytest.approx(math.radians(35.0)))
+    change, turned = (c.where.onto(c.learned.change(c.visible, c.where), GRID) for c in (one, quarter))
+    assert float(change.norm()) > 0
+    assert torch.allclose(turned, change.rot90(), atol=2e-2 * float(change.abs().max()))
+    border = (other.visible.shape[0] - GRID.shape[0]) // 2  # the turned image has corners beyond this one
+    inner = other.visible[border:-border, border:-border]
+    assert border > 5
+    assert float((inner - one.visible).norm() / one.visible.norm()) < 0.05
 
 
 def test_a_network_sees_binned_readings_at_the_usual_weight():

@@ -5,8 +5,9 @@
 s is the share of a coefficient's directions that was measured (the index set I_vis of Bubba et al. where it is 0 or
 1), an input of the network beside the coefficients, so that one set of weights serves every arc; a is the size of the
 image and G the usual size of the details of a scale, so that no unit matters and what is to be found is of size one at
-every scale: without that the coarsest, a hundred times as large, leave nothing to learn for the others. Coefficients at
-edges are a hundred times the usual size, which arsinh brings down to ten. The invisible part of c, near zero after a sparse reconstruction, is what the network begins from: an untrained one returns f*.
+every scale: without that the coarsest, a hundred times as large, leave nothing to learn for the others. Coefficients
+at edges are a hundred times the usual size, which arsinh brings down to ten. The invisible part of c, near zero after
+a sparse reconstruction, is what the network begins from: an untrained one returns f*.
 
 Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1.
 """

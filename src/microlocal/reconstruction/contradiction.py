@@ -40,7 +40,7 @@ class Attack:
             seen = (seen + size * torch.randn(seen.shape, generator=draw).to(seen)).clamp_min(0)
             seen = seen + size * self._uphill(seen)
             noisy = data + float(data.std()) * 10.0 ** (step - 3) * torch.randn(data.shape, generator=draw).to(data)
-            proposal = image + where.enlarged(self.chosen.learned.change(seen, where), grid)
+            proposal = image + where.onto(self.chosen.learned.change(seen, where), grid)
             found = complete_consistently(self.ray, noisy, image, proposal, self.epsilon, quick_normal(self.ray))
             worst = max(worst, residual_growth(self.ray, noisy, image, found.image))
         return worst
@@ -51,6 +51,6 @@ class Attack:
         with torch.enable_grad():
             moved = seen.clone().requires_grad_(True)
             whole = self.chosen.learned.network.complete(moved, where.share[None].to(seen), where.frame)
-            change = self.ray(where.enlarged(whole - moved, self.ray.grid))
+            change = self.ray(where.onto(whole - moved, self.ray.grid))
             (slope,) = torch.autograd.grad(change.square().sum(), moved)
         return slope / slope.abs().max().clamp_min(1e-30)

@@ -52,7 +52,7 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     if chosen is None:
         return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
     ray = RayTransform(scan.geometry, grid)
-    proposal = base.image + chosen.where.enlarged(chosen.learned.change(chosen.visible, chosen.where), grid)
+    proposal = base.image + chosen.where.onto(chosen.learned.change(chosen.visible, chosen.where), grid)
     data = base.correct(scan.data)
     completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
     attack = Attack(chosen, ray, data, base.image, EPSILON)

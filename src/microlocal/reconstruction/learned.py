@@ -1,6 +1,12 @@
-"""A trained network at work: on pixels of the size it was trained on, with the measured share of its coefficients."""
+"""A trained network at work: on pixels of the size it was trained on, with the measured share of its coefficients.
 
-from dataclasses import dataclass, replace
+Networks of aligned scans have seen one orientation of the missing wedge only: for them the scan is turned until the
+middle of its views is at angle 0, on a grid that holds the turned image, and what they add is turned back.
+"""
+
+import cmath
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +17,7 @@ from torch.nn import functional
 
 from microlocal.calibration.noise import noise_level
 from microlocal.core.errors import InputError
-from microlocal.core.geometry import Geometry
+from microlocal.core.geometry import FanBeam, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
@@ -25,24 +31,40 @@ from microlocal.wavefront.coefficients import coarse_share
 
 TASK = "learn-the-invisible"
 ITERATIONS = 80  # of f*, where a card does not say
+ALL_ROUND = 0.02  # mean of the views as unit vectors: below, they have no middle
+ALIGNED = 1e-6  # radians
 
 
 @dataclass(frozen=True, eq=False)
 class Working:
-    """Where a network works: an image with ``factor`` times larger pixels, close to the size that it was trained on."""
+    """Where a network works: pixels ``factor`` times as large, so that the image has about the trained size.
+
+    ``grid`` is that of the image turned by -``turn`` radians about the axis of rotation.
+    """
 
     frame: DyadicShearletFrame
     grid: Grid
     factor: int
+    turn: float
     share: Float[Tensor, "filter #row #col"]
 
-    def enlarged(self, change: Float[Tensor, "*batch row2 col2"], grid: Grid) -> Float[Tensor, "*batch row col"]:
-        """Return a change interpolated to the pixels of ``grid``."""
-        if self.factor == 1:
+    def onto(self, change: Float[Tensor, "*batch row2 col2"], grid: Grid) -> Float[Tensor, "*batch row col"]:
+        """Return a change turned back and interpolated to the pixels of ``grid``, zero where it is not known."""
+        if self.grid == grid and self.turn == 0:
             return change
         planes = change.reshape(-1, 1, *change.shape[-2:])
-        wide = functional.interpolate(planes, scale_factor=self.factor, mode="bicubic")
-        return wide[..., : grid.shape[0], : grid.shape[1]].reshape(*change.shape[:-2], *grid.shape)
+        places = self._places(grid).to(change).expand(len(planes), -1, -1, -1)
+        moved = functional.grid_sample(planes, places, mode="bicubic", padding_mode="zeros", align_corners=False)
+        return moved.reshape(*change.shape[:-2], *grid.shape)
+
+    def _places(self, grid: Grid) -> Float[Tensor, "1 row col 2"]:
+        """Return where the pixels of ``grid`` are in the working image, in units of half its sides."""
+        x, y = (torch.from_numpy(axis) for axis in grid.coordinates())
+        cos, sin = math.cos(self.turn), math.sin(self.turn)
+        across, up = cos * x + sin * y[:, None], cos * y[:, None] - sin * x
+        left, right, bottom, top = self.grid.extent
+        places = 2 * (across - left) / (right - left) - 1, 2 * (top - up) / (top - bottom) - 1
+        return torch.stack(places, dim=-1)[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +83,10 @@ class Learned:
     def working(self, geometry: Geometry, grid: Grid) -> Working:
         """Return where the network works on images of ``grid``: pixels a whole number of times as large."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
-        shape = -(-grid.shape[0] // factor), -(-grid.shape[1] // factor)
-        whole = grid.extended((factor * shape[0], factor * shape[1]))
-        coarse = replace(whole, shape=shape, pixel=factor * grid.pixel)
-        frame = DyadicShearletFrame(shape, int(self.card["architecture"]["scales"]))
-        return Working(frame, coarse, factor, share_of(frame, geometry, coarse))
+        turn = middle_of(geometry) if self.card.get("aligned", False) else 0.0
+        coarse = _turned(grid, factor, turn)
+        frame = DyadicShearletFrame(coarse.shape, int(self.card["architecture"]["scales"]))
+        return Working(frame, coarse, factor, turn, share_of(frame, geometry.turned(-turn), coarse))
 
     def visible(self, scan: Scan, where: Working) -> Float[Tensor, "*batch row col"]:
         """Return f* as the network knows it: on its pixels, from readings binned alike, at the usual weight.
@@ -73,10 +94,11 @@ class Learned:
         Slices are reconstructed one by one, so that none depends on the others of its stack.
         """
         small = level(scan.geometry, scan.grid, where.factor)
+        geometry = small.geometry.turned(-where.turn)
         pages = torch.unflatten(scan.data, -1, (-1, small.binning)).mean(dim=-1).reshape(-1, *small.geometry.shape)
         images = []
         for page in pages:
-            here = Scan(page, small.geometry, where.grid)
+            here = Scan(page, geometry, where.grid)
             noise = noise_level(page) / max(float(page.double().square().mean().sqrt()), 1e-300)
             steps = int(self.card.get("iterations", ITERATIONS))
             images.append(visible_image(self.base, here, where.grid, noise, steps))
@@ -108,6 +130,27 @@ class Chosen:
     def facts(self, scan: Scan) -> tuple[Fact, ...]:
         """Return what describes the scan and f*."""
         return facts_of(scan, self.where.grid, self.visible, self.where.share, self.where.frame)
+
+
+def middle_of(geometry: Geometry) -> float:
+    """Return the middle of the views in radians, 0 where they go all the way round.
+
+    In parallel beam φ and φ + π are one view: the half of the mean angle of the doubled ones.
+    """
+    period = 1 if isinstance(geometry, FanBeam) else 2
+    mean = complex(torch.exp(1j * period * torch.tensor(geometry.angles_rad, dtype=torch.float64)).mean())
+    middle = cmath.phase(mean) / period if abs(mean) > ALL_ROUND else 0.0
+    return 0.0 if abs(middle) < ALIGNED else middle
+
+
+def _turned(grid: Grid, factor: int, turn: float) -> Grid:
+    """Return the grid of larger pixels that holds the image turned by -``turn`` about the axis of rotation."""
+    cos, sin = math.cos(turn), math.sin(turn)
+    rows, cols = (n / factor for n in grid.shape)
+    sides = abs(cos) * rows + abs(sin) * cols, abs(cos) * cols + abs(sin) * rows
+    height, width = (math.ceil(round(side, 6)) for side in sides)
+    x, y = grid.center
+    return Grid((height, width), factor * grid.pixel, (cos * x + sin * y, cos * y - sin * x), grid.unit)
 
 
 def share_of(frame: DyadicShearletFrame, geometry: Geometry, grid: Grid) -> Float[Tensor, "filter #row #col"]:

@@ -2,10 +2,10 @@
 
     E(F) = Σ_ℓ mean |(1 - s) (F - SH(truth))|² / a²,      loss = E(c + a G Φ(c / (a G), s)) / (E(c) + δ)
 
-over windows of the coefficients. By Parseval's identity E is the squared error of the invisible part of the image before
-the last step, in images of size one; the loss is how much of that of f* is left, so that scans with narrow wedges count
-as much as those with wide ones. Windows of the coefficients, not of the images: all filters see the whole image, and
-the network is a convolution.
+over windows of the coefficients. By Parseval's identity E is the squared error of the invisible part of the image
+before the last step, in images of size one; the loss is how much of that of f* is left, so that scans with narrow
+wedges count as much as those with wide ones. Windows of the coefficients, not of the images: all filters see the whole
+image, and the network is a convolution.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,12 +64,23 @@ class LearnTheInvisible:
 
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Turn and mirror the example, and choose its window."""
-        quarters, mirrored = (int(torch.randint(n, (), generator=draw)) for n in (4, 2))
+        kept = self._symmetries()
+        quarters, mirrored = kept[int(torch.randint(len(kept), (), generator=draw))]
         step = 2 ** (len(self.frame.grids) - 1)
         places = (self.frame.padded[0] - self.window) // step + 1
         corner = step * torch.randint(places, (2,), generator=draw)
-        kept = turned(example, quarters, bool(mirrored), self.frame)
-        return {name: kept[name] for name in ("truth", "visible", "share")} | {"corner": corner}
+        moved = turned(example, quarters, mirrored, self.frame)
+        return {name: moved[name] for name in ("truth", "visible", "share")} | {"corner": corner}
+
+    def _symmetries(self) -> list[tuple[int, bool]]:
+        """Return the quarter turns, then mirror images (of left and right), after which a scan is still one to expect.
+
+        Of aligned scans: those that leave the middle of the views, in parallel beam also the opposite one.
+        """
+        if not self.table.aligned:
+            return [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
+        upright = [(0, False), (0, True)]
+        return upright if self.table.source_axis else [*upright, (2, False), (2, True)]
 
     @property
     def window(self) -> int:
@@ -115,6 +126,7 @@ class LearnTheInvisible:
             "trained on": card_of(self.table, facts),
             "working pixels": self.table.pixels,
             "base": self.table.base,
+            "aligned": self.table.aligned,
             "iterations": self.table.iterations,
         }
 

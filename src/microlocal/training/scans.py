@@ -47,7 +47,8 @@ class ScanTable(Table):
     ``objects``, families and how often each comes; the image has ``pixels``² pixels of side ``pixel``; the detector
     ``detector`` pixels of ``pitch``; rays are parallel unless ``source_axis`` and ``source_detector`` are given;
     ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``base`` and
-    ``iterations`` of f*: "shearlet", "tv" for flat regions, or "directional-tv" for objects of one material.
+    ``iterations`` of f*: "shearlet", "tv" for flat regions, or "directional-tv" for objects of one material;
+    ``aligned``, whether the middle of the views is always at angle 0, as networks of aligned scans see them.
     """
 
     objects: dict[str, float]
@@ -67,6 +68,7 @@ class ScanTable(Table):
     scales: int = Field(4, ge=1, le=6)
     base: Literal["shearlet", "tv", "directional-tv"] = "shearlet"
     iterations: int = Field(80, ge=10)
+    aligned: bool = False
 
     @cached_property
     def grid(self) -> Grid:
@@ -108,6 +110,8 @@ def scan_example(table: ScanTable, seed: int) -> Example:
     thing = table.object(draw)
     step, arc = math.radians(table.step.draw(draw)), math.radians(table.arc.draw(draw))
     first, views = float(draw.uniform(0, 2 * math.pi)), max(int(arc / step), 2)
+    if table.aligned:
+        first = -step * (views - 1) / 2
     geometry = table.geometry(first, step, views)
     made = simulate(thing, geometry, draw, table.measurement())
     data = torch.from_numpy(made.data).float()
