@@ -1,6 +1,6 @@
 """Run the measurements: all of them, or those named on the command line.
 
-    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle] [learned]
+    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle] [learned] [shipped]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md. Suites that were not run
 on this machine keep their sections there and their rows in the README.
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import edges, growth, helsinki, learned, limited_angle, operators, package, scans, speed
+from benchmarks import edges, growth, helsinki, learned, limited_angle, operators, package, scans, shipped, speed
 from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
 
 SUITES: dict[str, Suite] = {
@@ -22,6 +22,7 @@ SUITES: dict[str, Suite] = {
     "growth": growth.suite,
     "limited_angle": limited_angle.suite,
     "learned": learned.suite,
+    "shipped": shipped.suite,
     "helsinki": helsinki.suite,
     "edges": edges.suite,
 }
@@ -33,6 +34,7 @@ TITLES = {
     "growth": "Growth with the size",
     "limited_angle": "Sparse reconstruction from an arc",
     "learned": "Learned methods, limited angle",
+    "shipped": "Learn the Invisible with the shipped weights",
     "helsinki": "Helsinki tomography challenge 2022",
     "edges": "Edges and their directions",
 }

@@ -204,8 +204,11 @@ def _training(path: str) -> dict[str, object]:
     return {name: card.get(name) for name in ("parameters", "steps", "minutes", "device", "seed", "metrics", "sha256")}
 
 
-def judged(scores: list[Score]) -> list[Row]:
-    """Return what is asked of Learn the Invisible on ellipses: decibels over the others, and the lowest residual."""
+def judged(scores: list[Score], base: str) -> list[Row]:
+    """Return what is asked of Learn the Invisible on ellipses: decibels over the others, and the lowest residual.
+
+    ``base`` is the method that makes f*.
+    """
     found = {s.method: s for s in scores if (s.family, s.wedge, s.noise) == MAIN}
     ours = found.get("learn-the-invisible")
     if ours is None:
@@ -220,7 +223,7 @@ def judged(scores: list[Score]) -> list[Row]:
     others = [s.residual for name, s in found.items() if name in LEARNED[1:]]
     if others:
         rows.append(at_most("residual, lowest of the learned methods", where, ours.residual, min(others), "{:.4f}"))
-    beside = ours.residual / found["shearlet"].residual
+    beside = ours.residual / found[base].residual
     return [*rows, at_most("residual beside that of f*", where, beside, 1.05, "{:.3f}")]
 
 
@@ -253,7 +256,8 @@ def run(folder: Path, count: int) -> list[Row]:
     images = {name: reconstructed(name, scan, files)[0] for name in names}
     learned_pictures.strip(truth, {name: (image, float(psnr(image, truth))) for name, image in images.items()})
     why = f"no weights in {folder} and none shipped: microlocal train recipes/comparison-NAME.toml"
-    return [*judged(scores), *summary(scores), *(absent(name, why) for name in missing), *null_space_rates.suite()]
+    base = str(read_card(files[LEARNED[0]]).get("base", "shearlet")) if LEARNED[0] in files else "shearlet"
+    return [*judged(scores, base), *summary(scores), *(absent(name, why) for name in missing), *null_space_rates.suite()]
 
 
 def suite() -> list[Row]:
