@@ -257,7 +257,8 @@ def run(folder: Path, count: int) -> list[Row]:
     learned_pictures.strip(truth, {name: (image, float(psnr(image, truth))) for name, image in images.items()})
     why = f"no weights in {folder} and none shipped: microlocal train recipes/comparison-NAME.toml"
     base = str(read_card(files[LEARNED[0]]).get("base", "shearlet")) if LEARNED[0] in files else "shearlet"
-    return [*judged(scores, base), *summary(scores), *(absent(name, why) for name in missing), *null_space_rates.suite()]
+    lacking = [absent(name, why) for name in missing]
+    return [*judged(scores, base), *summary(scores), *lacking, *null_space_rates.suite()]
 
 
 def suite() -> list[Row]:
