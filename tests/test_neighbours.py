@@ -236,15 +236,6 @@ def test_a_resumed_training_is_the_straight_one(task, tmp_path):
     assert straight.weights.read_bytes() == resumed.weights.read_bytes()
 
 
-def test_examples_from_before_they_were_shared_are_still_good(tmp_path):
-    one = recipe("learn-the-invisible", tmp_path, tmp_path / "pool")
-    pool = Pool.of(one, tmp_path / "pool")
-    old = replace(pool, mark=pool.also)
-    old.write(1, {"x": torch.zeros(1)})
-    assert pool.has(1)
-    assert not Pool.of(recipe("postprocessing", tmp_path, tmp_path), tmp_path / "pool").has(1)
-
-
 @pytest.mark.parametrize("name", NEIGHBOURS)
 @pytest.mark.parametrize("network", ["auto", "none"])
 def test_without_weights_they_say_how_to_get_some(name, network):

@@ -37,14 +37,10 @@ REMOVE = "Remove the file: it is computed again."
 
 @dataclass(frozen=True)
 class Pool:
-    """Examples in files <folder>/example-<seed>.safetensors, each marked with ``mark``.
-
-    ``also`` is a mark that is as good: that of the task alone, from before its examples were shared.
-    """
+    """Examples in files <folder>/example-<seed>.safetensors, each marked with ``mark``."""
 
     folder: Path
     mark: str
-    also: str = ""
 
     @classmethod
     def of(cls, recipe: Recipe, folder: Path) -> "Pool":
@@ -55,13 +51,9 @@ class Pool:
         place = recipe.data.get("folder")
         images = ImageFolder.at(place).listing() if isinstance(place, str) else []
         table = {name: value for name, value in recipe.data.items() if name != "folder"}
-
-        def mark(maker: str) -> str:
-            described = json.dumps([maker, table, images, version("microlocal")], sort_keys=True, default=str)
-            return hashlib.sha256(described.encode()).hexdigest()
-
-        member = lookup("task", recipe.task, "task").member
-        return cls(folder, mark(getattr(member, "examples", recipe.task)), mark(recipe.task))
+        maker = getattr(lookup("task", recipe.task, "task").member, "examples", recipe.task)
+        described = json.dumps([maker, table, images, version("microlocal")], sort_keys=True, default=str)
+        return cls(folder, hashlib.sha256(described.encode()).hexdigest())
 
     def path(self, seed: int) -> Path:
         """Return the file of an example."""
@@ -75,7 +67,7 @@ class Pool:
             _, facts = read_tensors(self.path(seed), "pool", REMOVE)
         except InputError:
             return False
-        return facts.get("mark") in (self.mark, self.also)
+        return facts.get("mark") == self.mark
 
     def write(self, seed: int, example: Example) -> None:
         """Keep an example; raises OutputError."""
