@@ -16,6 +16,7 @@ from microlocal.core.seeding import generator
 from microlocal.frames import DyadicShearletFrame, ShearletFrame
 from microlocal.networks.invisible import InvisibleNetwork, image_size
 from microlocal.networks.suitability import Fact, unsuited
+from microlocal.networks.symmetry import moved
 from microlocal.networks.unet import PyramidUNet
 from microlocal.networks.weights import load_weights, save_weights
 from microlocal.operators import RayTransform
@@ -167,6 +168,11 @@ def test_an_aligned_network_turns_with_the_scan(weights, tmp_path):
     change, turned = (c.where.onto(c.learned.change(c.visible, c.where), GRID) for c in (one, quarter))
     assert float(change.norm()) > 0
     assert torch.allclose(turned, change.rot90(), atol=2e-2 * float(change.abs().max()))
+    seen = replace(one, visible=one.visible.flip(-1)), replace(one, visible=one.visible.rot90(2))
+    for by, view in zip(((0, True), (2, False)), seen, strict=True):
+        expected = moved(one.learned.change(one.visible, one.where), by)
+        symmetric = replace(view.where, share=moved(view.where.share[list(view.where.frame.turned(*by))], by))
+        assert torch.allclose(view.learned.change(view.visible, symmetric), expected, atol=1e-4)
     border = (other.visible.shape[0] - GRID.shape[0]) // 2  # the turned image has corners beyond this one
     inner = other.visible[border:-border, border:-border]
     assert border > 5

@@ -50,7 +50,7 @@ class Attack:
         where = self.chosen.where
         with torch.enable_grad():
             moved = seen.clone().requires_grad_(True)
-            whole = self.chosen.learned.network.complete(moved, where.share[None].to(seen), where.frame)
+            whole = self.chosen.learned.completed(moved, where)
             change = self.ray(where.onto(whole - moved, self.ray.grid))
             (slope,) = torch.autograd.grad(change.square().sum(), moved)
         return slope / slope.abs().max().clamp_min(1e-30)

@@ -23,6 +23,7 @@ from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.invisible import InvisibleNetwork
 from microlocal.networks.suitability import Fact
+from microlocal.networks.symmetry import NONE, moved, moved_back, symmetries
 from microlocal.networks.weights import fill, load_weights
 from microlocal.reconstruction.facts import facts_of
 from microlocal.reconstruction.pyramid import level
@@ -80,6 +81,11 @@ class Learned:
         """The method whose images it completes."""
         return str(self.card.get("base", USUAL))
 
+    @property
+    def fan(self) -> bool:
+        """Whether it was trained on fan beams."""
+        return self.card.get("trained on", {}).get("beam") == "fan"
+
     def working(self, geometry: Geometry, grid: Grid) -> Working:
         """Return where the network works on images of ``grid``: pixels a whole number of times as large."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
@@ -107,10 +113,21 @@ class Learned:
     @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
         """Return SH^T(s SH(f*) + (1 - s) F) - f* of every image, one after the other, all on the network's pixels."""
-        share = where.share[None].to(visible)
         planes = visible.reshape(-1, 1, *where.grid.shape)
-        whole = torch.cat([self.network.complete(plane, share, where.frame) for plane in planes])
+        whole = torch.cat([self.completed(plane, where) for plane in planes])
         return whole.reshape(visible.shape) - visible
+
+    def completed(self, visible: Float[Tensor, "batch row col"], where: Working) -> Float[Tensor, "batch row col"]:
+        """Return SH^T(s SH(f*) + (1 - s) F) of images, for aligned networks the mean over all symmetries of the scan.
+
+        A network has learned them only roughly; the mean has them exactly, and its error is less.
+        """
+        kept = symmetries(True, self.fan) if self.card.get("aligned", False) else [NONE]
+        found = []
+        for by in kept:
+            share = moved(where.share[list(where.frame.turned(*by))], by)[None].to(visible)
+            found.append(moved_back(self.network.complete(moved(visible, by), share, where.frame), by))
+        return torch.stack(found).mean(dim=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.networks.invisible import InvisibleNetwork, Level, image_size
 from microlocal.networks.suitability import Fact
+from microlocal.networks.symmetry import symmetries
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.learn_the_invisible import EPSILON
 from microlocal.reconstruction.learned import TASK
@@ -64,23 +65,13 @@ class LearnTheInvisible:
 
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Turn and mirror the example, and choose its window."""
-        kept = self._symmetries()
+        kept = symmetries(self.table.aligned, fan=self.table.source_axis > 0)
         quarters, mirrored = kept[int(torch.randint(len(kept), (), generator=draw))]
         step = 2 ** (len(self.frame.grids) - 1)
         places = (self.frame.padded[0] - self.window) // step + 1
         corner = step * torch.randint(places, (2,), generator=draw)
         moved = turned(example, quarters, mirrored, self.frame)
         return {name: moved[name] for name in ("truth", "visible", "share")} | {"corner": corner}
-
-    def _symmetries(self) -> list[tuple[int, bool]]:
-        """Return the quarter turns, then mirror images (of left and right), after which a scan is still one to expect.
-
-        Of aligned scans: those that leave the middle of the views, in parallel beam also the opposite one.
-        """
-        if not self.table.aligned:
-            return [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
-        upright = [(0, False), (0, True)]
-        return upright if self.table.source_axis else [*upright, (2, False), (2, True)]
 
     @property
     def window(self) -> int:

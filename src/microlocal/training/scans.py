@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
@@ -22,6 +21,7 @@ from microlocal.data.measurement import Measurement, simulate
 from microlocal.data.objects import Object, random_object
 from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.suitability import Fact
+from microlocal.networks.symmetry import moved
 from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.learned import share_of
@@ -145,12 +145,9 @@ def fact_names(table: ScanTable) -> list[str]:
 def turned(example: Example, quarters: int, mirrored: bool, frame: DyadicShearletFrame) -> Example:
     """Return the images and shares of an example turned by quarters and mirrored; the data stay as they are."""
 
-    def moved(x: Tensor) -> Tensor:
-        x = x.rot90(quarters, (-2, -1))
-        return x.flip(-1) if mirrored else x
-
-    share = moved(example["share"][list(frame.turned(quarters, mirrored))]).contiguous()
-    images = {name: moved(example[name]).contiguous() for name in ("truth", "visible", "fbp")}
+    by = quarters, mirrored
+    share = moved(example["share"][list(frame.turned(*by))], by).contiguous()
+    images = {name: moved(example[name], by).contiguous() for name in ("truth", "visible", "fbp")}
     return {**example, **images, "share": share}
 
 
