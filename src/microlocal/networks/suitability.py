@@ -20,11 +20,12 @@ class Fact:
         return f"{self.name} {self.value:.3g}{self.unit}"
 
 
-def unsuited(card: Mapping[str, Any], beam: str, facts: tuple[Fact, ...]) -> list[str]:
+def unsuited(card: Mapping[str, Any], beam: str, facts: tuple[Fact, ...], *, partly: bool = False) -> list[str]:
     """Return, as phrases, in what a scan differs from all that the network of ``card`` was trained on; [] in nothing.
 
     The card has ``trained on``: {"beam": name, "ranges": {fact's name: [low, high]}}. A fact without a range on the
-    card, or a range without a fact, is a difference too: nothing is known about it.
+    card, or a range without a fact, is a difference too: nothing is known about it. ``partly``: the other facts are
+    yet to come, and say nothing.
 
     >>> card = {"trained on": {"beam": "parallel", "ranges": {"missing wedge": [20, 90]}}}
     >>> unsuited(card, "parallel", (Fact("missing wedge", 120.0, "°"),))
@@ -41,5 +42,5 @@ def unsuited(card: Mapping[str, Any], beam: str, facts: tuple[Fact, ...]) -> lis
         slack = SLACK * (high - low)
         if not (math.isfinite(fact.value) and low - slack <= fact.value <= high + slack):
             found.append(f"{fact} (trained: {low:.3g} to {high:.3g})")
-    known = {fact.name for fact in facts}
+    known = set(ranges) if partly else {fact.name for fact in facts}
     return found + [f"{name} is not known of this scan" for name in ranges if name not in known]

@@ -71,6 +71,7 @@ class PyramidUNet(nn.Module):
             do = "Give a width for every level, and channels at the first."
             raise InputError("PyramidUNet", expected="as many widths as levels", got=got, do=do)
         self.inputs, self.outputs = _padded(inputs, depth), _padded(outputs, depth)
+        self.divisor = 2 ** (depth - 1)  # of the sides
         before = (0, *widths[:-1])
         self.down = nn.ModuleList(Block(b + i, w, pairs) for b, i, w in zip(before, self.inputs, widths, strict=True))
         self.up = nn.ModuleList(Block(widths[k] + widths[k + 1], widths[k], pairs) for k in range(depth - 1))
@@ -83,7 +84,7 @@ class PyramidUNet(nn.Module):
 
     def forward(self, levels: Sequence[Images]) -> list[Images]:
         """Return the channels of every level that has some: (batch, channel, row, col) each, the finest first."""
-        _check_levels(levels, self.inputs)
+        _check_levels(levels, self.inputs, self.divisor)
         skips: list[Tensor] = []
         for level, block in enumerate(self.down):
             parts = [functional.avg_pool2d(skips[-1], 2)] if skips else []
@@ -103,10 +104,9 @@ def _padded(channels: Sequence[int], depth: int) -> tuple[int, ...]:
     return (*channels, *(0 for _ in range(depth - len(channels))))
 
 
-def _check_levels(levels: Sequence[Tensor], channels: tuple[int, ...]) -> None:
+def _check_levels(levels: Sequence[Tensor], channels: tuple[int, ...], divisor: int) -> None:
     """Raise InputError unless every level has its channels and the sides halve from one to the next."""
     rows, cols = levels[0].shape[-2:]
-    divisor = 2 ** (len(channels) - 1)
     got = ", ".join(str(tuple(level.shape[1:])) for level in levels)
     if rows % divisor or cols % divisor:
         raise InputError("PyramidUNet", expected=f"sides that {divisor} divides", got=got, do="Pad the image.")

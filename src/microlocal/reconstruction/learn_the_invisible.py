@@ -13,7 +13,9 @@ without it, and the notes say why.
 Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1; Schwab, Antholzer and Haltmeier (2019).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from microlocal.certificates.consistency import certify_consistency
@@ -25,7 +27,7 @@ from microlocal.networks.weights import read_card, shipped_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.contradiction import Attack
-from microlocal.reconstruction.facts import beam_of
+from microlocal.reconstruction.facts import beam_of, scan_facts
 from microlocal.reconstruction.learned import TASK, Chosen, load_learned
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
@@ -47,8 +49,13 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     Without weights that suit the scan it returns what ``shearlet`` does, and says so. The weight and the iterations are
     those of ``shearlet``, or of the method that the card of the weights names for the visible part.
     """
-    chosen, why = choose(scan, grid, settings)
-    base = base_method(chosen.learned.base if chosen else USUAL)(scan, grid, settings)
+
+    @cache
+    def visible(name: str) -> Estimate:
+        return base_method(name)(scan, grid, settings)
+
+    chosen, why = choose(scan, grid, settings, visible)
+    base = visible(chosen.learned.base if chosen else USUAL)
     if chosen is None:
         return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
     ray = RayTransform(scan.geometry, grid)
@@ -68,22 +75,26 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     )
 
 
-def choose(scan: Scan, grid: Grid, settings: Settings) -> tuple[Chosen | None, str]:
-    """Return the network to use on a scan, or None, and the reason as a sentence."""
+def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], Estimate]) -> tuple[Chosen | None, str]:
+    """Return the network to use on a scan, or None, and the reason as a sentence.
+
+    ``visible(name)`` reconstructs f* by a method: only for networks that the scan alone does not rule out.
+    """
     if settings.network == "none":
         return None, "No network was used, as was asked: what the scan does not determine is marked undetermined."
     reasons = []
     for name, path in _candidates(settings.network).items():
-        beam = read_card(path).get("trained on", {}).get("beam")
-        if beam != beam_of(scan.geometry) and not settings.force:
-            reasons.append(f"{name}: beam {beam_of(scan.geometry)} (trained: {beam})")
-            continue
-        chosen = Chosen.of(load_learned(path), scan, grid)
-        differences = unsuited(chosen.learned.card, beam_of(scan.geometry), chosen.facts(scan))
-        if not differences:
-            return chosen, f"The network {name} completed the image: the scan is like those it was trained on."
-        if settings.force:
-            return chosen, f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
+        learned = load_learned(path)
+        where, beam = learned.working(scan.geometry, grid), beam_of(scan.geometry)
+        differences = unsuited(learned.card, beam, scan_facts(scan, where.grid), partly=True)
+        if not differences or settings.force:
+            chosen = Chosen.of(learned, where, visible(learned.base).image, grid)
+            differences = unsuited(learned.card, beam, chosen.facts(scan))
+            if not differences:
+                return chosen, f"The network {name} completed the image: the scan is like those it was trained on."
+            if settings.force:
+                told = "; ".join(differences)
+                return chosen, f"The network {name} was forced on a scan unlike those it knows: {told}."
         reasons.append(f"{name}: {'; '.join(differences)}")
     why = " | ".join(reasons) if reasons else "no weights are at hand"
     return None, f"No network was used, for this scan is unlike those that were trained on ({why})."

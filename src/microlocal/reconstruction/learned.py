@@ -6,7 +6,7 @@ middle of its views is at angle 0, on a grid that holds the turned image, and wh
 
 import cmath
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from microlocal.calibration.noise import noise_level
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import FanBeam, Geometry
 from microlocal.core.grid import Grid
@@ -26,12 +25,10 @@ from microlocal.networks.suitability import Fact
 from microlocal.networks.symmetry import NONE, moved, moved_back, symmetries
 from microlocal.networks.weights import fill, load_weights
 from microlocal.reconstruction.facts import facts_of
-from microlocal.reconstruction.pyramid import level
-from microlocal.reconstruction.visible import USUAL, visible_image
+from microlocal.reconstruction.visible import USUAL
 from microlocal.wavefront.coefficients import coarse_share
 
 TASK = "learn-the-invisible"
-ITERATIONS = 80  # of f*, where a card does not say
 ALL_ROUND = 0.02  # mean of the views as unit vectors: below, they have no middle
 ALIGNED = 1e-6  # radians
 
@@ -49,23 +46,21 @@ class Working:
     turn: float
     share: Float[Tensor, "filter #row #col"]
 
+    def seen(self, image: Float[Tensor, "*batch row col"], grid: Grid) -> Float[Tensor, "*batch row2 col2"]:
+        """Return an image on ``grid`` as the network sees it: means over its larger pixels, turned."""
+        size = -(-grid.shape[0] // self.factor), -(-grid.shape[1] // self.factor)
+        whole = grid.extended((self.factor * size[0], self.factor * size[1]))
+        planes = image.reshape(-1, 1, *grid.shape)
+        wide = functional.pad(planes, (0, whole.shape[1] - grid.shape[1], 0, whole.shape[0] - grid.shape[0]))
+        means = functional.avg_pool2d(wide, self.factor)[:, 0]
+        coarse = replace(whole, shape=size, pixel=self.factor * grid.pixel)
+        found = _resampled(means, coarse, self.grid, -self.turn)
+        return found.reshape(*image.shape[:-2], *self.grid.shape)
+
     def onto(self, change: Float[Tensor, "*batch row2 col2"], grid: Grid) -> Float[Tensor, "*batch row col"]:
         """Return a change turned back and interpolated to the pixels of ``grid``, zero where it is not known."""
-        if self.grid == grid and self.turn == 0:
-            return change
-        planes = change.reshape(-1, 1, *change.shape[-2:])
-        places = self._places(grid).to(change).expand(len(planes), -1, -1, -1)
-        moved = functional.grid_sample(planes, places, mode="bicubic", padding_mode="zeros", align_corners=False)
-        return moved.reshape(*change.shape[:-2], *grid.shape)
-
-    def _places(self, grid: Grid) -> Float[Tensor, "1 row col 2"]:
-        """Return where the pixels of ``grid`` are in the working image, in units of half its sides."""
-        x, y = (torch.from_numpy(axis) for axis in grid.coordinates())
-        cos, sin = math.cos(self.turn), math.sin(self.turn)
-        across, up = cos * x + sin * y[:, None], cos * y[:, None] - sin * x
-        left, right, bottom, top = self.grid.extent
-        places = 2 * (across - left) / (right - left) - 1, 2 * (top - up) / (top - bottom) - 1
-        return torch.stack(places, dim=-1)[None]
+        planes = change.reshape(-1, *change.shape[-2:])
+        return _resampled(planes, self.grid, grid, self.turn).reshape(*change.shape[:-2], *grid.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,25 +85,9 @@ class Learned:
         """Return where the network works on images of ``grid``: pixels a whole number of times as large."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
         turn = middle_of(geometry) if self.card.get("aligned", False) else 0.0
-        coarse = _turned(grid, factor, turn)
+        coarse = _turned(grid, factor, turn, self.network.unet.divisor)
         frame = DyadicShearletFrame(coarse.shape, int(self.card["architecture"]["scales"]))
         return Working(frame, coarse, factor, turn, share_of(frame, geometry.turned(-turn), coarse))
-
-    def visible(self, scan: Scan, where: Working) -> Float[Tensor, "*batch row col"]:
-        """Return f* as the network knows it: on its pixels, from readings binned alike, at the usual weight.
-
-        Slices are reconstructed one by one, so that none depends on the others of its stack.
-        """
-        small = level(scan.geometry, scan.grid, where.factor)
-        geometry = small.geometry.turned(-where.turn)
-        pages = torch.unflatten(scan.data, -1, (-1, small.binning)).mean(dim=-1).reshape(-1, *small.geometry.shape)
-        images = []
-        for page in pages:
-            here = Scan(page, geometry, where.grid)
-            noise = noise_level(page) / max(float(page.double().square().mean().sqrt()), 1e-300)
-            steps = int(self.card.get("iterations", ITERATIONS))
-            images.append(visible_image(self.base, here, where.grid, noise, steps))
-        return torch.stack(images).reshape(*scan.data.shape[:-2], *where.grid.shape)
 
     @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
@@ -132,17 +111,16 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A network, where it works on the images of a scan, and the f* that it completes there."""
+    """A network, where it works on the images of a scan, and f* as it sees it there."""
 
     learned: Learned
     where: Working
     visible: Float[Tensor, "*batch row col"]
 
     @classmethod
-    def of(cls, learned: Learned, scan: Scan, grid: Grid) -> "Chosen":
-        """Return how a network works on a scan that is reconstructed on ``grid``."""
-        where = learned.working(scan.geometry, grid)
-        return cls(learned, where, learned.visible(scan, where))
+    def of(cls, learned: Learned, where: Working, image: Float[Tensor, "*batch row col"], grid: Grid) -> "Chosen":
+        """Return how a network works on f* = ``image`` on ``grid``."""
+        return cls(learned, where, where.seen(image, grid))
 
     def facts(self, scan: Scan) -> tuple[Fact, ...]:
         """Return what describes the scan and f*."""
@@ -160,12 +138,30 @@ def middle_of(geometry: Geometry) -> float:
     return 0.0 if abs(middle) < ALIGNED else middle
 
 
-def _turned(grid: Grid, factor: int, turn: float) -> Grid:
-    """Return the grid of larger pixels that holds the image turned by -``turn`` about the axis of rotation."""
+def _resampled(
+    images: Float[Tensor, "batch row col"], source: Grid, target: Grid, turn: float
+) -> Float[Tensor, "batch row2 col2"]:
+    """Return images of ``source`` on ``target``, turned by ``turn``: bicubic, zero where nothing is known."""
+    if source == target and turn == 0:
+        return images
+    x, y = (torch.from_numpy(axis) for axis in target.coordinates())
+    cos, sin = math.cos(turn), math.sin(turn)
+    across, up = cos * x + sin * y[:, None], cos * y[:, None] - sin * x
+    left, right, bottom, top = source.extent
+    places = torch.stack([2 * (across - left) / (right - left) - 1, 2 * (top - up) / (top - bottom) - 1], dim=-1)
+    wanted = places.to(images).expand(len(images), -1, -1, -1)
+    return functional.grid_sample(images[:, None], wanted, "bicubic", "zeros", align_corners=False)[:, 0]
+
+
+def _turned(grid: Grid, factor: int, turn: float, divisor: int = 1) -> Grid:
+    """Return the grid of larger pixels that holds the image turned by -``turn`` about the axis of rotation.
+
+    Its sides are multiples of ``divisor``.
+    """
     cos, sin = math.cos(turn), math.sin(turn)
     rows, cols = (n / factor for n in grid.shape)
     sides = abs(cos) * rows + abs(sin) * cols, abs(cos) * cols + abs(sin) * rows
-    height, width = (math.ceil(round(side, 6)) for side in sides)
+    height, width = (divisor * math.ceil(round(side / divisor, 6)) for side in sides)
     x, y = grid.center
     return Grid((height, width), factor * grid.pixel, (cos * x + sin * y, cos * y - sin * x), grid.unit)
 

@@ -31,7 +31,7 @@ def base_method(name: str) -> Method:
 def visible_image(
     name: str, scan: Scan, grid: Grid, noise: float, iterations: int
 ) -> Float[Tensor, "*batch row col"]:
-    """Return the image that a network sees, in training and at work: no search for weights, few iterations.
+    """Return the image that a network is trained on: no search for weights, few iterations.
 
     The weight is the one usual at a relative ``noise``: searching for it takes several times as long, and the image
     differs little. ``iterations`` of directional-tv are those of its finest level.

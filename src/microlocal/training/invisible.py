@@ -118,7 +118,6 @@ class LearnTheInvisible:
             "working pixels": self.table.pixels,
             "base": self.table.base,
             "aligned": self.table.aligned,
-            "iterations": self.table.iterations,
         }
 
     def _energy(self, levels: Sequence[Level]) -> Float[Tensor, " batch"]:
