@@ -178,6 +178,8 @@ def test_an_aligned_network_turns_with_the_scan(weights, tmp_path):
         expected = moved(one.learned.change(one.visible, one.where), by)
         symmetric = replace(view.where, share=moved(view.where.share[list(view.where.frame.turned(*by))], by))
         assert torch.allclose(view.learned.change(view.visible, symmetric), expected, atol=1e-4)
+    for fact, same in zip(one.facts(scan), other.facts(scan), strict=True):  # not diluted by the empty corners
+        assert same.value == pytest.approx(fact.value, rel=0.25), fact.name
     border = (other.visible.shape[0] - GRID.shape[0]) // 2  # the turned image has corners beyond this one
     inner = other.visible[border:-border, border:-border]
     assert border > 5

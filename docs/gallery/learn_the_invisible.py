@@ -58,7 +58,8 @@ print(save(drawn, "learn_the_invisible", dpi=90, few=True))
 # The claims.
 known = result.edges_visible.numpy() == Provenance.MEASURED
 kept = binary_dilation(result.edges.numpy() > 0, iterations=2)[known].mean()
-print(f"{result.config['network']}: residual {promise.value:+.2%}, {before:.2f} -> {after:.2f} dB, {kept:.1%} of the measured edges kept")
+who = result.config["network"]
+print(f"{who}: residual {promise.value:+.2%}, {before:.2f} -> {after:.2f} dB, {kept:.1%} of the measured edges kept")
 assert promise.holds
 assert promise.value <= EPSILON
 assert after > before + 1

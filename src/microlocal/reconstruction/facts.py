@@ -30,12 +30,14 @@ def facts_of(
     image: Float[Tensor, "*batch row col"],
     share: Float[Tensor, "filter #row #col"],
     frame: DyadicShearletFrame,
+    area: float | None = None,
 ) -> tuple[Fact, ...]:
     """Return the facts of a scan and of f* = ``image`` on ``grid``: wedge, noise, spacings, fill and contrasts.
 
     The contrast of a scale is the root mean square of its visible coefficients, a pixel's, in images of size one.
+    ``area`` is the number of pixels that count, where ``image`` has empty ones beside them.
     """
-    return (*scan_facts(scan, grid), *image_facts(image, share, frame))
+    return (*scan_facts(scan, grid), *image_facts(image, share, frame, area))
 
 
 def scan_facts(scan: Scan, grid: Grid) -> tuple[Fact, ...]:
@@ -56,15 +58,19 @@ def scan_facts(scan: Scan, grid: Grid) -> tuple[Fact, ...]:
 
 
 def image_facts(
-    image: Float[Tensor, "*batch row col"], share: Float[Tensor, "filter #row #col"], frame: DyadicShearletFrame
+    image: Float[Tensor, "*batch row col"],
+    share: Float[Tensor, "filter #row #col"],
+    frame: DyadicShearletFrame,
+    area: float | None = None,
 ) -> tuple[Fact, ...]:
     """Return the share of filled pixels and the contrasts of the finest scales, of the whole batch."""
     scaled = image / image_size(image)
-    facts = [Fact("filled pixels", 100 * float((scaled > FILLED).float().mean()), " %")]
+    beside = image.shape[-2] * image.shape[-1] / area if area else 1.0
+    facts = [Fact("filled pixels", 100 * beside * float((scaled > FILLED).float().mean()), " %")]
     levels = zip(frame.levels(frame(scaled)), frame.sampled(share), strict=True)
     for level, (c, s) in enumerate(list(levels)[:FINEST]):
         seen = s.expand(c.shape[-3:])
-        rms = float((c.square() * seen).mean() / seen.mean().clamp_min(1e-12)) ** 0.5 / 2**level
+        rms = float(beside * (c.square() * seen).mean() / seen.mean().clamp_min(1e-12)) ** 0.5 / 2**level
         facts.append(Fact(f"contrast at scale {level + 1}", 100 * rms, " %"))
     return tuple(facts)
 

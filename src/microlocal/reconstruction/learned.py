@@ -37,13 +37,14 @@ ALIGNED = 1e-6  # radians
 class Working:
     """Where a network works: pixels ``factor`` times as large, so that the image has about the trained size.
 
-    ``grid`` is that of the image turned by -``turn`` radians about the axis of rotation.
+    ``grid`` holds the image turned by -``turn`` radians about the axis of rotation, which fills ``area`` of its pixels.
     """
 
     frame: DyadicShearletFrame
     grid: Grid
     factor: int
     turn: float
+    area: float
     share: Float[Tensor, "filter #row #col"]
 
     def seen(self, image: Float[Tensor, "*batch row col"], grid: Grid) -> Float[Tensor, "*batch row2 col2"]:
@@ -87,7 +88,8 @@ class Learned:
         turn = middle_of(geometry) if self.card.get("aligned", False) else 0.0
         coarse = _turned(grid, factor, turn, self.network.unet.divisor)
         frame = DyadicShearletFrame(coarse.shape, int(self.card["architecture"]["scales"]))
-        return Working(frame, coarse, factor, turn, share_of(frame, geometry.turned(-turn), coarse))
+        area = grid.shape[0] * grid.shape[1] / factor**2
+        return Working(frame, coarse, factor, turn, area, share_of(frame, geometry.turned(-turn), coarse))
 
     @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
@@ -124,7 +126,8 @@ class Chosen:
 
     def facts(self, scan: Scan) -> tuple[Fact, ...]:
         """Return what describes the scan and f*."""
-        return facts_of(scan, self.where.grid, self.visible, self.where.share, self.where.frame)
+        where = self.where
+        return facts_of(scan, where.grid, self.visible, where.share, where.frame, where.area)
 
 
 def middle_of(geometry: Geometry) -> float:
