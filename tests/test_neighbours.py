@@ -324,7 +324,7 @@ def test_the_table_has_what_was_measured_and_says_what_is_absent(tmp_path, monke
     text = learned.table(scores, ["learned-primal-dual"]).splitlines()
     assert len(text) == 2 + 2 + 1
     assert "`learned-primal-dual` | absent" in text[-1]
-    assert [row.met for row in learned.judged(scores)] == [None]
+    assert [row.met for row in learned.judged(scores, "tv")] == [None]
 
 
 def test_the_scans_of_the_table_are_the_same_every_time():

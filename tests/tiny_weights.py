@@ -17,7 +17,7 @@ def tiny_weights(path: Path, wedge: tuple[float, float] = (20.0, 100.0), **chang
     """Write weights for parallel beams with a missing ``wedge`` in degrees; ``changes`` of the card's entries."""
     frame = DyadicShearletFrame((64, 64), SCALES)
     widths = [4] * SCALES
-    network = InvisibleNetwork(frame.channels, widths, gains=[0.1] * (SCALES + 1))
+    network = InvisibleNetwork(frame.channels, widths, gains=[20.0] * (SCALES + 1))
     draw = generator(4)
     with torch.no_grad():
         for parameter in network.parameters():

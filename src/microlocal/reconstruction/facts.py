@@ -16,6 +16,7 @@ from microlocal.networks.suitability import Fact
 from microlocal.wavefront.visibility import missing_wedge
 
 FINEST = 3  # scales whose contrast is a fact: coarser ones depend on the size of the image
+LESS_IS_BETTER = ("noise", "step between views")  # facts with no least value that was trained on
 FILLED = 0.1  # of the image's size: from here on a pixel counts as filled
 
 
@@ -79,6 +80,7 @@ def ranges_of(examples: list[tuple[Fact, ...]]) -> dict[str, list[float]]:
     """Return the least and the greatest value of every fact, for a card."""
     found: dict[str, list[float]] = {}
     for fact in itertools.chain(*examples):
-        low, high = found.get(fact.name, [fact.value, fact.value])
+        usual = 0.0 if fact.name in LESS_IS_BETTER else fact.value
+        low, high = found.get(fact.name, [usual, fact.value])
         found[fact.name] = [min(low, fact.value), max(high, fact.value)]
     return found
