@@ -82,10 +82,10 @@ def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], 
     """
     if settings.network == "none":
         return None, "No network was used, as was asked: what the scan does not determine is marked undetermined."
-    reasons = []
-    for name, path in _candidates(settings.network).items():
+    reasons, beam = [], beam_of(scan.geometry)
+    for name, path in _candidates(settings.network, beam).items():
         learned = load_learned(path)
-        where, beam = learned.working(scan.geometry, grid), beam_of(scan.geometry)
+        where = learned.working(scan.geometry, grid)
         differences = unsuited(learned.card, beam, scan_facts(scan, where.grid), partly=True)
         if not differences or settings.force:
             chosen = Chosen.of(learned, where, visible(learned.base).image, grid)
@@ -100,11 +100,14 @@ def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], 
     return None, f"No network was used, for this scan is unlike those that were trained on ({why})."
 
 
-def _candidates(network: str) -> dict[str, Path]:
-    """Return the weights to try by name: the given file, or the shipped ones of this task."""
+def _candidates(network: str, beam: str) -> dict[str, Path]:
+    """Return the weights to try by name: the given file, or the shipped ones of this task, those of the beam first."""
     if network != "auto":
         return {Path(network).stem: Path(network)}
-    return {name: path for name, path in shipped_weights().items() if read_card(path).get("task") == TASK}
+    cards = {name: read_card(path) for name, path in shipped_weights().items()}
+    fitting = [name for name, card in cards.items() if card.get("task") == TASK]
+    fitting.sort(key=lambda name: cards[name].get("trained on", {}).get("beam") != beam)
+    return {name: shipped_weights()[name] for name in fitting}
 
 
 def _kept(completion: Completion) -> str:
