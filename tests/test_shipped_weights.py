@@ -1,0 +1,62 @@
+"""The shipped weights: described, small, and worth having on objects that they were not trained on."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import microlocal as ml
+from microlocal.data.measurement import Measurement, simulate
+from microlocal.data.objects import random_object
+from microlocal.networks.weights import load_weights, shipped_weights
+from microlocal.reconstruction.quality import mcc, psnr
+
+LTI = "learn-the-invisible"
+FACTS = ("command", "seed", "minutes", "steps", "device", "metrics", "recipe", "parameters", "version", "trained on")
+
+
+@pytest.mark.parametrize("name", sorted(shipped_weights()))
+def test_a_card_says_how_its_weights_were_made(name):
+    state, card = load_weights(shipped_weights()[name])  # compares the checksum
+    assert not [fact for fact in FACTS if not card.get(fact) and card.get(fact) != 0]
+    assert sum(values.numel() for values in state.values()) >= card["parameters"]
+    assert card["command"].startswith("microlocal train recipes/")
+    assert card["steps"] == card["of_steps"]
+
+
+def test_all_together_are_small():
+    sizes = [path.stat().st_size for path in shipped_weights().values()]
+    assert sizes
+    assert sum(sizes) <= 15 * 2**20
+
+
+def _scan(family, seed, grid, geometry, noise):
+    draw = np.random.default_rng([seed, 77])
+    thing = random_object(family, draw, grid)
+    made = simulate(thing, geometry, draw, Measurement(noise=(noise, noise)))
+    truth = torch.from_numpy(thing.image(grid)).float()
+    return truth, ml.Scan(torch.from_numpy(made.data).float(), geometry, grid)
+
+
+@pytest.mark.parametrize("orientation", [0.0, 0.7])
+def test_ellipses_from_120_degrees_gain_more_than_a_decibel(orientation):
+    grid = ml.Grid((128, 128), 1.0)
+    angles = orientation + np.radians(np.arange(0.0, 120.0, 1.5))
+    truth, scan = _scan("ellipses", 1, grid, ml.ParallelBeam(tuple(angles), ml.Detector(181, 1.0)), 0.02)
+    result = ml.reconstruct(scan, LTI)
+    assert result.config["network"] == "parallel"
+    assert float(psnr(result.image, truth)) > float(psnr(result.visible, truth)) + 1.0
+    assert next(c for c in result.certificates if "contradict" in c.claim).holds
+
+
+def test_a_disc_with_holes_from_a_short_arc_is_not_made_worse():
+    grid = ml.Grid((128, 128), 0.5932892)
+    angles = tuple(math.radians(0.5) * np.arange(60) + 1.0)
+    detector = ml.Detector(140, 0.8)
+    geometry = ml.FanBeam(angles, detector, source_axis=410.66, source_detector=553.74)
+    truth, scan = _scan("disc-with-holes", 2, grid, geometry, 0.005)
+    result = ml.reconstruct(scan, LTI)
+    assert result.config["network"] == "helsinki"
+    after, before = (float(mcc(image, truth)) for image in (result.image, result.visible))
+    assert after >= before - 0.002
