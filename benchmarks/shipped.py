@@ -70,7 +70,7 @@ def on_the_needle() -> list[Row]:
     errors = {}
     for name in ("cgls", *PLAIN, LTI):
         result = ml.reconstruct(inner, name)
-        predicted = RayTransform(outer.geometry, result.grid)(result.image)
+        predicted = RayTransform(outer.geometry, inner.grid)(result.image)
         errors[name] = float((predicted - outer.data).norm() / outer.data.norm())
     where = f"needle, slice {SLICE}, tilts within {CUT:g}°, those of {TILTS[0]:g}° to {TILTS[1]:g}° predicted"
     best = min(error for name, error in errors.items() if name != LTI)
