@@ -5,16 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SLACK = 0.02  # of a range, by which a fact may lie outside: rounding, and one view more or less
+ROUNDING = 1e-3  # of a bound
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One number that describes a scan or its image, with the words that a report uses for it."""
+    """One number that describes a scan or its image, with the words that a report uses for it.
+
+    ``slack`` is the share of a range by which it may lie outside: one view more or less, or, for what is known of some
+    examples only, what more of them would have shown.
+    """
 
     name: str
     value: float
     unit: str = ""
+    slack: float = 0.02
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:.3g}{self.unit}"
@@ -39,7 +44,7 @@ def unsuited(card: Mapping[str, Any], beam: str, facts: tuple[Fact, ...], *, par
             found.append(f"{fact} (trained: unknown)")
             continue
         low, high = (float(end) for end in ranges[fact.name])
-        slack = SLACK * (high - low)
+        slack = fact.slack * (high - low) + ROUNDING * max(abs(low), abs(high))
         if not (math.isfinite(fact.value) and low - slack <= fact.value <= high + slack):
             found.append(f"{fact} (trained: {low:.3g} to {high:.3g})")
     known = set(ranges) if partly else {fact.name for fact in facts}

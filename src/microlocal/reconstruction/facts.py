@@ -16,6 +16,7 @@ from microlocal.networks.suitability import Fact
 from microlocal.wavefront.visibility import missing_wedge
 
 FINEST = 3  # scales whose contrast is a fact: coarser ones depend on the size of the image
+UNSEEN = 0.2  # slack of what depends on the object: a few hundred examples do not reach the ends of their range
 LESS_IS_BETTER = ("noise", "step between views")  # facts with no least value that was trained on
 FILLED = 0.1  # of the image's size: from here on a pixel counts as filled
 
@@ -67,12 +68,12 @@ def image_facts(
     """Return the share of filled pixels and the contrasts of the finest scales, of the whole batch."""
     scaled = image / image_size(image)
     beside = image.shape[-2] * image.shape[-1] / area if area else 1.0
-    facts = [Fact("filled pixels", 100 * beside * float((scaled > FILLED).float().mean()), " %")]
+    facts = [Fact("filled pixels", 100 * beside * float((scaled > FILLED).float().mean()), " %", UNSEEN)]
     levels = zip(frame.levels(frame(scaled)), frame.sampled(share), strict=True)
     for level, (c, s) in enumerate(list(levels)[:FINEST]):
         seen = s.expand(c.shape[-3:])
         rms = float(beside * (c.square() * seen).mean() / seen.mean().clamp_min(1e-12)) ** 0.5 / 2**level
-        facts.append(Fact(f"contrast at scale {level + 1}", 100 * rms, " %"))
+        facts.append(Fact(f"contrast at scale {level + 1}", 100 * rms, " %", UNSEEN))
     return tuple(facts)
 
 
