@@ -25,8 +25,7 @@ CELL = 16  # pixels from one guess to the next
 CHUNK = 8  # views whose blocks are sorted by their place on the detector: they share what is in the cache
 KNOTS = 256  # steps of the table k(z)
 FAR = -1e6  # the position of rays that are not there
-SMALL = 0.12  # rays; an error up to here costs next to nothing; larger ones are not trusted without a proof
-MARGIN = 1.5  # by which the measured error is multiplied
+SMALL = 0.1  # rays; an error up to here costs next to nothing; larger ones are not trusted without a proof
 _BEYOND = 4  # rays by which k(z) is continued beyond either end of a run
 _PROBES = 64  # rays of a run at which the error is measured in every strip
 
@@ -67,7 +66,7 @@ def plan(
 
     Corners of the cells are as far apart as keeps the error small: near a source they must be close together.
     """
-    for tall in (4 * CELL, 2 * CELL, CELL, CELL // 4, 1):
+    for tall in (CELL, CELL // 4, 1):
         made = _plan(offsets, slopes, steep, lengths, shape, dtype, tall)
         if made is not None and (tall == 1 or made.slacks.max(initial=0) < SMALL):
             return made
@@ -105,9 +104,7 @@ def _plan(
         line = (a, b, c, d, knot, scale)
         density = _density(o, s, begin, end)
         seen = _probes(low < high)
-        least, most = _errors(o, s, seen, np.array(line), k_of, begin, end, tall, across, float(pad))
-        k_of -= (least + most) / 2  # between corners the error has one sign: in the middle, half of it is left
-        slack = MARGIN * (most - least) / 2
+        slack = _error(o, s, seen, np.array(line), k_of, begin, end, tall, across, float(pad))
         if pixels_of(pad, density, slack) < 1:
             return None
         size = -(-(count + 2 * pad) // lanes) * lanes
@@ -253,7 +250,7 @@ def _probes(touching: NDArray[np.bool_]) -> Counts:
 
 
 @numba.njit(cache=True)
-def _errors(
+def _error(
     o: Floats,
     s: Floats,
     seen: Counts,
@@ -264,11 +261,11 @@ def _errors(
     tall: int,
     across: int,
     pad: float,
-) -> tuple[float, float]:
-    """The least and the largest error of a ray's interpolated place, in rays, at and between the corners."""
+) -> float:
+    """One and a half times the largest error of a ray's interpolated place, in rays, at and between the corners."""
     cells = (across + CELL - 1) // CELL
     above, below = np.empty(cells + 1), np.empty(cells + 1)
-    least, most = 0.0, 0.0
+    worst = 0.0
     for strip in range(begin // tall, (end - 1) // tall + 1):
         top, last = max(strip * tall, begin), min(strip * tall + tall, end) - 1
         ray_at(line, k_of, top, pad, above)
@@ -282,6 +279,5 @@ def _errors(
                     e = min(int(q), cells - 1)
                     left = above[e] + down * (below[e] - above[e])
                     right = above[e + 1] + down * (below[e + 1] - above[e + 1])
-                    error = left + (q - e) * (right - left) - (pad + k)
-                    least, most = min(least, error), max(most, error)
-    return least, most
+                    worst = max(worst, abs(left + (q - e) * (right - left) - (pad + k)))
+    return 1.5 * worst
