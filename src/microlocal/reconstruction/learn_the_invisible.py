@@ -13,12 +13,14 @@ without it, and the notes say why.
 Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1; Schwab, Antholzer and Haltmeier (2019).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from microlocal.certificates.consistency import certify_consistency
+from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
@@ -33,6 +35,7 @@ from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
 from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.reconstruction.visible import USUAL, base_method
+from microlocal.wavefront.visibility import missing_wedge
 
 EPSILON = 0.05  # by which the residual may grow
 WHY = "network because"  # in the configuration: the sentence that says why a network was used or not
@@ -54,8 +57,8 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     def visible(name: str) -> Estimate:
         return base_method(name)(scan, grid, settings)
 
-    chosen, why = choose(scan, grid, settings, visible)
-    base = visible(chosen.learned.base if chosen else USUAL)
+    chosen, why, name = choose(scan, grid, settings, visible)
+    base = visible(name)
     if chosen is None:
         return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
     ray = RayTransform(scan.geometry, grid)
@@ -75,14 +78,18 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     )
 
 
-def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], Estimate]) -> tuple[Chosen | None, str]:
-    """Return the network to use on a scan, or None, and the reason as a sentence.
+def choose(
+    scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], Estimate]
+) -> tuple[Chosen | None, str, str]:
+    """Return the network to use on a scan, or None, the reason as a sentence, and the method of f*.
 
-    ``visible(name)`` reconstructs f* by a method: only for networks that the scan alone does not rule out.
+    ``visible(name)`` reconstructs f* by a method: only for networks that the scan alone does not rule out. Where a
+    network is refused for nothing but that the scan sees more than those it knows, its method of f* stays.
     """
     if settings.network == "none":
-        return None, "No network was used, as was asked: what the scan does not determine is marked undetermined."
-    reasons, beam = [], beam_of(scan.geometry)
+        why = "No network was used, as was asked: what the scan does not determine is marked undetermined."
+        return None, why, USUAL
+    reasons, beam, name_of_base = [], beam_of(scan.geometry), USUAL
     for name, path in _candidates(settings.network, beam).items():
         learned = load_learned(path)
         where = learned.working(scan.geometry, grid)
@@ -91,13 +98,23 @@ def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], 
             chosen = Chosen.of(learned, where, visible(learned.base).image, grid)
             differences = unsuited(learned.card, beam, chosen.facts(scan))
             if not differences:
-                return chosen, f"The network {name} completed the image: the scan is like those it was trained on."
+                told = f"The network {name} completed the image: the scan is like those it was trained on."
+                return chosen, told, learned.base
             if settings.force:
-                told = "; ".join(differences)
-                return chosen, f"The network {name} was forced on a scan unlike those it knows: {told}."
+                told = f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
+                return chosen, told, learned.base
+        elif len(differences) == 1 and sees_more(learned.card, scan.geometry, beam):
+            name_of_base = learned.base
         reasons.append(f"{name}: {'; '.join(differences)}")
     why = " | ".join(reasons) if reasons else "no weights are at hand"
-    return None, f"No network was used, for this scan is unlike those that were trained on ({why})."
+    return None, f"No network was used, for this scan is unlike those that were trained on ({why}).", name_of_base
+
+
+def sees_more(card: Mapping[str, Any], geometry: Geometry, beam: str) -> bool:
+    """Return whether a scan of the card's beam has a smaller missing wedge than all that the network knows."""
+    trained = card.get("trained on", {})
+    low, _ = trained.get("ranges", {}).get("missing wedge", (0.0, 0.0))
+    return trained.get("beam") == beam and missing_wedge(geometry) < float(low)
 
 
 def _candidates(network: str, beam: str) -> dict[str, Path]:
