@@ -12,6 +12,7 @@ from scipy.ndimage import rotate
 import microlocal as ml
 from microlocal.certificates import certify_consistency
 from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
+from microlocal.core.geometry import turned_geometry
 from microlocal.core.provenance import Provenance
 from microlocal.core.seeding import generator
 from microlocal.frames import DyadicShearletFrame, ShearletFrame
@@ -167,8 +168,8 @@ def test_an_aligned_network_turns_with_the_scan(weights, tmp_path):
     state, card = load_weights(weights)
     aligned = save_weights(tmp_path / "aligned", state, card | {"aligned": True})
     scan = toy_scan()
-    mixed = scan.geometry.turned(-middle_of(scan.geometry))
-    one, quarter, other = (_chosen(aligned, mixed.turned(math.radians(t)), t) for t in (0.0, 90.0, 35.0))
+    mixed = turned_geometry(scan.geometry, -middle_of(scan.geometry))
+    one, quarter, other = (_chosen(aligned, turned_geometry(mixed, math.radians(t)), t) for t in (0.0, 90.0, 35.0))
     assert (one.where.turn, other.where.turn) == (0.0, pytest.approx(math.radians(35.0)))
     change, turned = (c.where.onto(c.learned.change(c.visible, c.where), GRID) for c in (one, quarter))
     assert float(change.norm()) > 0

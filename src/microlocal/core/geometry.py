@@ -117,10 +117,6 @@ class Geometry(ABC):
         """Return the geometry of the chosen views only."""
         return replace(self, angles_rad=tuple(self.angles_rad[int(i)] for i in views))
 
-    def turned(self: Same, angle_rad: float) -> Same:
-        """Return the geometry with all views turned: what they measure of f, this one measures of f turned likewise."""
-        return replace(self, angles_rad=tuple(a + angle_rad for a in self.angles_rad))
-
     def with_offset(self: Same, offset: float) -> Same:
         """Return the geometry with the detector moved to ``offset`` (length units)."""
         return replace(self, detector=replace(self.detector, offset=offset))
@@ -233,6 +229,11 @@ class FanBeam(Geometry):
 
 
 KIND_OF: dict[type[Geometry], str] = {ParallelBeam: "parallel", FanBeam: "fan"}
+
+
+def turned_geometry(geometry: Same, angle_rad: float) -> Same:
+    """Return the geometry that measures of an image turned by ``angle_rad`` what ``geometry`` measures of the image."""
+    return replace(geometry, angles_rad=tuple(a + angle_rad for a in geometry.angles_rad))
 
 
 def geometry_from_dict(fields: dict[str, Any]) -> Geometry:

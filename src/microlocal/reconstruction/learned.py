@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from microlocal.core.errors import InputError
-from microlocal.core.geometry import FanBeam, Geometry
+from microlocal.core.geometry import FanBeam, Geometry, turned_geometry
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
@@ -89,7 +89,7 @@ class Learned:
         coarse = _turned(grid, factor, turn, self.network.unet.divisor)
         frame = DyadicShearletFrame(coarse.shape, int(self.card["architecture"]["scales"]))
         area = grid.shape[0] * grid.shape[1] / factor**2
-        return Working(frame, coarse, factor, turn, area, share_of(frame, geometry.turned(-turn), coarse))
+        return Working(frame, coarse, factor, turn, area, share_of(frame, turned_geometry(geometry, -turn), coarse))
 
     @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
