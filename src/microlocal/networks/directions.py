@@ -91,7 +91,7 @@ class DirectionNetwork(nn.Module):
         turns = [2 * n * angles for n in range(1, 1 + min(HARMONICS, (classes - 1) // 2))]
         waves = torch.stack([torch.ones(classes), *(f(t) for t in turns for f in (torch.cos, torch.sin))], dim=1)
         self.register_buffer("waves", waves, persistent=False)
-        self.unet = PyramidUNet(channels, [1 + waves.shape[1]], widths, pairs)
+        self.unet = PyramidUNet(channels, [1 + waves.shape[1]], widths, pairs, normalised=False)
         _begin(self.unet)
         self.register_buffer("gains", torch.tensor([1.0] * scales if gains is None else list(gains)))
 
