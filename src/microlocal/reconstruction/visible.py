@@ -16,7 +16,8 @@ from microlocal.reconstruction.tv import tv
 USUAL = "shearlet"
 BASES: dict[str, Method] = {"shearlet": shearlet, "tv": tv, "directional-tv": directional_tv}
 
-# The weight that the discrepancy principle chooses over the natural one: the median at noise from 0.5 to 5 %.
+# The weight that the discrepancy principle chooses over the natural one, about the median at noise from 0.5 to 5 %: of
+# ellipses for shearlets; for tv of nine scans of ellipses, general objects and needles, where it ran from 1.0 to 4.6.
 USUAL_WEIGHT = {"shearlet": 2.1, "tv": 2.0}
 LEAST_NOISE = 0.003  # relative, for the weight: below, models are no better
 

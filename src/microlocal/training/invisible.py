@@ -1,6 +1,6 @@
 """Train the network of Learn the Invisible: coefficients of f* in, coefficients of the truth out, where s < 1.
 
-    E(F) = Σ_ℓ mean |(1 - s) (F - SH(truth))|² / a²,      loss = E(c + a G Φ(c / (a G), s)) / (E(c) + δ)
+    E(F) = Σ_ℓ mean |(1 - s) (F - SH(truth))|² / a²,      loss = E(c + a G/2 Φ(arsinh(c / (a G)), s)) / (E(c) + δ)
 
 over windows of the coefficients. By Parseval's identity E is the squared error of the invisible part of the image
 before the last step, in images of size one; the loss is how much of that of f* is left, so that scans with narrow
