@@ -11,6 +11,8 @@ import microlocal as ml
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam, Scan
 from microlocal.core.progress import Silent
 from microlocal.data import phantoms
+from microlocal.data.measurement import Measurement, simulate
+from microlocal.data.objects import random_object
 from microlocal.reconstruction.directional_tv import best_seen_normal
 from microlocal.reconstruction.pyramid import level, resample
 
@@ -64,6 +66,19 @@ def test_two_materials_get_no_bound():
     result = ml.reconstruct(_scan(dense), "directional-tv", iterations=60)
     assert result.config["bounded"] is False
     assert any("no upper bound" in note for note in result.notes)
+
+
+def test_a_disc_with_many_small_holes_and_hardening_keeps_its_bound():
+    grid, draw = Grid((128, 128), 0.6), np.random.default_rng(1)
+    pierced = random_object("disc-with-holes", draw, grid)
+    assert len(pierced.shapes) > 12
+    views = tuple(np.radians(np.arange(-15, 15, 0.5)))
+    geometry = FanBeam(views, Detector(140, 0.8), source_axis=410.0, source_detector=554.0)
+    made = simulate(pierced, geometry, draw, Measurement(noise=(0.005, 0.005), hardening=(0.12, 0.12)))
+    scan = Scan(torch.from_numpy(made.data).float(), geometry, grid)
+    result = ml.reconstruct(scan, "directional-tv", iterations=60)
+    assert result.config["bounded"] is True
+    assert any("those of a disc" in note for note in result.notes)
 
 
 def test_units_do_not_matter(disc):

@@ -330,6 +330,18 @@ def test_a_scan_unlike_those_trained_on_is_reconstructed_without_the_network(wei
     assert any("forced" in note for note in forced.notes)
 
 
+@pytest.mark.parametrize(("filled", "name"), [([0.0, 100.0], "tv"), ([99.0, 100.0], "shearlet")])
+def test_a_scan_that_sees_more_keeps_the_method_of_f_star_where_its_image_is_known(weights, tmp_path, filled, name):
+    state, card = load_weights(weights)
+    ranges = card["trained on"]["ranges"] | {"missing wedge": [60.0, 80.0], "filled pixels": filled}
+    card |= {"base": "tv", "trained on": {"beam": "parallel", "ranges": ranges}}
+    path = save_weights(tmp_path / "wide", state, card)
+    result, base = _run(path), ml.reconstruct(toy_scan(), name, weight=1.0, iterations=40)
+    assert result.learned is None
+    assert torch.equal(result.image, base.image)
+    assert any("missing wedge 4" in note for note in result.notes)
+
+
 def test_no_network_is_the_visible_part_with_the_rest_undetermined():
     settings = Settings(weight=1.0, iterations=40, network="none")
     result = ml.reconstruct(toy_scan(), TASK, weight=1.0, iterations=40, network="none")

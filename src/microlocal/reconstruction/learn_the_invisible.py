@@ -94,17 +94,14 @@ def choose(
         learned = load_learned(path)
         where = learned.working(scan.geometry, grid)
         differences = unsuited(learned.card, beam, scan_facts(scan, where.grid), partly=True)
-        if not differences or settings.force:
+        more = len(differences) == 1 and sees_more(learned.card, scan.geometry, beam)
+        if more or not differences or settings.force:
             chosen = Chosen.of(learned, where, visible(learned.base).image, grid)
             differences = unsuited(learned.card, beam, chosen.facts(scan))
-            if not differences:
-                told = f"The network {name} completed the image: the scan is like those it was trained on."
-                return chosen, told, learned.base
-            if settings.force:
-                told = f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
-                return chosen, told, learned.base
-        elif len(differences) == 1 and sees_more(learned.card, scan.geometry, beam):
-            name_of_base = learned.base
+            if not differences or settings.force:
+                return chosen, _told(name, differences), learned.base
+            if more and len(differences) == 1:
+                name_of_base = learned.base
         reasons.append(f"{name}: {'; '.join(differences)}")
     why = " | ".join(reasons) if reasons else "no weights are at hand"
     return None, f"No network was used, for this scan is unlike those that were trained on ({why}).", name_of_base
@@ -115,6 +112,12 @@ def sees_more(card: Mapping[str, Any], geometry: Geometry, beam: str) -> bool:
     trained = card.get("trained on", {})
     low, _ = trained.get("ranges", {}).get("missing wedge", (0.0, 0.0))
     return trained.get("beam") == beam and missing_wedge(geometry) < float(low)
+
+
+def _told(name: str, differences: list[str]) -> str:
+    if not differences:
+        return f"The network {name} completed the image: the scan is like those it was trained on."
+    return f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
 
 
 def _candidates(network: str, beam: str) -> dict[str, Path]:
