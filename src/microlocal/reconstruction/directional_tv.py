@@ -48,7 +48,7 @@ LEVELS = ((4, 250), (2, 200), (1, 120))  # (coarsening, iterations); the first t
 FIRST_ITERATIONS, LEAST_ROWS = 250, 96  # coarser grids than that no longer tell one material from two
 BALANCE = 2.0  # of dual over primal steps in pixel units; any value converges
 # Bounded fits may leave so much more residual than free ones, or 1 % of the data. Tangents of a disc speak for one
-# material already: of 18 simulated discs with holes the worst left 1.75 times as much, of ellipses within a hull 1.2 to 4.
+# material already: of 18 simulated discs with holes the worst left 1.75 times as much, of ellipses 1.2 to 5.
 CREDIBLE, CREDIBLE_DISC, CREDIBLE_SHARE = 1.3, 1.8, 0.01
 BRIGHT = 75.0  # percentile of the free image's material that stands for μ where the outline is only a hull
 
