@@ -93,7 +93,7 @@ def test_interrupted_on_a_coarse_level_still_gives_an_image_of_full_size():
             if "coarser" in task:
                 raise KeyboardInterrupt
 
-    finer = Grid((192, 192), 1 / 3)
+    finer = Grid((384, 384), 1 / 6)
     result = ml.reconstruct(_scan(DISC), "directional-tv", grid=finer, progress=Impatient())
     assert result.image.shape == finer.shape
     assert result.config["status"] == "interrupted"

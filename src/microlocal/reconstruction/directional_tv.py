@@ -144,8 +144,8 @@ class _Warm:
 
 def _reconstruct(data: Tensor, geometry: Geometry, grid: Grid, settings: Settings) -> Estimate:
     slice_ = _Slice(data, geometry, grid, settings.weight or 1.0)
-    model, stopped = _credible_model(slice_, settings)
-    solution, warm = _coarse_to_fine(slice_, model, settings) if stopped is None else stopped.as_result()
+    model, begun = _credible_model(slice_, settings)
+    solution, warm = _coarse_to_fine(slice_, model, settings, begun)
     image = model.hardening.mu * resample(warm.image, warm.level.grid, grid)
     angle, sharpness = best_seen_normal(geometry)
     config = {
@@ -163,10 +163,18 @@ def _reconstruct(data: Tensor, geometry: Geometry, grid: Grid, settings: Setting
     return Estimate(image, notes, config, solution.history, model.linearised)
 
 
-def _coarse_to_fine(slice_: _Slice, model: ObjectModel, settings: Settings) -> tuple[Solution, _Warm]:
-    """Solve level by level; an interruption ends it at the level that was reached."""
-    found: list[tuple[Solution, _Warm]] = []
-    for factor, iterations in usable_levels(slice_.grid):
+def _coarse_to_fine(
+    slice_: _Slice, model: ObjectModel, settings: Settings, begun: "_Trial | None"
+) -> tuple[Solution, _Warm]:
+    """Solve level by level; an interruption ends it at the level that was reached.
+
+    A trial of the model is the coarsest level's solution; where that is the only level, it is carried on.
+    """
+    found = [begun.as_result()] if begun else []
+    if begun and begun.interrupted:
+        return found[0]
+    levels = usable_levels(slice_.grid)
+    for factor, iterations in (levels[1:] or LEVELS[-1:]) if begun else levels:
         here = level(slice_.geometry, slice_.grid, factor)
         finest = factor == 1
         driver = Driver(
@@ -222,8 +230,8 @@ def _try(slice_: _Slice, model: ObjectModel, settings: Settings, task: str) -> _
 def _credible_model(slice_: _Slice, settings: Settings) -> tuple[ObjectModel, _Trial | None]:
     """Return the model, with its bound and outline only if they explain the data as well as free variation does.
 
-    Both are tried on the coarsest level. Where the outline is a hull its chords are too long in the unseen directions,
-    so μ is read off the free image instead and hardening is left alone. An interrupted trial is returned as well.
+    Both are tried on the coarsest level; the trial of the model is returned with it. Where the outline is a hull its
+    chords are too long in the unseen directions, so μ is read off the free image instead and hardening is left alone.
     """
     model = first_model(slice_.data, slice_.geometry, slice_.grid)
     free = replace(model, bounded=False, hardening=Hardening(model.hardening.mu, 0.0))
@@ -236,7 +244,7 @@ def _credible_model(slice_: _Slice, settings: Settings) -> tuple[ObjectModel, _T
     if not model.is_round:
         scale = _material_level(unbounded.solution.value)
         if scale <= 0:
-            return free, None
+            return free, unbounded
         model = replace(model, hardening=Hardening(scale * model.hardening.mu, 0.0))
     bounded = _try(slice_, model, settings, "checking the bound")
     if bounded.interrupted:
@@ -245,7 +253,7 @@ def _credible_model(slice_: _Slice, settings: Settings) -> tuple[ObjectModel, _T
     # Lengths shrink as μ grows, and misfits with them.
     factor = CREDIBLE_DISC if model.is_round else CREDIBLE
     credible = bounded.misfit < max(factor * unbounded.misfit / scale, CREDIBLE_SHARE * size)
-    return (model if credible else free), None
+    return (model, bounded) if credible else (free, unbounded)
 
 
 def _material_level(x: Tensor) -> float:
