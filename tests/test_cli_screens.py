@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from cli_help import answer, run, said, scan_file
 
-VERBS = ("reconstruct", "stack", "visible", "edges", "train", "weights", "info", "methods", "doctor", "demo")
+VERBS = (
+    "reconstruct", "stack", "visible", "edges", "train", "weights", "info", "methods", "dictionary", "doctor", "demo",
+)  # fmt: skip
 PROGRAM = [sys.executable, "-m", "microlocal"]
 
 

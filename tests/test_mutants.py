@@ -6,6 +6,7 @@ from microlocal.testing import LawViolation, laws
 from microlocal.testing.laws import frame, functional
 from tests.mutants import edge_models as broken_edge_models
 from tests.mutants import image_methods as broken_image_methods
+from tests.mutants import nonlinearities as broken_nonlinearities
 from tests.mutants import objects as broken_objects
 from tests.mutants import operators as broken_operators
 from tests.mutants import others
@@ -20,6 +21,7 @@ MUTANTS = {
     "method": (laws("method"), others.methods()),
     "edge-model": (laws("edge-model"), broken_edge_models.edge_models()),
     "image-method": (laws("image-method"), broken_image_methods.image_methods()),
+    "nonlinearity": (laws("nonlinearity"), broken_nonlinearities.nonlinearities()),
     "objects": (laws("objects"), broken_objects.objects()),
     "task": (laws("task"), broken_tasks.tasks()),
 }

@@ -2,7 +2,10 @@
 
 from importlib import import_module
 
-ROOMS = ("data", "operators", "frames", "functionals", "solvers", "io", "wavefront", "reconstruction", "report")
+ROOMS = (
+    "data", "operators", "frames", "functionals", "solvers", "io", "dictionary", "wavefront", "reconstruction",
+    "report",
+)  # fmt: skip
 
 
 def load_all() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import microlocal
-from microlocal.cli import demo, doctor, edges, info, methods, reconstruct, stack, train, visible, weights
+from microlocal.cli import demo, dictionary, doctor, edges, info, methods, reconstruct, stack, train, visible, weights
 from microlocal.cli.guard import Guarded
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
@@ -71,6 +71,7 @@ app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=weights.EXAMPLES)(weights.weights)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=methods.EXAMPLES)(methods.methods)
+app.command(epilog=dictionary.EXAMPLES)(dictionary.dictionary)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from microlocal import core as core
     from microlocal import data as data
+    from microlocal import dictionary as dictionary
     from microlocal import io as io
     from microlocal import members as members
     from microlocal import reconstruction as reconstruction
@@ -23,23 +24,27 @@ if TYPE_CHECKING:
     from microlocal.cli import picture as picture
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
+    from microlocal.dictionary import latex as latex
     from microlocal.io import point_files as point_files
     from microlocal.networks import catalogue as catalogue
     from microlocal.reconstruction import facts as facts
+    from microlocal.report import dictionary_picture as dictionary_picture
     from microlocal.report import edge_picture as edge_picture
     from microlocal.report import rose as rose
     from microlocal.wavefront import lengths as lengths
 
-_ROOMS = ("core", "data", "io", "members", "reconstruction", "report", "training", "wavefront")
+_ROOMS = ("core", "data", "dictionary", "io", "members", "reconstruction", "report", "training", "wavefront")
 _MODULES = {
     "center": "microlocal.calibration.center",
     "provenance": "microlocal.core.provenance",
     "health": "microlocal.cli.health",
     "picture": "microlocal.cli.picture",
     "registry": "microlocal.core.registry",
+    "latex": "microlocal.dictionary.latex",
     "point_files": "microlocal.io.point_files",
     "catalogue": "microlocal.networks.catalogue",
     "edge_picture": "microlocal.report.edge_picture",
+    "dictionary_picture": "microlocal.report.dictionary_picture",
     "rose": "microlocal.report.rose",
     "lengths": "microlocal.wavefront.lengths",
     "facts": "microlocal.reconstruction.facts",

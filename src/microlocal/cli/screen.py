@@ -45,7 +45,7 @@ class Screen:
     def answer(self, fields: dict[str, Any], *shown: RenderableType | Path) -> None:
         """Give the answer of a verb: ``fields`` as JSON for programs, or ``shown`` for people; nothing when quiet.
 
-        A path stands on a line of its own that is never broken, so that it can be copied.
+        A path stands on a line of its own, and it, like a string, is never broken, so that it can be copied.
         """
         if self.json:
             sys.stdout.write(json.dumps(plain(fields), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -54,7 +54,7 @@ class Screen:
                 if isinstance(item, Path):
                     self.out.print(Text(f"  {item}", style="what" if item.suffix == ".html" else ""), soft_wrap=True)
                 else:
-                    self.out.print(item)
+                    self.out.print(Text(item) if isinstance(item, str) else item, soft_wrap=isinstance(item, str))
 
     def say(self, shown: RenderableType) -> None:
         """Tell people, on stderr, what is being done."""

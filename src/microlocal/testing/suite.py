@@ -5,6 +5,7 @@ from typing import Any
 
 import microlocal.certificates
 import microlocal.data
+import microlocal.dictionary
 import microlocal.frames
 import microlocal.functionals
 import microlocal.operators
@@ -19,6 +20,7 @@ from microlocal.testing.laws import (
     functional,
     image_method,
     method,
+    nonlinearity,
     objects,
     operator,
     solver,
@@ -37,6 +39,7 @@ _LAWS: dict[str, tuple[Law, ...]] = {
     "image-method": image_method.LAWS,
     "edge-model": edge_model.LAWS,
     "objects": objects.LAWS,
+    "nonlinearity": nonlinearity.LAWS,
     "task": task.LAWS,
 }
 

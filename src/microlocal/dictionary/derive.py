@@ -1,0 +1,136 @@
+"""From any one face of a nonlinearity, the other three: algebra where it is that, differentiation, quadrature.
+
+    g  -> Φ(s) = g(s) s            Ψ -> Φ(s) = Ψ'(s)/2, by automatic differentiation
+    S  -> Φ(s) = h/(2√2 τ) (r - S(r)),   r = h s/√2           Φ -> Ψ(s) = 2 ∫_0^s Φ, by adaptive quadrature
+
+Functions are given for tensors, elementwise, odd (S, Φ) or even (g, Ψ); that they are is checked on a grid.
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.integrate import quad_vec
+from torch import Tensor
+
+from microlocal.core.checks import positive
+from microlocal.core.errors import InputError
+from microlocal.dictionary.nonlinearity import STEP, Nonlinearity, Scalar
+
+ASYMMETRY = 1e-6  # of the larger of two values that should agree
+PLACES = torch.logspace(-3, 3, 61, dtype=torch.float64)
+TOLERANCE, PARTS = 1e-12, 100  # of the quadrature: of every stretch, and into how many parts it may go at most
+SMALLEST = 1e-150  # where g(0) is read off: s² does not vanish there in float64
+
+
+def from_diffusivity(g: Scalar, name: str = "own") -> Nonlinearity:
+    """Return the nonlinearity with diffusivity ``g``; raises InputError where it is not even, finite for s > 0.
+
+    >>> own = from_diffusivity(lambda s: 1 / (1 + s**2))
+    >>> own.regulariser(torch.tensor([1.0], dtype=torch.float64)).item()  # ln 2
+    0.693147180559945...
+    """
+    _symmetric(g, 1, f"diffusivity {name}")
+    return _completed(name, lambda s: torch.where(s == 0, 0.0, g(s) * s), g)
+
+
+def from_activation(phi: Scalar, name: str = "own") -> Nonlinearity:
+    """Return the nonlinearity with activation ``phi``; raises InputError where it is not odd.
+
+    >>> from_activation(torch.tanh).diffusivity(torch.tensor([0.0, 1.0])).tolist()
+    [1.0, 0.7615941762924194]
+    """
+    _symmetric(phi, -1, f"activation {name}")
+    return _completed(name, phi)
+
+
+def from_shrinkage(shrink: Scalar, step: float = STEP, spacing: float = 1.0, name: str = "own") -> Nonlinearity:
+    """Return the nonlinearity of which ``shrink`` is the shrinkage for these step and grid sizes; raises InputError.
+
+    >>> hard = from_shrinkage(lambda r: torch.where(r.abs() < 1, 0 * r, r))
+    >>> hard.activation(torch.tensor([1.0, 2.0])).round(decimals=4).tolist()
+    [1.0, 0.0]
+    """
+    _symmetric(shrink, -1, f"shrinkage {name}")
+    scale = positive(spacing, "spacing", name) / math.sqrt(2)
+    factor = scale / (2 * positive(step, "step", name))
+    return _completed(name, lambda s: factor * (scale * s - shrink(scale * s)))
+
+
+def from_regulariser(psi: Scalar, name: str = "own") -> Nonlinearity:
+    """Return the nonlinearity with regulariser ``psi``, of torch operations; raises InputError.
+
+    A constant may be added to Ψ: it is taken off, so that Ψ(0) = 0.
+
+    >>> from_regulariser(lambda s: s**4).activation(torch.tensor([2.0])).tolist()
+    [16.0]
+    """
+    _symmetric(psi, 1, f"regulariser {name}")
+
+    def phi(s: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = s if s.requires_grad else s.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(psi(x).sum(), x, create_graph=s.requires_grad)
+        return slope / 2
+
+    def grounded(s: Tensor) -> Tensor:
+        return psi(s) - psi(torch.zeros((), dtype=s.dtype))
+
+    return Nonlinearity(name, phi, partial(_ratio, phi), grounded)
+
+
+def _completed(name: str, phi: Scalar, g: Scalar | None = None) -> Nonlinearity:
+    """Return the nonlinearity of an activation, with the regulariser by quadrature and the error that it had."""
+    _, error = _integrated(phi, PLACES)
+    return Nonlinearity(
+        name, phi, g or partial(_ratio, phi), lambda s: _integrated(phi, s)[0].to(s.dtype), error=error
+    )
+
+
+def _ratio(phi: Scalar, s: Tensor) -> Tensor:
+    """Return Φ(s)/s, at s = 0 the slope there, read off at a tiny place."""
+    tiny = s.abs() < SMALLEST if s.dtype == torch.float64 else s == 0
+    place = torch.where(tiny, torch.full_like(s, max(SMALLEST, torch.finfo(s.dtype).tiny)), s)
+    return phi(place) / place
+
+
+def _integrated(phi: Scalar, s: Tensor) -> tuple[Tensor, float]:
+    """Return 2 ∫_0^s Φ in float64, and an estimate of its largest relative error.
+
+    The stretches between neighbouring places are integrated side by side, each in units of its own size.
+    """
+    ends, where = np.unique(s.detach().double().abs().flatten().numpy(), return_inverse=True)
+    low, width = torch.from_numpy(np.append(0.0, ends[:-1])), torch.from_numpy(np.diff(ends, prepend=0.0))
+
+    def heights(t: float) -> Tensor:
+        return torch.where(width > 0, phi(low + t * width).detach(), 0.0)
+
+    size = torch.stack([heights(t) for t in (1e-3, 0.3, 0.6, 1.0)]).abs().amax(dim=0)
+    unit = torch.where(size > 0, size, 1.0)
+
+    def share(t: float) -> Float[np.ndarray, " stretch"]:
+        return (heights(t) / unit).numpy()
+
+    parts, off = quad_vec(share, 0.0, 1.0, epsabs=TOLERANCE, epsrel=0.0, norm="max", limit=PARTS)
+    scale = 2 * (width * unit).numpy()
+    totals, doubt = np.cumsum(scale * parts), np.cumsum(scale * off)
+    error = float((doubt / np.maximum(np.abs(totals), 1e-300))[ends > 0].max(initial=0.0))
+    return torch.from_numpy(totals[where]).reshape(s.shape), error
+
+
+def _symmetric(function: Scalar, sign: int, who: str) -> None:
+    """Refuse what is not finite, or not f(-s) = ``sign`` f(s)."""
+    ahead, behind = function(PLACES), function(-PLACES)
+    if not bool(torch.isfinite(ahead).all() and torch.isfinite(behind).all()):
+        place = float(PLACES[~(torch.isfinite(ahead) & torch.isfinite(behind))][0])
+        got = f"{float(function(PLACES.new_tensor([place]))[0])} at s = {place:.3g}"
+        do = "Give a function that is finite wherever s is not zero."
+        raise InputError(who, expected="finite values", got=got, do=do)
+    off = (behind - sign * ahead).abs() > ASYMMETRY * torch.maximum(ahead.abs(), behind.abs()).clamp_min(1e-300)
+    if bool(off.any()):
+        k = int(off.nonzero()[0])
+        kind = "an odd function" if sign < 0 else "an even function"
+        got = f"{float(ahead[k]):.4g} at s = {float(PLACES[k]):.3g}, {float(behind[k]):.4g} at its negative"
+        raise InputError(who, expected=kind, got=got, do="Filtering must commute with the negative: make it symmetric.")

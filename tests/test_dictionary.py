@@ -1,0 +1,242 @@
+"""The dictionary: closed forms of the tables, what is derived, Theorem 2, and the way to a minimiser."""
+
+import math
+import runpy
+from pathlib import Path
+
+import matplotlib.image
+import mpmath
+import numpy as np
+import pytest
+import sympy
+import torch
+from cli_help import answer, run, said
+from scipy.optimize import root
+
+from microlocal.core import InputError
+from microlocal.core.errors import UnknownNameError
+from microlocal.core.registry import registered
+from microlocal.core.seeding import generator
+from microlocal.dictionary import (
+    diffused,
+    diffusion_step,
+    facts,
+    from_activation,
+    from_diffusivity,
+    from_regulariser,
+    from_shrinkage,
+    nonlinearity,
+    rows,
+)
+from microlocal.dictionary.latex import latex, parsed
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TRUNCATED = ["whittaker-tikhonov", "charbonnier", "soft", "perona-malik", "perona-malik-rational", "garrote", "hard"]
+ALL = [*TRUNCATED, "tv", "bfb"]
+FACES = ("diffusivity", "regulariser", "shrinkage", "activation")
+S = torch.cat([torch.linspace(-5, 5, 400, dtype=torch.float64), torch.logspace(-6, 3, 40, dtype=torch.float64)])
+
+
+def _relative(one, other):
+    return float(((one - other).abs() / torch.maximum(one.abs(), other.abs()).clamp_min(1e-300)).max())
+
+
+def test_these_are_the_rows():
+    assert list(registered("nonlinearity")) == ALL
+    with pytest.raises(UnknownNameError, match="Did you mean 'garrote'"):
+        nonlinearity("garotte")
+    with pytest.raises(InputError, match="contrast"):
+        nonlinearity("soft", 0.0)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", ALL)
+def test_every_face_is_its_formula(name, face):
+    entry = nonlinearity(name, 1.3)
+    symbols = {str(a): a for a in parsed("s r λ θ").free_symbols}
+    values = {symbols["lamda"]: sympy.Rational(13, 10), symbols["theta"]: sympy.Rational(13, 10) / sympy.sqrt(2)}
+    expression = parsed(getattr(entry.formulas, face)).subs(values)
+    closed = sympy.lambdify(symbols["r" if face == "shrinkage" else "s"], expression, "mpmath")
+    with mpmath.workdps(40):
+        expected = torch.tensor([float(closed(mpmath.mpf(float(s)))) for s in S], dtype=torch.float64)
+    found = getattr(entry, face)(S)
+    size = S.abs() if face == "shrinkage" else torch.zeros(())  # a difference: its rounding errors are those of r
+    off = (found - expected).abs() / torch.maximum(expected.abs(), size).clamp_min(1e-300)
+    assert float(torch.where(found == expected, 0.0, off).max()) < 1e-12
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n != "bfb"])
+@pytest.mark.parametrize("way", [from_diffusivity, from_regulariser, from_shrinkage, from_activation])
+def test_from_any_face_the_other_three(name, way):
+    entry = nonlinearity(name, 0.8)
+    given = {
+        from_diffusivity: entry.diffusivity,
+        from_regulariser: entry.regulariser_of,
+        from_shrinkage: entry.shrinkage,
+        from_activation: entry.activation,
+    }[way]
+    own = way(given)
+    places = torch.tensor([1e-3, 0.1, 0.5, 0.79, 0.81, 1.5, 20.0], dtype=torch.float64)
+    s = torch.cat((-places, places))
+    assert _relative(own.regulariser(s), entry.regulariser(s)) < max(1e-9, 10 * own.error)
+    for face in ("diffusivity", "activation"):
+        unit = float(getattr(entry, face)(s).abs().max())
+        assert float((getattr(own, face)(s) - getattr(entry, face)(s)).abs().max()) < 1e-12 * max(unit, 1.0)
+    assert float((own.shrinkage(s) - entry.shrinkage(s)).abs().max()) < 1e-12 * 20
+
+
+def test_shrinkage_for_other_steps_and_grids_is_read_back():
+    entry = nonlinearity("perona-malik", 0.8)
+    own = from_shrinkage(lambda r: entry.shrinkage(r, 0.1, 0.5), 0.1, 0.5)
+    assert float((own.activation(S) - entry.activation(S)).abs().max()) < 1e-12
+
+
+def test_a_regulariser_of_ones_own_can_be_trained_through():
+    weight = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    own = from_regulariser(lambda s: weight * s**2)
+    s = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    own.activation(s).sum().backward()
+    assert weight.grad.item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("way", "function", "told"),
+    [
+        (from_activation, torch.relu, "an odd function"),
+        (from_diffusivity, lambda s: 2 + torch.tanh(s), "an even function"),
+        (from_diffusivity, lambda s: torch.log(s - 1), "finite values"),
+        (from_shrinkage, lambda r: r + 1, "an odd function"),
+        (from_regulariser, lambda s: s, "an even function"),
+    ],
+)
+def test_what_is_no_nonlinearity_is_refused(way, function, told):
+    with pytest.raises(InputError, match=told):
+        way(function)
+
+
+# sup g, Lipschitz constant, (least, greatest) slope, convex: worked out by hand for λ = 2.
+KNOWN = {
+    "whittaker-tikhonov": (1, 1, (1, 1), True),
+    "charbonnier": (1, 1, (0, 1), True),
+    "soft": (1, 1, (0, 1), True),
+    "perona-malik": (1, 1, (-2 * math.exp(-1.5), 1), False),
+    "perona-malik-rational": (1, 1, (-1 / 8, 1), False),
+    "garrote": (1, 1, (-1, 1), False),
+    "hard": (1, math.inf, (0, 1), False),
+    "tv": (math.inf, math.inf, (0, 0), True),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_follows_is_what_the_formulas_say(name):
+    ratio, lipschitz, slopes, convex = KNOWN[name]
+    found = facts(nonlinearity(name, 2.0))
+    assert found.largest_ratio == pytest.approx(ratio, rel=1e-9)
+    assert found.lipschitz == pytest.approx(lipschitz, rel=1e-9)
+    assert found.slopes == pytest.approx(slopes, abs=1e-8)
+    assert (found.convex, found.increasing) == (convex, convex)
+    assert found.bounded == (ratio < math.inf)
+    assert found.turns == (pytest.approx((2.0,)) if name.startswith(("perona", "garrote")) else ())
+    assert found.jumps == (pytest.approx((2.0,)) if name == "hard" else ())
+
+
+def test_facts_of_ones_own():
+    wavy = facts(from_activation(lambda s: s * (1 + 0.5 * torch.cos(3 * s) * torch.exp(-s.square())), "wavy"))
+    s = np.linspace(0, 6, 2_000_001)
+    assert wavy.largest_ratio == pytest.approx(float((1 + 0.5 * np.cos(3 * s) * np.exp(-(s**2))).max()), rel=1e-9)
+    assert wavy.slopes[0] == pytest.approx(
+        float(np.gradient(s * (1 + 0.5 * np.cos(3 * s) * np.exp(-(s**2))), s).min()), rel=1e-5
+    )
+    assert wavy.max_min_step(2.0) == pytest.approx(4 / 3)
+    assert not facts(from_activation(lambda s: s.sign() * s.abs().sqrt())).bounded
+
+
+def _changes(u):
+    """How often the sign changes along each signal, zeros aside."""
+    signs = [row[row != 0].sign() for row in u]
+    return torch.tensor([int((row.diff() != 0).sum()) for row in signs])
+
+
+def _signals():
+    """Noise of three sizes, and alternating signals, for which the bounds are sharp."""
+    noise = torch.randn(300, 24, dtype=torch.float64, generator=generator(0))
+    alternating = torch.tensor([1.0, -1.0] * 12, dtype=torch.float64)
+    sizes = torch.tensor([0.01, 0.1, 0.24, 0.3], dtype=torch.float64)
+    return torch.cat((noise * 10.0 ** (torch.arange(300) % 3 - 1)[:, None], sizes[:, None] * alternating))
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_theorem_2_holds_below_its_bounds_and_they_are_sharp(name):
+    entry, u = nonlinearity(name, 0.5), _signals()
+    found, slack = facts(entry), 1e-12 * u.abs().amax(dim=1)
+    for depth in (1, 30, 1000):
+        stable = diffused(u, entry, depth * found.max_min_step(), depth)
+        assert (stable.amax(dim=1) <= u.amax(dim=1) + slack).all()
+        assert (stable.amin(dim=1) >= u.amin(dim=1) - slack).all()
+    v = u
+    for _ in range(100):
+        smoother = diffusion_step(v, entry, found.sign_step() * (1 - 1e-12))
+        clean = torch.where(smoother.abs() <= slack[:, None], 0.0, smoother)
+        assert (_changes(clean) <= _changes(v)).all()
+        v = clean
+    over = diffusion_step(u, entry, 1.02 * found.max_min_step())
+    assert (over.abs().amax(dim=1) > u.abs().amax(dim=1) + slack).any()
+    assert (_changes(diffusion_step(u, entry, 1.9 * found.sign_step())) > _changes(u)).any()
+
+
+def _implicit(f, entry, alpha):
+    """The minimiser of (u - f)²/2 + α/2 Ψ(u'): u - f = α (Φ(u'))', by root finding."""
+
+    def gap(u):
+        flux = np.pad(entry.activation(torch.from_numpy(np.diff(u))).numpy(), 1)
+        return u - f - alpha * np.diff(flux)
+
+    return root(gap, f, tol=1e-13).x
+
+
+@pytest.mark.parametrize("name", ["charbonnier", "perona-malik", "soft"])
+def test_explicit_steps_approach_the_minimisers_at_first_order(name):
+    entry, alpha = nonlinearity(name, 0.7), 0.8
+    f = torch.randn(12, dtype=torch.float64, generator=generator(4))
+    gaps = []
+    for m in (16, 32, 64):
+        u = f.numpy()
+        for _ in range(m):
+            u = _implicit(u, entry, alpha / m)
+        gaps.append(float(np.abs(diffused(f, entry, alpha, m).numpy() - u).max()))
+    assert 1.7 < gaps[0] / gaps[1] < 2.3
+    assert 1.7 < gaps[1] / gaps[2] < 2.3
+
+
+def test_latex_has_every_row_and_the_best_known_names_in_bold():
+    text = latex(rows())
+    assert text.count(r"\textbf") == len(ALL)
+    for best in ("Whittaker-Tikhonov", "Charbonnier", "soft", "garrote", "hard"):
+        assert rf"\textbf{{{best}}}" in text
+    assert text.count("{") == text.count("}")
+    assert text.count("&") == 3 + sum(3 * 2 for _ in ALL) + text.count(r"& \text{")
+
+
+def test_the_verb_lists_translates_draws_and_typesets(tmp_path):
+    found = answer(run("dictionary", "--json"))["rows"]
+    assert [row["name"] for row in found] == ALL
+    assert found[2]["known_as"]["shrinkage"] == "soft"
+    assert found[-1]["max_min_step"] == 0.0
+    shown = said(run("dictionary", "garrote", "--plot", tmp_path / "new" / "garrote.png"))
+    for part in ("r - θ²/r", "sup |Φ(s)/s| 1", "from -1 to 1", "τ <= 0.5 h²", "not convex"):
+        assert part in shown
+    assert matplotlib.image.imread(tmp_path / "new" / "garrote.png").shape[1] > 800
+    assert run("dictionary", "soft", "--latex").stdout.startswith(r"\begin{tabular}")
+    unknown = run("dictionary", "sof")
+    assert unknown.exit_code == 2
+    assert "Did you mean 'soft'" in said(unknown)
+
+
+def test_the_page_to_move_the_contrast_is_as_it_is_written():
+    written = runpy.run_path(str(DOCS / "dictionary.py"))["page"]()
+    assert (DOCS / "dictionary.html").read_text(encoding="utf-8") == written
+    listed = (DOCS / "dictionary.md").read_text(encoding="utf-8")
+    for row in rows():
+        assert f"| `{row.entry.name}` |" in listed
+        for face in FACES:
+            assert f"`{getattr(row.formulas, face)}`".replace("|", r"\|") in listed
