@@ -52,7 +52,7 @@ def test_ellipses_from_120_degrees_gain_a_decibel_at_any_orientation():
     assert np.mean(gains) > 1.0
 
 
-@pytest.mark.parametrize(("views", "network"), [(64, "helsinki"), (150, "none")])
+@pytest.mark.parametrize(("views", "network"), [(64, "helsinki"), (150, "helsinki"), (260, "none")])
 def test_a_disc_with_holes_is_completed_from_a_short_arc_only(views, network):
     grid = ml.Grid((128, 128), 0.5932892)
     angles = tuple(math.radians(0.5) * np.arange(views) + 1.0)
