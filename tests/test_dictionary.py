@@ -148,7 +148,11 @@ def test_facts_of_ones_own():
         float(np.gradient(s * (1 + 0.5 * np.cos(3 * s) * np.exp(-(s**2))), s).min()), rel=1e-5
     )
     assert wavy.max_min_step(2.0) == pytest.approx(4 / 3)
-    assert not facts(from_activation(lambda s: s.sign() * s.abs().sqrt())).bounded
+    root = facts(from_activation(lambda s: s.sign() * s.abs().sqrt(), "root"))
+    assert (root.bounded, root.convex, root.max_min_step()) == (False, True, 0.0)
+    assert facts(from_activation(torch.zeros_like, "nothing")).max_min_step() == math.inf
+    backward = facts(from_activation(lambda s: -2 * s, "backward"))
+    assert (backward.largest_ratio, backward.increasing) == (2.0, False)
 
 
 def _changes(u):

@@ -29,8 +29,8 @@ def from_diffusivity(g: Scalar, name: str = "own") -> Nonlinearity:
     """Return the nonlinearity with diffusivity ``g``; raises InputError where it is not even, finite for s > 0.
 
     >>> own = from_diffusivity(lambda s: 1 / (1 + s**2))
-    >>> own.regulariser(torch.tensor([1.0], dtype=torch.float64)).item()  # ln 2
-    0.693147180559945...
+    >>> round(own.regulariser(torch.tensor([1.0], dtype=torch.float64)).item(), 12)  # ln 2
+    0.69314718056
     """
     _symmetric(g, 1, f"diffusivity {name}")
     return _completed(name, lambda s: torch.where(s == 0, 0.0, g(s) * s), g)

@@ -27,8 +27,8 @@ class Facts:
     """What follows from a nonlinearity, estimated.
 
     ``largest_ratio`` is L; ``lipschitz`` the Lipschitz constant of Φ, infinite where it jumps; ``slopes`` the least
-    and the greatest Φ'; ``jumps`` and ``turns`` where Φ jumps, and where it ceases to increase, s > 0; ``convex`` says
-    whether Ψ is; ``bounded`` whether g is, without which no step size is stable.
+    and the greatest Φ'; ``jumps`` and ``turns`` where Φ jumps, and where Φ' changes its sign, s > 0; ``bounded``
+    whether g is, without which no step size is stable.
     """
 
     largest_ratio: float
@@ -37,12 +37,16 @@ class Facts:
     jumps: tuple[float, ...]
     turns: tuple[float, ...]
     increasing: bool
-    convex: bool
     bounded: bool
+
+    @property
+    def convex(self) -> bool:
+        """Whether Ψ is: Ψ'' = 2 Φ'."""
+        return self.increasing
 
     def max_min_step(self, spacing: float = 1.0) -> float:
         """Return the largest τ with the maximum-minimum principle, for grid size h."""
-        return spacing**2 / (2 * self.largest_ratio)
+        return spacing**2 / (2 * self.largest_ratio) if self.largest_ratio else math.inf
 
     def sign_step(self, spacing: float = 1.0) -> float:
         """Return the largest τ at which a step has no more sign changes than its signal."""
@@ -60,19 +64,22 @@ def facts(entry: Nonlinearity) -> Facts:
     (inf, 0.5)
     """
     s = torch.logspace(-REACH, REACH, COUNT, dtype=torch.float64)
-    ratio, value, slope = entry.diffusivity(s), entry.activation(s), _slope(entry.activation, s)
+    ratio, value, slope = entry.diffusivity(s).abs(), entry.activation(s), _slope(entry.activation, s)
     bounded = _settles(ratio)
-    largest = _refined(entry.diffusivity, s, ratio) if bounded else math.inf
+    largest = _refined(lambda x: entry.diffusivity(x).abs(), s, ratio) if bounded else math.inf
     jumps = _jumps(entry.activation, s, value, slope)
-    rising = _refined(lambda x: _slope(entry.activation, x), s, slope)
-    falling = -_refined(lambda x: -_slope(entry.activation, x), s, -slope)
-    drops = any(_height(entry.activation, place) < 0 for place in jumps)
-    increasing = falling >= -ROUNDING * rising and not drops
-    at_zero = not bounded and bool(entry.activation(s[:1]) > ROUNDING * value.abs().max())
+    greatest = _refined(lambda x: _slope(entry.activation, x), s, slope)
+    least = -_refined(lambda x: -_slope(entry.activation, x), s, -slope)
+    drops = bool(value[0] < 0) or any(_height(entry.activation, place) < 0 for place in jumps)
     return Facts(
-        largest, math.inf if jumps or not bounded else max(rising, -falling), (falling, rising), jumps,
-        _turns(entry.activation, s, slope), increasing, increasing and (bounded or at_zero), bounded,
-    )  # fmt: skip
+        largest_ratio=largest,
+        lipschitz=math.inf if jumps or not bounded else max(greatest, -least),
+        slopes=(least, greatest),
+        jumps=jumps,
+        turns=_turns(entry.activation, s, slope),
+        increasing=least >= -ROUNDING * greatest and not drops,
+        bounded=bounded,
+    )
 
 
 def _slope(phi: Scalar, s: Tensor) -> Tensor:
@@ -86,9 +93,9 @@ def _slope(phi: Scalar, s: Tensor) -> Tensor:
 
 
 def _settles(ratio: Tensor) -> bool:
-    """Return whether g stays bounded towards 0: from one decade to the next it no longer grows."""
+    """Return whether |g| stays bounded towards 0: from one decade to the next it no longer grows."""
     decade = (COUNT - 1) // (2 * REACH)
-    return bool(ratio[0].abs() <= ratio[decade].abs() * (1 + 1e-3) + ROUNDING)
+    return bool(ratio[0] <= ratio[decade] * (1 + 1e-3) + ROUNDING)
 
 
 def _refined(function: Scalar, s: Tensor, values: Tensor) -> float:
