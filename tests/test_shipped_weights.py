@@ -9,6 +9,7 @@ import torch
 import microlocal as ml
 from microlocal.data.measurement import Measurement, simulate
 from microlocal.data.objects import random_object
+from microlocal.networks.catalogue import described
 from microlocal.networks.weights import load_weights, shipped_weights
 from microlocal.reconstruction.quality import mcc, psnr
 
@@ -23,6 +24,7 @@ def test_a_card_says_how_its_weights_were_made(name):
     assert sum(values.numel() for values in state.values()) >= card["parameters"]
     assert card["command"].startswith("microlocal train recipes/")
     assert card["steps"] == card["of_steps"]
+    assert described(name).trained_on() != "not recorded"
 
 
 def test_all_together_are_small():

@@ -84,10 +84,11 @@ def lines_of(found: "Weights") -> list[RenderableType]:
     ]
     parts: list[RenderableType] = [Text(found.name, style="what"), facts(rows), heading("Trained on")]
     spans = [(name, f"{number(low)} to {number(high)}") for name, (low, high) in found.ranges.items()]
-    objects = dict(dict(card.get("trained on", {})).get("data", {})).get("objects", {})
-    if objects:
-        spans.append(("objects", ", ".join(f"{name} {share:.0%}" for name, share in objects.items())))
-    parts.append(facts([("beam", found.beam or "–"), *spans]))
+    data = dict(dict(card.get("trained on", {})).get("data", {}))
+    for kind in ("objects", "scenes"):
+        if data.get(kind):
+            spans.append((kind, ", ".join(f"{name} {share:.0%}" for name, share in data[kind].items())))
+    parts.append(facts([("beam", found.beam or "–"), *spans] if found.beam or not spans else spans))
     if found.metrics:
         parts += [heading("On its validation set"), facts([(k, number(v)) for k, v in found.metrics.items()])]
     return parts

@@ -58,7 +58,9 @@ class Weights:
         told = [
             f"{name} {low:.3g} to {high:.3g}{units[name]}" for name, (low, high) in self.ranges.items() if name in units
         ]
-        return ", ".join([*beam, *told]) or "not recorded"
+        scenes = self._trained.get("data", {}).get("scenes", {})
+        made = [f"made images: {', '.join(scenes)}"] if scenes else []
+        return ", ".join([*beam, *told, *made]) or "not recorded"
 
     def differences(self, beam: str, facts: tuple[Fact, ...]) -> list[str]:
         """Return in which of these facts a scan is unlike what it was trained on; facts not asked for do not count."""
