@@ -8,7 +8,8 @@ is tuned is tuned on images of the training part of ``photographs.split``: the s
 photographs. Canny runs at scale 2, which ``canny_sweep`` is there to check. Sobel has nothing to tune;
 PyCoShREM runs with its defaults, and,
 since it loops over pixels, on the first few held-out images within a time budget: then ours are scored on
-these too. The network is that of MICROLOCAL_EDGE_WEIGHTS, a file, or the shipped one.
+these too. The network is that of MICROLOCAL_EDGE_WEIGHTS, a file, or the shipped one; the surround that is taken off
+its map is the one tuned for our model.
 """
 
 import os

@@ -8,7 +8,7 @@ MICROLOCAL_COMPARISON, or microlocal-training/comparison; where a method's file 
 task). Methods without weights are listed as absent. Networks are forced on objects unlike those they were trained on:
 that is the point of three of the four families. The weights of ``tv`` and ``shearlet`` are chosen from the data, as a
 user's are. All numbers are means over objects of fixed seeds; data are exact line integrals with white noise, those of
-CT slices projections of a grid of half the pixel size. Two objects a case take about half an hour. Writes
+CT slices projections of a grid of half the pixel size. Two objects a case take about ten minutes. Writes
 docs/limited-angle-table.md, results/learned-cases.json and two pictures.
 """
 

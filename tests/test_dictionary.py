@@ -162,7 +162,7 @@ def _changes(u):
 
 
 def _signals():
-    """Noise of three sizes, and alternating signals, for which the bounds are sharp."""
+    """Noise of three sizes, and alternating signals, for which the max-min bound is sharp."""
     noise = torch.randn(300, 24, dtype=torch.float64, generator=generator(0))
     alternating = torch.tensor([1.0, -1.0] * 12, dtype=torch.float64)
     sizes = torch.tensor([0.01, 0.1, 0.24, 0.3], dtype=torch.float64)
@@ -170,7 +170,7 @@ def _signals():
 
 
 @pytest.mark.parametrize("name", TRUNCATED)
-def test_theorem_2_holds_below_its_bounds_and_they_are_sharp(name):
+def test_theorem_2_holds_up_to_its_bounds_and_not_above(name):
     entry, u = nonlinearity(name, 0.5), _signals()
     found, slack = facts(entry), 1e-12 * u.abs().amax(dim=1)
     for depth in (1, 30, 1000):

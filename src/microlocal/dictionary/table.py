@@ -24,7 +24,7 @@ class Row:
 
 
 def rows(names: Sequence[str] = (), contrast: float = 1.0) -> list[Row]:
-    """Return the rows called ``names``, or all; raises UnknownNameError.
+    """Return the rows called ``names``, or all, of those with formulas; raises UnknownNameError.
 
     >>> [row.formulas.names["shrinkage"] for row in rows(["soft", "garrote", "hard"])]
     ['soft', 'garrote', 'hard']
