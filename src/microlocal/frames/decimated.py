@@ -30,7 +30,8 @@ from microlocal.operators.base import linear_pair
 
 _IN_CACHE = 1 << 17  # pixels of the images that are worked on at a time
 _WORTH_GROUPS = 1 << 21  # coefficients of an image; below, a filter takes less time than waking a lane
-_PIECES = 8  # of the lines that the synthesis gathers
+_PIECES = 8  # of the lines that the synthesis gathers and transforms
+_FFT_COST = 4  # a number of an FFT takes as long as so many sums
 
 
 @functools.lru_cache(maxsize=8)
@@ -62,6 +63,12 @@ def sampled_bounds(elements: tuple[Element, ...], shape: tuple[int, ...]) -> tup
     axes = tuple(range(len(shape)))
     mean = (total + total.flip(axes).roll([1] * len(shape), axes)) / 2
     return float(mean.min()), float(mean.max())
+
+
+def _piece(length: int, piece: int) -> slice:
+    """Return which of ``length`` lines are one of the pieces, as many as there may be."""
+    count = min(_PIECES, length)
+    return slice(piece * length // count, (piece + 1) * length // count)
 
 
 def _centring(shape: tuple[int, ...]) -> list[tuple[Place, Place]]:
@@ -181,8 +188,26 @@ class DecimatedFrame(Frame):
 
         run(transform, len(system), some.numel())
         run(gather, len(some) * _PIECES, some.numel())
-        lines = torch.fft.ifftn(half.view(len(some), *self.domain_shape[:-1], -1), dim=self._axes[:-1], norm="ortho")
-        return torch.fft.irfft(lines, n=self.domain_shape[-1], dim=-1, norm="ortho")
+        return self._image_of_half(half.view(len(some), *self.domain_shape[:-1], -1), run)
+
+    def _image_of_half(self, half: Tensor, run: Run) -> Tensor:
+        """Return the images of half spectra, (chunk, *domain) from frequency zero on: an FFT an axis, in lanes."""
+        images = half.real.new_empty((len(half), *self.domain_shape))
+        columns, rows = half.shape[-1], self.domain_shape[0]
+
+        def across(queue: Iterator[int]) -> None:
+            for piece in queue:
+                some = half[..., _piece(columns, piece)]
+                some.copy_(torch.fft.ifftn(some, dim=self._axes[:-1], norm="ortho"))
+
+        def along(queue: Iterator[int]) -> None:
+            for piece in queue:
+                some = slice(None), _piece(rows, piece)
+                images[some] = torch.fft.irfft(half[some], n=self.domain_shape[-1], dim=-1, norm="ortho")
+
+        for work, lines in ((across, columns), (along, rows)):
+            run(work, min(_PIECES, lines), _FFT_COST * images.numel())
+        return images
 
     def _centred(self, images: Tensor) -> Tensor:
         """Return the spectrum from -⌊N/2⌋ to ⌊N/2⌋ along every axis, by the real FFT and its mirror image."""

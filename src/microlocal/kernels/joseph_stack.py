@@ -9,7 +9,6 @@ The adjoint spreads the same two weights. Rows are taken in strips, so that what
 the cache; in the adjoint no two strips write the same memory.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.lanes import LINE, lanes_of
+from microlocal.kernels.lanes import empty, lanes_of
 from microlocal.kernels.ray_plan import CHUNK, RayPlan
 from microlocal.kernels.slices import STRIP, spread_slices, sum_slices
 from microlocal.kernels.threads import threads_for
@@ -34,21 +33,13 @@ def slices_of(itemsize: int) -> int:
     return lanes_of(itemsize) // 2
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-    """Memory that begins at a cache line; from call to call often the same, where zeros are new pages each time."""
-    size, item = math.prod(shape), dtype.itemsize
-    room = np.empty(size + LINE // item, dtype)
-    skip = -room.ctypes.data % LINE // item
-    return room[skip : skip + size].reshape(shape)
-
-
 def _room(groups: int, lines: int, across: int, dtype: np.dtype[Any]) -> Floats:
     """Memory (group, row, col, slice) for rows in whole registers, with one pixel before each row and two after it.
 
     Rows are 5 pixels longer than a multiple of 16: neighbours of a column are never far in the same set of the cache.
     """
     lanes = lanes_of(dtype.itemsize)
-    return _empty((groups, -(-lines // lanes) * lanes, -(-(across - 2) // 16) * 16 + 5, lanes // 2), dtype)
+    return empty((groups, -(-lines // lanes) * lanes, -(-(across - 2) // 16) * 16 + 5, lanes // 2), dtype)
 
 
 @numba.njit(**_OPTIONS)
@@ -214,7 +205,7 @@ def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     count, size = sums.shape[0], sums.shape[1] * sums.shape[2]
     images = np.empty((count, *shape), sums.dtype)
     upright, turned = _rooms(count, *shape, sums.dtype)
-    data = _empty((upright.shape[0], size, upright.shape[3]), sums.dtype)
+    data = empty((upright.shape[0], size, upright.shape[3]), sums.dtype)
     with threads_for(sums.size * shape[0]):
         _cleared(data)
         for now, groups in _turns(count, sums.itemsize):

@@ -85,7 +85,7 @@ def sum_slices(typing: Any, pixels, at, stride, limit, top, count, offset, slope
         taps = _taps(v, offset, slope, top, count, limit, stride)
 
         def of(several: int) -> None:
-            totals = [_zeros(v) for _ in range(several * _SUMS)]
+            totals = [v.variable(v.constant(0.0)) for _ in range(several * _SUMS)]
 
             def collect(which: int, both: Any, shares: Any) -> None:
                 for group in range(several):
@@ -147,13 +147,6 @@ def _one_or_two(builder: Any, groups: Any, code: Callable[[int], None]) -> None:
             code(1)
         with two:
             code(2)
-
-
-def _zeros(v: Vectors) -> Any:
-    """A variable for a vector, zero from here on (and not from the start of the function, as numba's helper does)."""
-    variable = cgutils.alloca_once(v.builder, v.floats)
-    v.builder.store(v.constant(0.0), variable)
-    return variable
 
 
 def _times(group: int, distance: Any) -> Any:

@@ -6,7 +6,7 @@ D takes the differences to the right, below, and along both diagonals; a pixel h
 every new value is a mean of old ones with weights >= 0 that sum to one, whatever C_k says: values stay in the range of
 the image, weights are symmetric, so that the mean grey value is kept, and norms fall. This is Weickert's semidiscrete
 theory for a diffusivity that is any function of the image. Diffusion networks after Arridge and Hauptmann learn their
-filters from the image in this way, but without the bounds.
+filters from the image in this way, one for each pixel instead of each pair (``diffnet``), and without the bounds.
 
 Reference: Weickert (1998), theorem 8; Arridge and Hauptmann (2020).
 """
@@ -16,15 +16,14 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from microlocal.certificates.base import Hypothesis
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.core.checks import at_least
 from microlocal.core.registry import register
+from microlocal.networks.neighbours import NEIGHBOURS, differences, estimator, exchanged
 from microlocal.networks.trial import NetworkTrial
 
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 LONGEST = 1 / (2 * len(NEIGHBOURS))  # τ for g <= 1
 
 
@@ -53,13 +52,15 @@ class LearnedDiffusivity(nn.Module):
     def __init__(self, steps: int = 8, width: int = 16, dilations: Sequence[int] = (1, 2)) -> None:
         super().__init__()
         self.nets = nn.ModuleList(
-            _network(width, dilations) for _ in range(at_least(steps, 1, "steps", "LearnedDiffusivity"))
+            estimator(len(NEIGHBOURS), len(NEIGHBOURS), width, dilations)
+            for _ in range(at_least(steps, 1, "steps", "LearnedDiffusivity"))
         )
 
     def forward(self, u: Float[Tensor, "batch 1 row col"]) -> Float[Tensor, "batch 1 row col"]:
         """Return u after all steps."""
         for net in self.nets:
-            u = diffused(u, torch.sigmoid(net(_differences(u))))
+            g = LONGEST * torch.sigmoid(net(differences(u)))
+            u = exchanged(u, g, g)
         return u
 
     def guarantee(self) -> Guarantee:
@@ -72,44 +73,3 @@ class LearnedDiffusivity(nn.Module):
             Hypothesis("τ times the neighbours <= 1", f"{LONGEST:g} · {neighbours}", LONGEST * neighbours <= 1),
             Hypothesis("the weight of a pair is the same in both directions", "Dᵀ g D", True),
         )
-
-
-def diffused(
-    u: Float[Tensor, "batch 1 row col"], diffusivity: Float[Tensor, "batch 4 row col"], step: float = LONGEST
-) -> Float[Tensor, "batch 1 row col"]:
-    """Return u - τ Dᵀ g D u; what belongs to no pair of pixels is left out."""
-    rows, cols = u.shape[-2:]
-    change = torch.zeros_like(u)
-    for k, (down, right) in enumerate(NEIGHBOURS):
-        here, there, left = _pairs(rows, cols, down, right)
-        flux = diffusivity[(..., slice(k, k + 1), *here)] * (u[(..., *there)] - u[(..., *here)])
-        change = change + functional.pad(flux, (left, max(right, 0), 0, down))
-        change = change - functional.pad(flux, (max(right, 0), left, down, 0))
-    return u + step * change
-
-
-def _differences(u: Float[Tensor, "batch 1 row col"]) -> Float[Tensor, "batch 4 row col"]:
-    """Return the differences, zero where a neighbour is missing: grey values themselves do not matter."""
-    rows, cols = u.shape[-2:]
-    found = []
-    for down, right in NEIGHBOURS:
-        here, there, left = _pairs(rows, cols, down, right)
-        found.append(functional.pad(u[(..., *there)] - u[(..., *here)], (left, max(right, 0), 0, down)))
-    return torch.cat(found, dim=1)
-
-
-def _pairs(rows: int, cols: int, down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice], int]:
-    """Return where the first and the second pixel of all pairs stand, and the columns to the left of the first."""
-    left = max(-right, 0)
-    here = (slice(0, rows - down), slice(left, cols - max(right, 0)))
-    there = (slice(down, rows), slice(left + right, cols - max(right, 0) + right))
-    return here, there, left
-
-
-def _network(width: int, dilations: Sequence[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    channels = len(NEIGHBOURS)
-    for dilation in dilations:
-        layers += [nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation), nn.SiLU()]
-        channels = width
-    return nn.Sequential(*layers, nn.Conv2d(channels, len(NEIGHBOURS), 1))

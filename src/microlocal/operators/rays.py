@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 Rays = tuple[Floats, Floats, NDArray[np.bool_], Floats]
 AGREEMENT: dict[type[np.floating], float] = {np.float32: 3e-4, np.float64: 1e-10}  # of the largest value
 
-# From these shares of a group of slices on, computing it is faster than one image after the other (measured).
-_STACK_FORWARD, _STACK_BACK = 7 / 8, 1 / 2
+# Without AVX-512, from this share of a group of slices on, computing it is faster than one image after the other.
+_WORTH_A_GROUP = 1 / 2
 
 
 # The two custom operators are linear in their first argument and each is the other's derivative. Sums are multiplied
@@ -33,12 +33,12 @@ def project(
     image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]
 ) -> Tensor:
     images, shape = np.ascontiguousarray(image.detach().numpy()), (offsets.shape[0], offsets.shape[1])
+    if planned and lanes.AVAILABLE:
+        return torch.from_numpy(joseph_lanes.project(images, _plan_of(planned), shape))
     parts = []
-    for part, stacked in _parts(images, planned, _STACK_FORWARD):
+    for part, stacked in _parts(images, planned):
         if stacked:
             parts.append(joseph_stack.project(part, _plan_of(planned), shape))
-        elif planned and lanes.AVAILABLE:
-            parts.append(joseph_lanes.project(part, _plan_of(planned), shape))
         else:
             at, step, length = _in(part.dtype, offsets, slopes, lengths)
             sums = joseph.project(part, at, step, steep.numpy())
@@ -59,25 +59,23 @@ def backproject(
     cols: int,
 ) -> Tensor:
     values, shape = np.ascontiguousarray(sums.detach().numpy()), (rows, cols)
+    if planned and lanes.AVAILABLE:
+        return torch.from_numpy(joseph_lanes.backproject(values, _plan_of(planned), shape))
     parts = []
-    for part, stacked in _parts(values, planned, _STACK_BACK):
+    for part, stacked in _parts(values, planned):
         if stacked:
             parts.append(joseph_stack.backproject(part, _plan_of(planned), shape))
-        elif planned and lanes.AVAILABLE:
-            parts.append(joseph_lanes.backproject(part, _plan_of(planned), shape))
         else:
             offset, slope, length = _in(part.dtype, offsets, slopes, lengths)
             parts.append(joseph.backproject(part * length, offset, slope, steep.numpy(), shape))
     return _joined(parts)
 
 
-def _parts(
-    arrays: NDArray[np.floating], planned: list[Tensor], share: float
-) -> list[tuple[NDArray[np.floating], bool]]:
+def _parts(arrays: NDArray[np.floating], planned: list[Tensor]) -> list[tuple[NDArray[np.floating], bool]]:
     """Cut a batch into a part that fills groups of slices, and the rest; say which is which."""
     width = joseph_stack.slices_of(arrays.itemsize)
     full = arrays.shape[0] // width * width if planned else 0
-    if planned and arrays.shape[0] - full >= share * width:
+    if planned and arrays.shape[0] - full >= _WORTH_A_GROUP * width:
         full = arrays.shape[0]
     parts = [(arrays[:full], True), (arrays[full:], False)]
     return [part for part in parts if part[0].shape[0]] or parts[1:]
