@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from microlocal.kernels.diffusivities import OPTIONS, Kind, bend, looked_up, sorted_in, tabled, weight
+from microlocal.kernels.diffusivities import OPTIONS, Kind, bend, look_up, tabled, weight
 from microlocal.kernels.lanes import zeros
 from microlocal.kernels.pool import at_once
 from microlocal.kernels.threads import threads_allowed
@@ -31,7 +31,7 @@ _SERIAL = {**OPTIONS, "cache": True}
 _SUMMED = {"nogil": True, "cache": True, "fastmath": {"contract", "reassoc"}}  # a sum in lanes, the same every time
 _CACHE = 1 << 20  # bytes of a core's cache that a tile may take
 _LANES = 16  # numbers of a vector; rows of a tile are so much longer than these, or they would share cache lines
-_RIGHT, _CELL, _PLACE = 2, 3, 4  # of the lines
+_RIGHT, _SQUARE, _CELL = 2, 3, 4  # of the lines
 _STEPS, _STEPS_BACK = 10, 4  # of a launch
 _WORTH_A_SECOND_THREAD = 200_000  # updates of a launch
 _STORE = 1 << 29  # bytes of images kept on the way back
@@ -42,9 +42,9 @@ _STORE = 1 << 29  # bytes of images kept on the way back
 # from a pixel to the next, where the one before the first pixel stays 0; in the others what tables need.
 @numba.njit(**_SERIAL)
 def _look_up(kind: Kind, lines: Floats) -> None:
-    """Put what the table says of every cell and place into the line of places."""
-    for j in range(_LANES, lines.shape[1]):
-        lines[_PLACE, j] = looked_up(kind, lines[_CELL, j], lines[_PLACE, j])
+    """Put the weights that the table says in the place of the line of squares."""
+    room = lines.shape[1]
+    look_up(kind, lines, _CELL * room + _LANES, _SQUARE * room + _LANES, room - _LANES)
 
 
 @numba.njit(**_SERIAL)
@@ -53,10 +53,10 @@ def _fluxes(kind: Kind, u: Floats, i: int, k: int, right: int, lines: Floats, li
     if tabled(kind):
         for j in range(lines.shape[1] - _LANES):
             d = u[k, j + right] - u[i, j]
-            lines[_CELL, j + _LANES], lines[_PLACE, j + _LANES] = sorted_in(kind, d * d)
+            lines[_SQUARE, j + _LANES] = d * d
         _look_up(kind, lines)
         for j in range(lines.shape[1] - _LANES):
-            lines[line, j + _LANES] = lines[_PLACE, j + _LANES] * (u[k, j + right] - u[i, j])
+            lines[line, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[k, j + right] - u[i, j])
     else:
         for j in range(lines.shape[1] - _LANES):
             d = u[k, j + right] - u[i, j]
@@ -69,11 +69,11 @@ def _coupled(kind: Kind, u: Floats, i: int, k: int, lines: Floats, down: int) ->
     if tabled(kind):
         for j in range(lines.shape[1] - _LANES):
             d, r = u[k, j] - u[i, j], u[i, j + 1] - u[i, j]
-            lines[_CELL, j + _LANES], lines[_PLACE, j + _LANES] = sorted_in(kind, d * d + r * r)
+            lines[_SQUARE, j + _LANES] = d * d + r * r
         _look_up(kind, lines)
         for j in range(lines.shape[1] - _LANES):
-            lines[down, j + _LANES] = lines[_PLACE, j + _LANES] * (u[k, j] - u[i, j])
-            lines[_RIGHT, j + _LANES] = lines[_PLACE, j + _LANES] * (u[i, j + 1] - u[i, j])
+            lines[down, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[k, j] - u[i, j])
+            lines[_RIGHT, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[i, j + 1] - u[i, j])
     else:
         for j in range(lines.shape[1] - _LANES):
             d, r = u[k, j] - u[i, j], u[i, j + 1] - u[i, j]

@@ -14,6 +14,9 @@ from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
+from microlocal.kernels.cubics import cubics_at, sorted_in
+from microlocal.kernels.lanes import lanes_of
+
 OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}  # else a check for zeros ends vectors
 LOWEST, OCTAVES = -60, 120  # tables reach from q = 2^-60 to 2^60
 
@@ -82,7 +85,7 @@ CLOSED: dict[str, type[Any]] = {
 }
 
 
-# The next five are names that kernels call: numba compiles for each kind what is registered for it further down, and
+# The next four are names that kernels call: numba compiles for each kind what is registered for it further down, and
 # in Python they are never run.
 def weight(kind: Kind, q: float) -> float:
     """Return g(√q); kernels compile it for the kind they are called with."""
@@ -95,17 +98,15 @@ def bend(kind: Kind, q: float, g: float) -> float:
 
 
 def tabled(kind: Kind) -> bool:
-    """Return whether the kind is a table, which rows take in three loops: one that looks up is no loop for vectors."""
+    """Return whether the kind is a table, which rows take in three loops: looking up is one by itself."""
     raise NotImplementedError
 
 
-def sorted_in(kind: Kind, q: float) -> tuple[float, float]:
-    """Return the cell of q, whose bits are those of a whole number, and the place in it; compiled for tables."""
-    raise NotImplementedError
+def look_up(kind: Kind, numbers: NDArray[np.floating], room: int, places: int, count: int) -> None:
+    """Put g(√q) in the place of ``count`` numbers q, whole vectors, of which the first is at ``places``.
 
-
-def looked_up(kind: Kind, cell: float, t: float) -> float:
-    """Return the cubic of a cell at a place; compiled for tables."""
+    Compiled for tables, which need as many more from ``room`` on; both are counted through all rows of ``numbers``.
+    """
     raise NotImplementedError
 
 
@@ -166,21 +167,29 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 @register_jitable(**OPTIONS)
 def _cell_f(kind, q):  # type: ignore[no-untyped-def]
-    """The cell of q, the place in it, and the mantissa."""
+    """The cell of q, and the place in it."""
     bits = _int32(q * kind.scale)
     cell = (bits >> kind.shift) - kind.first
-    mantissa = _float32((bits & 0x7FFFFF) | 0x3F800000)
-    begin = _float32(((bits >> kind.shift) << kind.shift & 0x7FFFFF) | 0x3F800000)
-    return 4 * min(max(cell, 0), kind.cubics.size // 4 - 1), mantissa - begin, mantissa
+    within = bits & ((np.int32(1) << kind.shift) - np.int32(1))  # what the mantissa has beyond where the cell begins
+    return 4 * min(max(cell, 0), kind.cubics.size // 4 - 1), _float32(within | 0x3F800000) - _ONE_F
+
+
+@register_jitable(**OPTIONS)
+def _mantissa_f(kind, q):  # type: ignore[no-untyped-def]
+    return _float32((_int32(q * kind.scale) & 0x7FFFFF) | 0x3F800000)
 
 
 @register_jitable(**OPTIONS)
 def _cell(kind, q):  # type: ignore[no-untyped-def]
     bits = _int64(q * kind.scale)
     cell = (bits >> kind.shift) - kind.first
-    mantissa = _float64((bits & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000)
-    begin = _float64(((bits >> kind.shift) << kind.shift & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000)
-    return 4 * min(max(cell, 0), kind.cubics.size // 4 - 1), mantissa - begin, mantissa
+    within = bits & ((1 << kind.shift) - 1)
+    return 4 * min(max(cell, 0), kind.cubics.size // 4 - 1), _float64(within | 0x3FF0000000000000) - 1.0
+
+
+@register_jitable(**OPTIONS)
+def _mantissa(kind, q):  # type: ignore[no-untyped-def]
+    return _float64((_int64(q * kind.scale) & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000)
 
 
 @overload(weight, jit_options=OPTIONS)
@@ -191,7 +200,7 @@ def _weight(kind, q):  # type: ignore[no-untyped-def]
     exp, cell = (_exp_f, _cell_f) if single else (_exp, _cell)
 
     def tabled(kind, q):  # type: ignore[no-untyped-def]
-        k, t, _ = cell(kind, q)
+        k, t = cell(kind, q)
         c = kind.cubics
         return c[k] + t * (c[k + 1] + t * (c[k + 2] + t * c[k + 3]))
 
@@ -214,13 +223,13 @@ def _weight(kind, q):  # type: ignore[no-untyped-def]
 def _bend(kind, q, g):  # type: ignore[no-untyped-def]
     single = q == types.float32
     zero, one, two = (np.float32(n) if single else np.float64(n) for n in (0, 1, 2))
-    cell = _cell_f if single else _cell
+    cell, mantissa = (_cell_f, _mantissa_f) if single else (_cell, _mantissa)
 
     def tabled(kind, q, g):  # type: ignore[no-untyped-def]
-        k, t, mantissa = cell(kind, q)
+        k, t = cell(kind, q)
         c = kind.cubics
         slope = c[k + 1] + t * (two * c[k + 2] + t * (two + one) * c[k + 3])
-        return two * mantissa * slope
+        return two * mantissa(kind, q) * slope
 
     formulas = {
         Constant: lambda kind, q, g: zero,
@@ -243,24 +252,14 @@ def _tabled(kind):  # type: ignore[no-untyped-def]
     return lambda kind: answer
 
 
-@overload(sorted_in, jit_options=OPTIONS)
-def _sorted_in(kind, q):  # type: ignore[no-untyped-def]
-    cell, number = (_cell_f, _float32) if q == types.float32 else (_cell, _float64)
+@overload(look_up, jit_options=OPTIONS)
+def _look_up(kind, numbers, room, places, count):  # type: ignore[no-untyped-def]
+    lanes = lanes_of(numbers.dtype.bitwidth // 8)
 
-    def table(kind, q):  # type: ignore[no-untyped-def]
-        k, t, _ = cell(kind, q)
-        return number(k), t
+    def table(kind, numbers, room, places, count):  # type: ignore[no-untyped-def]
+        for j in range(0, count, lanes):
+            sorted_in(kind.cubics, kind.scale, kind.shift, kind.first, numbers, room + j, places + j)
+        for j in range(0, count, lanes):
+            cubics_at(kind.cubics, numbers, room + j, places + j)
 
-    return table if kind.instance_class is Table else lambda kind, q: (q, q)
-
-
-@overload(looked_up, jit_options=OPTIONS)
-def _looked_up(kind, cell, t):  # type: ignore[no-untyped-def]
-    whole = _int32 if cell == types.float32 else _int64
-    one, two, three = (np.uint64(n) for n in (1, 2, 3))  # without a sign, or every index is asked whether it is below 0
-
-    def table(kind, cell, t):  # type: ignore[no-untyped-def]
-        k, c = np.uint64(whole(cell)), kind.cubics
-        return c[k] + t * (c[k + one] + t * (c[k + two] + t * c[k + three]))
-
-    return table if kind.instance_class is Table else lambda kind, cell, t: t
+    return table if kind.instance_class is Table else lambda kind, numbers, room, places, count: None
