@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
 from microlocal.core.errors import GeometryError, InputError
 from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
 from microlocal.kernels.ray_plan import plan
+from microlocal.kernels.scratch import KEPT, scratch
 from microlocal.operators import RayTransform, rays
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.subsets import OrderedSubsets
@@ -233,3 +235,27 @@ def test_a_detector_that_sees_nothing_measures_zeros():
     ray = RayTransform(ParallelBeam((0.1,), Detector(4, 1.0, offset=1e6)), Grid((8, 8), 1.0), "rays")
     assert not ray(torch.ones(8, 8)).any()
     assert not ray.adjoint(torch.ones(1, 4)).any()
+
+
+def test_what_kernels_keep_between_calls_is_nobodys():
+    """Two threads, images of several sizes: each result is what a call by itself gives."""
+    rays_of = [RayTransform(GEOMETRIES["fan"], Grid((side, side + 3), 1.0)) for side in (31, 37, 48)]
+    draw = torch.Generator().manual_seed(0)
+    images = [torch.rand(k + 1, *ray.domain_shape, generator=draw) for k, ray in enumerate(rays_of)]
+    alone = [(ray(x), ray.adjoint(ray(x))) for ray, x in zip(rays_of, images, strict=True)]
+
+    def again(k):
+        ray, x = rays_of[k % 3], images[k % 3]
+        return torch.equal(ray(x), alone[k % 3][0]) and torch.equal(ray.adjoint(alone[k % 3][0]), alone[k % 3][1])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(again, range(30)))
+
+
+def test_only_small_pieces_are_kept():
+    one, other = (scratch("test", (3, 5), np.dtype(np.float32)) for _ in range(2))
+    assert one.ctypes.data == other.ctypes.data
+    assert one.ctypes.data % lanes.LINE == 0
+    large = (KEPT // 4 + 1,)
+    assert scratch("test", large, np.dtype(np.float32)).size == large[0]
+    assert scratch("test", (3, 5), np.dtype(np.float32)).ctypes.data == one.ctypes.data
