@@ -1,7 +1,7 @@
 """Run the measurements: all of them, or those named on the command line.
 
-    python -m benchmarks [operators] [helsinki] [scans] [package] [speed] [growth] [limited_angle] [learned] [shipped]
-                         [edges] [pnp] [diffusion] [denoising]
+    python -m benchmarks [operators] [footprints] [helsinki] [scans] [package] [speed] [growth] [limited_angle]
+                         [learned] [shipped] [edges] [pnp] [diffusion] [denoising]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md. Suites that were not run
 on this machine keep their sections there and their rows in the README.
@@ -16,6 +16,7 @@ from benchmarks import (
     denoising,
     diffusion,
     edges,
+    footprints,
     growth,
     helsinki,
     learned,
@@ -31,6 +32,7 @@ from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
 
 SUITES: dict[str, Suite] = {
     "operators": operators.suite,
+    "footprints": footprints.suite,
     "scans": scans.suite,
     "package": package.suite,
     "speed": speed.suite,
@@ -46,6 +48,7 @@ SUITES: dict[str, Suite] = {
 }
 TITLES = {
     "operators": "Operators and frames",
+    "footprints": "Footprints of rays",
     "scans": "Tooth and needle",
     "package": "The package",
     "speed": "Speed, as ratios in one run",

@@ -83,7 +83,7 @@ def tomography(size: int, beam: str, rounds: int, dtype: type = np.float32) -> d
     if beam == "parallel":
         who = ("ours", "ours_rays", "finufft_slice", "astra_toolbox")
         if size <= 512:
-            who = (*who, "odl_on_astra", "deepinverse", "scikit_image")
+            who = (*who, "odl_on_astra", "deepinverse", "scikit_image", "adrt_quadrants")
     where = f"{size}², {geometry.shape[0]} views, {np.dtype(dtype)}"
     return {
         what: Case(f"{beam} {what}", where, arrays, who, error, 0.3 if what == "fbp" else 0.02, rounds)

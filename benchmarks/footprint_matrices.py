@@ -25,6 +25,7 @@ from microlocal.core import Geometry, Grid
 
 Array = NDArray[np.float64]
 Shares = tuple[NDArray[np.int64], Array]  # the first pixel (ray, line), and what it and the next ones get (.., pixel)
+Entries = tuple[Array, NDArray[np.int64], NDArray[np.int64]]  # value, bin and pixel
 Footprint = Callable[[Array, Grid, bool], Shares]
 
 
@@ -84,7 +85,10 @@ def bins_of(geometry: Geometry, view: int) -> Array:
 
 
 def view_matrix(name: str, geometry: Geometry, grid: Grid, view: int) -> scipy.sparse.csr_array:
-    """Return the matrix (bin, pixel) of a view; distance-driven takes rows or columns by the view, others by the ray."""
+    """Return the matrix (bin, pixel) of a view.
+
+    Whether rows or columns are crossed is chosen by the view for distance-driven, and by the ray for the others.
+    """
     bins = bins_of(geometry, view)
     phi = np.full(bins.shape[-1], geometry.angles[view]) if name == "distance-driven" else bins[0, 0]
     is_steep = np.abs(np.cos(phi)) >= np.abs(np.sin(phi))
@@ -94,8 +98,8 @@ def view_matrix(name: str, geometry: Geometry, grid: Grid, view: int) -> scipy.s
     return scipy.sparse.csr_array((values, (bin_numbers, pixels)), shape)
 
 
-def _entries(name: str, bins: Array, grid: Grid, steep: bool, chosen: NDArray[np.int64]) -> tuple[Array, ...]:
-    """Return value, bin and pixel of the entries of the ``chosen`` bins."""
+def _entries(name: str, bins: Array, grid: Grid, steep: bool, chosen: NDArray[np.int64]) -> Entries:
+    """Return the entries of the ``chosen`` bins."""
     if not chosen.size:
         return np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64)
     first, shares = FOOTPRINTS[name](bins[:, :, chosen], grid, steep)

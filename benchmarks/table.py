@@ -17,6 +17,7 @@ PEERS = (
     "odl",
     "deepinv",
     "scikit-image",
+    "adrt",
     "finufft",
     "alpha-transform",
     "PyCoShREM",

@@ -16,11 +16,16 @@ from microlocal.certificates.layers import Part, costliest, guarantee_of, parts_
 from microlocal.certificates.maps import Certified, certify_map
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
-from microlocal.networks.denoisers import load_denoiser
+from microlocal.networks import denoisers, diffusion_maps
+from microlocal.networks.loading import Maker, load_network
 
 SIDE = 32  # pixels of the images of an attack: several filters wide
 SHORT, LONG = Search(starts=2, steps=30), Search(starts=8, steps=200)
 SEEDS = 4  # of a long attack
+MAKERS: dict[str, Maker] = {
+    denoisers.TASK: denoisers.denoiser,
+    diffusion_maps.TASK: diffusion_maps.diffusion_map,
+}  # of the tasks whose networks take an image to an image
 LEVELS = (0.02, 0.1, 0.2)  # noise of the images near which amplification is measured, in [0, 1]
 
 
@@ -57,12 +62,12 @@ class Examination:
 def examine(
     weights: str | Path, attack: bool = False, progress: Progress = SILENT, shape: tuple[int, int] = (SIDE, SIDE)
 ) -> Examination:
-    """Return what is proved of a denoiser and how near attacks come, a long search with ``attack``.
+    """Return what is proved of a map of images and how near attacks come, a long search with ``attack``.
 
     ``weights``, a file, or the name of shipped ones; ``shape`` of the images of the attacks. Raises InputError for
-    weights that are none of a denoiser.
+    weights of another task.
     """
-    network, card = load_denoiser(weights)
+    network, card = load_network(weights, MAKERS)
     search = LONG if attack else SHORT
     full = (1, *shape)
     rounds = SEEDS if attack else 1

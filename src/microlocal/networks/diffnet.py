@@ -20,6 +20,7 @@ Reference: Arridge and Hauptmann (2020), whose code has n = 4 and learns the cen
 """
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -43,7 +44,7 @@ def _samples() -> list[NetworkTrial]:
         torch.manual_seed(0)
         network = DiffNet(direction, layers=3, width=4, neighbours=neighbours)
         for net in network.nets:
-            nn.init.normal_(net.get_submodule("6").get_parameter("weight"))
+            nn.init.normal_(_last(net).weight)
         return network
 
     return [
@@ -88,9 +89,8 @@ class DiffNet(nn.Module):
             for _ in range(at_least(layers, 1, "layers", "DiffNet"))
         )
         for net in self.nets:
-            *_, last = net.children()
-            nn.init.zeros_(last.get_parameter("weight"))
-            nn.init.zeros_(last.get_parameter("bias"))
+            nn.init.zeros_(_last(net).weight)
+            nn.init.zeros_(_last(net).get_parameter("bias"))
         share = BEGIN[direction] / TOTALS[direction]
         self.raw_size = nn.Parameter(torch.full((layers,), math.log(share / (1 - share))))
 
@@ -140,3 +140,8 @@ class DiffNet(nn.Module):
         """Return s in float64, as attacks compute it."""
         raw = self.raw_size.detach().double()
         return [float(s) for s in TOTALS[self.direction] / self.neighbours * torch.sigmoid(raw)]
+
+
+def _last(net: nn.Module) -> nn.Conv2d:
+    *_, last = net.children()
+    return cast(nn.Conv2d, last)

@@ -1,6 +1,7 @@
 """Training as a user would: a recipe in, weights with a card out; tasks register themselves here."""
 
 from microlocal.training.denoising import Denoising as Denoising
+from microlocal.training.diffusion_problem import DiffusionProblem as DiffusionProblem
 from microlocal.training.directions import Directions as Directions
 from microlocal.training.folder import ImageFolder as ImageFolder
 from microlocal.training.invisible import LearnTheInvisible as LearnTheInvisible

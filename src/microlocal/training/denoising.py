@@ -24,8 +24,9 @@ from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
 from microlocal.training.recipe import Table, checked
 from microlocal.training.scans import Span
-from microlocal.training.scenes import scene
+from microlocal.training.scenes import unit_picture
 from microlocal.training.task import Batch, Example
+from microlocal.training.variation import turned, varied
 
 SCENES = {"leaves": 0.7, "ellipses": 0.1, "general": 0.2}
 POWER = 1.5  # p
@@ -96,32 +97,27 @@ class Denoising:
         if self.table.folder:
             image = self._folder.draw(shape, generator(seed), turn=False)
         else:
-            draw = np.random.default_rng(seed)
-            kinds, shares = list(self.table.scenes), np.array(list(self.table.scenes.values()))
-            plane = scene(str(draw.choice(kinds, p=shares / shares.sum())), draw, self.table.pixels).image
-            low, high = float(plane.min()), float(plane.max())
-            image = torch.from_numpy((plane - low) / max(high - low, 1e-12))
+            plane = unit_picture(self.table.scenes, np.random.default_rng(seed), self.table.pixels)
+            image = torch.from_numpy(plane)
         return {"image": image.half(), "seed": torch.tensor(seed)}
 
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Turn and mirror the image and add noise."""
-        quarters, mirrored = (int(torch.randint(n, (), generator=draw)) for n in (4, 2))
-        image = example["image"].float().rot90(quarters, (-2, -1))
-        image = (image.flip(-1) if mirrored else image).contiguous()
+        image = turned(example["image"].float(), draw)
         low, high = (math.log(end) for end in (self.table.noise.low, self.table.noise.high))
         level = math.exp(low + (high - low) * float(torch.rand((), generator=draw)))
         noisy = image + level * torch.randn(image.shape, generator=draw)
         return {**example, "image": image, "noisy": noisy, "level": torch.tensor(level)}
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        batch = self._varied(batch)
+        batch = varied(self, batch, "noisy")
         gap = self._images(network, batch) - batch["image"]
         weight = USUAL**POWER / batch["level"] ** POWER
         return 100 * (weight * gap.square().mean(dim=(-2, -1))).mean() / USUAL
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the PSNR of the noisy and of the denoised images."""
-        batch = self._varied(batch)
+        batch = varied(self, batch, "noisy")
         found = {"psnr of the data": batch["noisy"], "psnr": self._images(network, batch)}
         return {name: float(psnr(images, batch["image"], 1.0).mean()) for name, images in found.items()}
 
@@ -147,12 +143,3 @@ class Denoising:
     def _images(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
         found: Tensor = network(batch["noisy"][:, None], batch["level"])
         return found[:, 0].float()
-
-    def _varied(self, batch: Batch) -> Batch:
-        """Return the batch; examples without noise, as for validation, each with noise of its own."""
-        if "noisy" in batch:
-            return batch
-        place = batch["image"].device
-        examples = [{name: values[k].cpu() for name, values in batch.items()} for k in range(len(batch["seed"]))]
-        varied = [self.augment(e, generator(int(e["seed"]))) for e in examples]
-        return {name: torch.stack([e[name] for e in varied]).to(place) for name in varied[0]}

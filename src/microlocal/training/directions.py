@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from microlocal.core.registry import register
-from microlocal.core.seeding import generator
 from microlocal.networks.directions import DirectionNetwork, decoded, shared
 from microlocal.training.edge_targets import from_drawings, from_scene
 from microlocal.training.photographs import LICENCE, photograph, split
@@ -29,6 +28,7 @@ from microlocal.training.recipe import Table, checked
 from microlocal.training.scans import Span
 from microlocal.training.scenes import scene
 from microlocal.training.task import Batch, Example
+from microlocal.training.variation import varied
 
 TASK = "directions"
 SCENES = {"leaves": 0.5, "ellipses": 0.15, "general": 0.25, "needle": 0.07, "nothing": 0.03}
@@ -117,7 +117,7 @@ class Directions:
         return {**found, "image": image, "weight": seen.float(), "jitter": jitter}
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        batch = self._varied(batch)
+        batch = varied(self, batch, "jitter")
         edge, directions = network(batch["image"], batch["jitter"])
         target = batch["edge"].float()
         edges = functional.binary_cross_entropy_with_logits(edge, target, reduction="none")
@@ -127,7 +127,7 @@ class Directions:
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the balanced accuracy of "an edge runs here" and the median error of the normal on edges, degrees."""
-        batch = self._varied(batch)
+        batch = varied(self, batch, "jitter")
         edge, directions = network(batch["image"], batch["jitter"])
         target, seen = batch["edge"].float(), batch["weight"] > 0
         on, off = seen & (target > ON), target < FAR
@@ -156,16 +156,6 @@ class Directions:
         top, left = (int(draw.integers(n - side + 1)) for n in plane.shape)
         window = np.s_[top : top + side, left : left + side]
         return plane[window], {k: v[window].clone() for k, v in from_drawings(drawings).items()}
-
-    def _varied(self, batch: Batch) -> Batch:
-        """Return the batch; examples that were not augmented, as for validation, each in a variation of its own."""
-        if "jitter" in batch:
-            return batch
-        count, place = len(batch["seed"]), batch["image"].device
-        examples = [{name: values[k].cpu() for name, values in batch.items()} for k in range(count)]
-        with torch.autocast(place.type, enabled=False):  # the images are not to be rounded to 16 bits
-            varied = [self.augment(e, generator(int(e["seed"]))) for e in examples]
-            return {name: torch.stack([e[name] for e in varied]).to(place) for name in varied[0]}
 
     def _present(self, batch: Batch) -> Float[Tensor, "batch direction row col"]:
         """Return the histogram of the normals at every pixel: of the nearest edge, and of another one at a corner."""

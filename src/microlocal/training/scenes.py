@@ -6,7 +6,7 @@ have ramps and textures, whose smooth changes are no edges.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,20 @@ def scene(kind: str, draw: np.random.Generator, pixels: int) -> Scene:
     if kind == "nothing":
         return _nothing(draw, pixels)
     return _summed(kind, draw, pixels)
+
+
+def unit_picture(kinds: Mapping[str, float], draw: np.random.Generator, pixels: int) -> Float[np.ndarray, "row col"]:
+    """Return the image of a random scene, from 0 to 1; ``kinds``, and how often each comes.
+
+    >>> found = unit_picture({"leaves": 0.5, "ellipses": 0.5}, np.random.default_rng(0), 32)
+    >>> found.shape, float(found.min()), float(found.max())
+    ((32, 32), 0.0, 1.0)
+    """
+    names, shares = list(kinds), np.array(list(kinds.values()))
+    plane = scene(str(draw.choice(names, p=shares / shares.sum())), draw, pixels).image
+    low, high = float(plane.min()), float(plane.max())
+    found: Array = (plane - low) / max(high - low, 1e-12)
+    return found
 
 
 def _summed(family: str, draw: np.random.Generator, pixels: int) -> Scene:
