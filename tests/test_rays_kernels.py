@@ -84,6 +84,18 @@ def test_every_batch_and_processor_gives_the_same(monkeypatch, available, count)
         assert float((ray.adjoint(y[i]) - back[i]).abs().max()) < 1e-9
 
 
+@pytest.mark.skipif(not lanes.AVAILABLE, reason="this processor has no AVX-512")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_slice_is_the_same_to_the_bit_whatever_is_beside_it(dtype):
+    ray = RayTransform(FanBeam(ANGLES, Detector(70, 1.6), "mm", 300.0, 500.0), Grid((70, 65), 1.0))
+    x = torch.randn(15, *ray.domain_shape, dtype=dtype, generator=torch.Generator().manual_seed(7))
+    y = torch.randn(15, *ray.codomain_shape, dtype=dtype, generator=torch.Generator().manual_seed(8))
+    forward, back = ray(x), ray.adjoint(y)
+    for i in range(15):
+        assert torch.equal(forward[i], ray(x[i]))
+        assert torch.equal(back[i], ray.adjoint(y[i]))
+
+
 def test_crossing_rays_are_left_to_the_plain_kernel():
     # The source lies inside the grid, where the order of the rays turns round.
     inside = FanBeam(ANGLES, Detector(40, 1.0), source_axis=10.0, source_detector=60.0)

@@ -17,7 +17,8 @@ Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
 _OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp"}}
-_STRIP = 64  # rows of one image that stay in the cache while all rays of some views pass through
+_STRIP = 32  # rows that stay in the cache while all rays of some views pass through; however many slices, so that sums
+# of a slice are made in the same order whatever else is in a batch
 
 
 @numba.njit(**_OPTIONS)
@@ -58,11 +59,11 @@ def _line_sums(
     height, slices, room = upright.shape
     width, turned_room = turned.shape[0], turned.shape[2]
     up, over, out = upright.reshape(upright.size), turned.reshape(turned.size), sums.reshape(sums.size)
-    tall, beyond = max(_STRIP // slices, CELL), sums.shape[1]
+    beyond = sums.shape[1]
     for chunk in numba.prange(begins.size - 1):
-        for top in range(0, max(height, width), tall):
+        for top in range(0, max(height, width), _STRIP):
             for b in range(begins[chunk], begins[chunk + 1]):
-                begin, end = max(blocks[b, 4], top), min(blocks[b, 5], top + tall)
+                begin, end = max(blocks[b, 4], top), min(blocks[b, 5], top + _STRIP)
                 if begin < end:
                     ray, datum, rays = blocks[b, 1], blocks[b, 2], blocks[b, 3]
                     flat = blocks[b, 0] == 1
