@@ -51,3 +51,11 @@ def test_what_is_no_matrix_is_refused():
         MatrixOperator(np.ones((2, 2), dtype=int))
     with pytest.raises(ShapeError, match="6 -> 7 numbers"):
         MatrixOperator(TABLE, domain_shape=(5,))
+
+
+def test_sparse_columns_in_any_order_and_twice_are_taken_and_left_as_they_are():
+    values, columns, starts = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2, 0, 1, 1]), np.array([0, 2, 4])
+    matrix = scipy.sparse.csr_array((values, columns, starts), shape=(2, 3))
+    assert MatrixOperator(matrix)(torch.eye(3, dtype=torch.float64)).T.tolist() == [[2.0, 0.0, 1.0], [0.0, 7.0, 0.0]]
+    assert matrix.indices.tolist() == [2, 0, 1, 1]
+    assert matrix.data.tolist() == [1.0, 2.0, 3.0, 4.0]

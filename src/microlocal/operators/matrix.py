@@ -122,6 +122,9 @@ def _as_torch(matrix: Any) -> Inexact[Tensor, "row column"]:
         warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)  # said once, at the first one
         if scipy.sparse.issparse(matrix):
             csr: Any = scipy.sparse.csr_array(matrix)  # type: ignore[call-overload]
+            if not csr.has_canonical_format:  # as a product's: torch wants columns in order, each once
+                csr = csr.copy()
+                csr.sum_duplicates()
             start, column, value = (torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data))
             tensor = torch.sparse_csr_tensor(start, column, value, csr.shape, check_invariants=True)
         else:
