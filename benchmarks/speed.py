@@ -21,7 +21,7 @@ FASTER: dict[tuple[str, str], float] = {
     ("parallel fbp 512", "astra_toolbox"): 10,
     ("parallel fbp 512", "scikit_image"): 10,
 }
-STACKED = 60  # times faster than ASTRA a slice of a stack: 20 times alone, and 3 times more in a stack
+STACKED = 60  # times faster than ASTRA a slice of a stack: the 20 asked alone times the 3 asked of a stack
 FLOOR_3D = 1.7
 FLOOR = 1.5  # a frame may take this many times the FFTs it cannot do without
 # pyShearLab is not on PyPI: milliseconds at 512², 49 filters, float64, two threads, quoted from its measurement.
@@ -67,18 +67,19 @@ def projectors() -> list[Row]:
 
 
 def stacks(slices: int = 8) -> list[Row]:
-    """A slice of a stack beside ASTRA, which takes slices one after the other, and beside a slice of ours alone."""
+    """A slice of a stack beside a slice alone, and beside ASTRA, which takes slices one after the other."""
     rows, singles = [], cases.tomography(512, "fan", 5)
     for what, many in cases.stack(singles, slices).items():
         (together,) = run(many)
         alone, astra = run(replace(singles[what], contestants=("ours", "astra_toolbox")))
-        each = together.seconds / slices
-        shown = f"{1e3 * each:.1f} ms a slice, {alone.seconds / each:.1f} x less than alone"
+        each, title = together.seconds / slices, f"fan {what}: a slice of {slices}"
+        gain = alone.seconds / each
+        shown = f"{gain:.1f} x less per slice ({1e3 * each:.1f} ms)"
+        rows.append(Row(title, many.title, ">= 3 x less than alone", shown, gain >= 3))
         if not astra.absent:
-            shown = f"{astra.seconds / each:.0f} x ours, {shown}"
-        title, asked = f"fan {what}: a slice of {slices}", f"ours >= {STACKED:.0f} x faster than ASTRA"
-        met = None if astra.absent else astra.seconds >= STACKED * each
-        rows.append(Row(title, many.title, asked, shown, met))
+            gain = astra.seconds / each
+            asked = f"ours >= {STACKED:.0f} x faster"
+            rows.append(Row(f"{title}, astra toolbox", many.title, asked, f"{gain:.0f} x ours", gain >= STACKED))
     return rows
 
 

@@ -157,6 +157,16 @@ def test_nothing_more_is_stated_of_the_inverse():
     assert _shaken("forward").guarantee().lipschitz == math.inf
 
 
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_weights_beyond_their_bound_are_seen(monkeypatch, direction):
+    network = _shaken(direction)
+    assert all(hypothesis.holds for hypothesis in network.hypotheses())
+    monkeypatch.setattr(DiffNet, "_shares", lambda self, net, u: 2 * net(differences(u, self.pairs)))
+    assert [hypothesis.holds for hypothesis in network.hypotheses()] == [False, True, True]
+    monkeypatch.setattr(DiffNet, "forward", lambda self, u: 1.1 * u)
+    assert not network.hypotheses()[2].holds
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(UnknownNameError, match="DiffNet: expected one of forward, inverse, got 'inverted'"):
         DiffNet("inverted")

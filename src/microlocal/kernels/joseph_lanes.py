@@ -17,6 +17,7 @@ Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
 _OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp"}}
+_AT_MOST = {4: 8, 8: 4}  # slices at once, by the bytes of a number: more of them push each other out of the cache
 _STRIP = 32  # rows that stay in the cache while all rays of some views pass through; however many slices, so that sums
 # of a slice are made in the same order whatever else is in a batch
 
@@ -211,7 +212,7 @@ def project(images: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     pad = 128 // images.itemsize
     sums = np.zeros((count, shape[0] * shape[1]), images.dtype)
     rays = plan.offsets, plan.slopes, plan.lengths, plan.blocks, plan.chunks
-    for now in _groups(count, pad // 4):
+    for now in _groups(count, _AT_MOST[images.itemsize]):
         slices = now.stop - now.start
         with threads_for(slices * sums.shape[1] * height):
             upright = _room("upright", height, slices, width + 2 * pad, images.dtype)
@@ -229,7 +230,7 @@ def backproject(sums: Floats, plan: RayPlan, shape: tuple[int, int]) -> Floats:
     beyond = CELL + pad // 2  # the register that is stored last begins within the last cell
     images = np.empty((count, height, width), sums.dtype)
     run = plan.tables, plan.lines, plan.runs, plan.slacks, int(plan.tall[0]), plan.knots
-    for now in _groups(count, pad // 4):
+    for now in _groups(count, _AT_MOST[sums.itemsize]):
         slices = now.stop - now.start
         with threads_for(sums[now].size * height):
             data = scratch("data", (slices, plan.offsets.size), sums.dtype)

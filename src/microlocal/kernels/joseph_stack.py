@@ -1,4 +1,6 @@
-"""Joseph's projector for stacks of images: positions are found once per ray and row, for 8 slices (4 in float64).
+"""Joseph's projector for stacks on any processor: positions are found once per ray and row, for 8 slices.
+
+(For 4 in float64.) Where there is AVX-512, ``joseph_lanes`` is faster.
 
 Arrays have the slice innermost, (row, col, slice), and every group of slices is kept upright and turned, so that the
 two neighbours of an update lie side by side in memory, whether a ray is steep or flat:

@@ -1,8 +1,9 @@
 """Memory in which kernels keep what lies between their steps, the same from call to call.
 
 Large arrays are new pages each time they are made, which the system fills with zeros first: for a stack of slices that
-takes as long as half of the work on them. So the steps of a kernel share a few megabytes that stay. They are the
-caller's only while it holds the launch lock (``threads_for``), and hold whatever the last one left there.
+takes as long as half of the work on them. So the steps of a kernel share pieces of memory that stay, of up to ``KEPT``
+bytes each. They are the caller's only while it holds the launch lock (``threads_for``), and hold whatever the last one
+left there.
 """
 
 import math
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from microlocal.kernels.lanes import LINE, empty
 
-KEPT = 32 << 20  # bytes of a piece: larger ones are made anew, so that no more than a few of these stay behind
+KEPT = 32 << 20  # bytes of a piece: larger ones are made anew each time
 
 _pieces: dict[str, NDArray[Any]] = {}
 

@@ -31,12 +31,14 @@ from microlocal.certificates.guarantee import Guarantee, chain
 from microlocal.core.checks import at_least
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.registry import register
+from microlocal.core.seeding import generator
 from microlocal.networks.neighbours import NEIGHBOURS, differences, estimator, exchanged
 from microlocal.networks.trial import NetworkTrial
 
 TOTALS = {"forward": 1.0, "inverse": 2.0}  # n s at most
 BEGIN = {"forward": 0.8, "inverse": 0.4}  # n s of a network that has learned nothing
 LAPLACIAN = {4: 8.0, 8: 12.0}  # λ
+SIDE = 16  # pixels of the images on which hypotheses are measured
 
 
 def _samples() -> list[NetworkTrial]:
@@ -100,9 +102,8 @@ class DiffNet(nn.Module):
 
     def forward(self, u: Float[Tensor, "batch 1 row col"]) -> Float[Tensor, "batch 1 row col"]:
         """Return u after all layers."""
-        bend = torch.sigmoid if self.direction == "forward" else torch.tanh
         for net, size in zip(self.nets, self.sizes(), strict=True):
-            first, second = (size * bend(net(differences(u, self.pairs)))).chunk(2, dim=1)
+            first, second = (size * self._shares(net, u)).chunk(2, dim=1)
             u = exchanged(u, first, second, self.pairs)
         return u
 
@@ -124,11 +125,24 @@ class DiffNet(nn.Module):
         bound = Hypothesis(
             f"n s <= {total:g}, the weights of a pixel together", f"{n} · {max(sizes):.4g}", n * max(sizes) <= total
         )
-        rows = Hypothesis("rows of L sum to zero", "differences of neighbours", True)
-        if self.direction == "forward":
-            return (Hypothesis("0 <= w <= s, for any weights: a logistic function", "0 to s", True), bound, rows)
-        within = f"{min(sizes):.4g} to {max(sizes):.4g}"
-        return (Hypothesis("|w| <= s, for any weights: a hyperbolic tangent", within, min(sizes) > 0), bound, rows)
+        low, high = self._extremes()
+        least, statement = (0, "0 <= w <= s") if self.direction == "forward" else (-1, "|w| <= s")
+        weights = Hypothesis(statement, f"{low:.3g} s to {high:.3g} s on noise", least <= low <= high <= 1)
+        flat = torch.full((1, 1, SIDE, SIDE), 0.3).to(self.raw_size)
+        moved = float((self(flat) - flat).detach().abs().max())
+        return weights, bound, Hypothesis("rows of L sum to zero", f"constants move by {moved:.1g}", moved <= 1e-6)
+
+    @torch.no_grad()
+    def _extremes(self) -> tuple[float, float]:
+        """Return the least and the greatest w/s of all layers on an image of noise."""
+        noise = torch.randn(1, 1, SIDE, SIDE, generator=generator(0)).to(self.raw_size)
+        found = torch.stack([torch.stack(self._shares(net, noise).aminmax()) for net in self.nets]).double()
+        return float(found[:, 0].min()), float(found[:, 1].max())
+
+    def _shares(self, net: nn.Module, u: Tensor) -> Tensor:
+        """Return w/s, (batch, neighbour, row, col)."""
+        bend = torch.sigmoid if self.direction == "forward" else torch.tanh
+        return bend(net(differences(u, self.pairs)))
 
     def _layer(self, size: float) -> Guarantee:
         n = self.neighbours

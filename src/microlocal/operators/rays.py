@@ -5,6 +5,7 @@ the processor has the instructions, the rays are also sorted for the vector kern
 """
 
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,6 @@ Floats = NDArray[np.float64]
 Rays = tuple[Floats, Floats, NDArray[np.bool_], Floats]
 AGREEMENT: dict[type[np.floating], float] = {np.float32: 3e-4, np.float64: 1e-10}  # of the largest value
 
-# Without AVX-512, from this share of a group of slices on, computing it is faster than one image after the other.
-_WORTH_A_GROUP = 1 / 2
-
-
 # The two custom operators are linear in their first argument and each is the other's derivative. Sums are multiplied
 # by ``lengths`` (view, ray). ``planned`` is empty or holds the tables of a RayPlan for the dtype of the first argument.
 @torch.library.custom_op("microlocal::project", mutates_args=(), device_types="cpu")
@@ -33,18 +30,12 @@ def project(
     image: Tensor, offsets: Tensor, slopes: Tensor, steep: Tensor, lengths: Tensor, planned: list[Tensor]
 ) -> Tensor:
     images, shape = np.ascontiguousarray(image.detach().numpy()), (offsets.shape[0], offsets.shape[1])
-    if planned and lanes.AVAILABLE:
-        return torch.from_numpy(joseph_lanes.project(images, _plan_of(planned), shape))
-    parts = []
-    for part, stacked in _parts(images, planned):
-        if stacked:
-            parts.append(joseph_stack.project(part, _plan_of(planned), shape))
-        else:
-            at, step, length = _in(part.dtype, offsets, slopes, lengths)
-            sums = joseph.project(part, at, step, steep.numpy())
-            sums *= length
-            parts.append(sums)
-    return _joined(parts)
+    if planned:
+        return torch.from_numpy(_kernel().project(images, _plan_of(planned), shape))
+    at, step, length = _in(images.dtype, offsets, slopes, lengths)
+    sums = joseph.project(images, at, step, steep.numpy())
+    sums *= length
+    return torch.from_numpy(sums)
 
 
 @torch.library.custom_op("microlocal::backproject", mutates_args=(), device_types="cpu")
@@ -59,30 +50,15 @@ def backproject(
     cols: int,
 ) -> Tensor:
     values, shape = np.ascontiguousarray(sums.detach().numpy()), (rows, cols)
-    if planned and lanes.AVAILABLE:
-        return torch.from_numpy(joseph_lanes.backproject(values, _plan_of(planned), shape))
-    parts = []
-    for part, stacked in _parts(values, planned):
-        if stacked:
-            parts.append(joseph_stack.backproject(part, _plan_of(planned), shape))
-        else:
-            offset, slope, length = _in(part.dtype, offsets, slopes, lengths)
-            parts.append(joseph.backproject(part * length, offset, slope, steep.numpy(), shape))
-    return _joined(parts)
+    if planned:
+        return torch.from_numpy(_kernel().backproject(values, _plan_of(planned), shape))
+    at, step, length = _in(values.dtype, offsets, slopes, lengths)
+    return torch.from_numpy(joseph.backproject(values * length, at, step, steep.numpy(), shape))
 
 
-def _parts(arrays: NDArray[np.floating], planned: list[Tensor]) -> list[tuple[NDArray[np.floating], bool]]:
-    """Cut a batch into a part that fills groups of slices, and the rest; say which is which."""
-    width = joseph_stack.slices_of(arrays.itemsize)
-    full = arrays.shape[0] // width * width if planned else 0
-    if planned and arrays.shape[0] - full >= _WORTH_A_GROUP * width:
-        full = arrays.shape[0]
-    parts = [(arrays[:full], True), (arrays[full:], False)]
-    return [part for part in parts if part[0].shape[0]] or parts[1:]
-
-
-def _joined(parts: list[NDArray[np.floating]]) -> Tensor:
-    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
+def _kernel() -> ModuleType:
+    """Return the faster kernel for planned rays: without AVX-512 slices fill the vectors, in large images even one."""
+    return joseph_lanes if lanes.AVAILABLE else joseph_stack
 
 
 def _plan_of(planned: list[Tensor]) -> RayPlan:
@@ -155,7 +131,7 @@ def _agrees(tables: RayPlan, rays: Rays, shape: tuple[int, int], number: type[np
     """
     offsets, slopes, steep, lengths = rays
     if not lanes.AVAILABLE:
-        return True  # the plain kernel will serve anyway
+        return True  # that of slices does not use the table
     plain = joseph.backproject(lengths[None], offsets, slopes, steep, shape)
     fast = joseph_lanes.backproject(np.ones((1, *steep.shape), number), tables, shape)
     return bool(np.abs(fast - plain).max() <= AGREEMENT[number] * max(float(plain.max()), 1e-300))

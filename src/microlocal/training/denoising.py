@@ -24,11 +24,10 @@ from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
 from microlocal.training.recipe import Table, checked
 from microlocal.training.scans import Span
-from microlocal.training.scenes import unit_picture
+from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
 from microlocal.training.variation import turned, varied
 
-SCENES = {"leaves": 0.7, "ellipses": 0.1, "general": 0.2}
 POWER = 1.5  # p
 USUAL = 25 / 255
 ARGUMENTS = {
@@ -48,7 +47,7 @@ class DataTable(Table):
     """
 
     folder: str = ""
-    scenes: dict[str, float] = Field(default=SCENES, min_length=1)
+    scenes: dict[str, float] = Field(default=PICTURES, min_length=1)
     pixels: int = Field(96, ge=16)
     noise: Span = Span(low=5 / 255, high=50 / 255)
     licence: str = ""

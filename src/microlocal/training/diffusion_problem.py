@@ -24,11 +24,10 @@ from microlocal.dictionary import diffuse, nonlinearity
 from microlocal.networks.diffusion_maps import TASK, diffusion_map
 from microlocal.reconstruction.quality import psnr, relative_error
 from microlocal.training.recipe import Table, checked
-from microlocal.training.scenes import unit_picture
+from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
 from microlocal.training.variation import turned, varied
 
-SCENES = {"leaves": 0.7, "ellipses": 0.1, "general": 0.2}
 ROW = "perona-malik-rational"
 ARGUMENTS = {"diffnet": ("layers", "width", "depth", "neighbours"), "unet": ("widths", "pairs")}
 
@@ -41,7 +40,7 @@ class DataTable(Table):
     """
 
     direction: Literal["forward", "inverse"] = "forward"
-    scenes: dict[str, float] = Field(default=SCENES, min_length=1)
+    scenes: dict[str, float] = Field(default=PICTURES, min_length=1)
     pixels: int = Field(64, ge=16)
     contrast: float = Field(0.2, gt=0)
     time: float = Field(0.4, gt=0)

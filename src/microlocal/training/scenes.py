@@ -22,6 +22,7 @@ from microlocal.data.phantoms import Ellipse
 from microlocal.data.polygon import Polygon
 
 Array = NDArray[np.float64]
+PICTURES = {"leaves": 0.7, "ellipses": 0.1, "general": 0.2}  # how often each kind comes where pictures are to be had
 SPACING = 0.25  # pixels between the points of an outline
 FIELDS = 3  # textures of a scene
 SURE = 1.5  # pixels from an outline to where the density beside it is read
