@@ -126,15 +126,23 @@ def test_a_network_works_on_pixels_of_the_size_it_was_trained_on():
     card = {"working pixels": 32, "architecture": {"scales": 2}}
     beam = ParallelBeam(tuple(np.radians(np.arange(0.5, 100.0))), Detector(91, 1.0))
     learned, grid = Learned(network, card, "any"), Grid((63, 64), 1.0)
-    where = learned.working(beam, grid)
+    where, finer = learned.scales(beam, grid)
     assert (where.factor, where.grid.shape, where.grid.pixel) == (2, (32, 32), 2.0)
+    assert (finer.factor, finer.grid.shape, finer.grid.pixel) == (1, (64, 64), 1.0)
+    assert [w.factor for w in learned.scales(beam, Grid((200, 128), 1.0))] == [6, 3]
+    assert [w.factor for w in learned.scales(beam, Grid((40, 40), 1.0))] == [1]
     left, right, bottom, top = where.grid.extent
     assert (left, right) == grid.extent[:2]
     assert (bottom, top) == (grid.extent[2] - 0.5, grid.extent[3] + 0.5)
     visible = _image(3, 32, 32).float()
-    change = learned.change(visible, where)
+    change = learned.change(visible, where).detach()
     expected = network.complete(visible, where.share[None].expand(3, -1, -1, -1), where.frame).detach() - visible
     assert torch.allclose(change, expected, atol=1e-5)
+    image = _image(63, 64).float()
+    both = [w.onto(learned.change(w.seen(image, grid), w), grid).detach() for w in (where, finer)]
+    proposal = Chosen(learned, (where, finer), grid).proposal(image).detach()
+    assert torch.allclose(proposal, image + (both[0] + both[1]) / 2, atol=1e-5)
+    assert not torch.allclose(both[0], both[1], atol=0.01)
     slope = torch.from_numpy(where.grid.coordinates()[0]).expand(3, 32, 32).float()
     wide = where.onto(slope, grid)
     assert wide.shape == (3, 63, 64)
@@ -157,43 +165,47 @@ def test_the_middle_of_the_views(beam):
     assert middle(wrapped) == pytest.approx(0.0 if beam == "parallel" else 90.0, abs=5.0)
 
 
-def _chosen(weights, geometry, degrees):
-    """How the network works on the turned truth."""
+def _chosen(weights, geometry):
     learned = load_learned(weights)
-    image = torch.from_numpy(rotate(toy_truth().numpy(), degrees, reshape=False, order=1))
-    return Chosen.of(learned, learned.working(geometry, GRID), image, GRID)
+    return Chosen(learned, learned.scales(geometry, GRID), GRID)
 
 
 def test_an_aligned_network_turns_with_the_scan(weights, tmp_path):
     state, card = load_weights(weights)
     aligned = save_weights(tmp_path / "aligned", state, card | {"aligned": True})
     scan = toy_scan()
-    mixed = turned_geometry(scan.geometry, -middle_of(scan.geometry))
-    one, quarter, other = (_chosen(aligned, turned_geometry(mixed, math.radians(t)), t) for t in (0.0, 90.0, 35.0))
-    assert (one.where.turn, other.where.turn) == (0.0, pytest.approx(math.radians(35.0)))
-    change, turned = (c.where.onto(c.learned.change(c.visible, c.where), GRID) for c in (one, quarter))
-    assert float(change.norm()) > 0
-    assert torch.allclose(turned, change.rot90(), atol=2e-2 * float(change.abs().max()))
-    seen = replace(one, visible=one.visible.flip(-1)), replace(one, visible=one.visible.rot90(2))
-    for by, view in zip(((0, True), (2, False)), seen, strict=True):
-        expected = moved(one.learned.change(one.visible, one.where), by)
-        symmetric = replace(view.where, share=moved(view.where.share[list(view.where.frame.turned(*by))], by))
-        assert torch.allclose(view.learned.change(view.visible, symmetric), expected, atol=1e-4)
-    for fact, same in zip(one.facts(scan), other.facts(scan), strict=True):  # not diluted by the empty corners
+    mixed, degrees = turned_geometry(scan.geometry, -middle_of(scan.geometry)), (0.0, 90.0, 35.0)
+    one, quarter, other = (_chosen(aligned, turned_geometry(mixed, math.radians(t))) for t in degrees)
+    images = [torch.from_numpy(rotate(toy_truth().numpy(), t, reshape=False, order=1)) for t in degrees]
+    at, beside = one.scales[0], other.scales[0]
+    assert (at.turn, beside.turn) == (0.0, pytest.approx(math.radians(35.0)))
+    with torch.no_grad():
+        change, turned = (c.proposal(image) - image for c, image in zip((one, quarter), images, strict=False))
+        assert float(change.norm()) > 0
+        assert torch.allclose(turned, change.rot90(), atol=2e-2 * float(change.abs().max()))
+        seen = at.seen(images[0], GRID)
+        for by, view in zip(((0, True), (2, False)), (seen.flip(-1), seen.rot90(2)), strict=True):
+            symmetric = replace(at, share=moved(at.share[list(at.frame.turned(*by))], by))
+            expected = moved(one.learned.change(seen, at), by)
+            assert torch.allclose(one.learned.change(view, symmetric), expected, atol=1e-4)
+    facts = one.facts(scan, images[0]), other.facts(scan, images[2])
+    for fact, same in zip(*facts, strict=True):  # not diluted by the empty corners
         assert same.value == pytest.approx(fact.value, rel=0.25), fact.name
-    border = (other.visible.shape[0] - GRID.shape[0]) // 2  # the turned image has corners beyond this one
-    inner = other.visible[border:-border, border:-border]
+    seen_too = beside.seen(images[2], GRID)
+    border = (seen_too.shape[0] - GRID.shape[0]) // 2  # the turned image has corners beyond this one
     assert border > 5
-    assert float((inner - one.visible).norm() / one.visible.norm()) < 0.05
+    assert float((seen_too[border:-border, border:-border] - seen).norm() / seen.norm()) < 0.05
 
 
 def test_a_network_sees_the_means_over_its_pixels():
     frame = DyadicShearletFrame((32, 32), scales=2)
     card = {"working pixels": 32, "architecture": {"scales": 2}}
     learned = Learned(InvisibleNetwork(frame.channels, (4, 4)), card, "any")
-    chosen = Chosen.of(learned, learned.working(toy_scan().geometry, GRID), toy_truth(), GRID)
-    assert torch.allclose(chosen.visible, torch.nn.functional.avg_pool2d(toy_truth()[None], 2)[0], atol=1e-6)
-    assert {fact.name for fact in chosen.facts(toy_scan())} >= {"missing wedge", "noise", "contrast at scale 1"}
+    chosen = Chosen(learned, learned.scales(toy_scan().geometry, GRID), GRID)
+    means = torch.nn.functional.avg_pool2d(toy_truth()[None], 2)[0]
+    assert torch.allclose(chosen.scales[0].seen(toy_truth(), GRID), means, atol=1e-6)
+    facts = chosen.facts(toy_scan(), toy_truth())
+    assert {fact.name for fact in facts} >= {"missing wedge", "noise", "contrast at scale 1"}
 
 
 def test_levels_that_do_not_fit_are_refused():
@@ -300,7 +312,7 @@ def test_no_data_are_contradicted_but_those_of_a_network_without_the_projection(
     ray = RayTransform(scan.geometry, GRID)
     visible = ml.reconstruct(scan, "shearlet", weight=1.0, iterations=40).image
     learned = load_learned(weights)
-    chosen = Chosen.of(learned, learned.working(scan.geometry, GRID), visible, GRID)
+    chosen = Chosen(learned, learned.scales(scan.geometry, GRID), GRID)
     attack = Attack(chosen, ray, scan.data, visible, EPSILON, steps=3)
     assert attack(0) <= EPSILON
 

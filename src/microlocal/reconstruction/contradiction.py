@@ -17,9 +17,9 @@ from microlocal.reconstruction.null_space import complete_consistently, quick_no
 class Attack:
     """A search for data on which the learned part would contradict them: steps uphill in |R h|, from noise.
 
-    The data are g + d with d of growing size; what the network sees is f* + e, where e begins as noise and climbs along
-    the gradient of |R h(f* + e)|², h being the change that the network proposes. Returns the largest growth of the
-    residual, of the first image of a batch.
+    The data are g + d with d of growing size; what the network sees is f* + e, where e lives on the pixels of its
+    training, begins as noise and climbs along the gradient of |R h(f* + e)|², h being the change that the network
+    proposes there. Returns the largest growth of the residual, of the first image of a batch.
     """
 
     chosen: Chosen
@@ -30,27 +30,29 @@ class Attack:
     steps: int = 4
 
     def __call__(self, seed: int) -> float:
-        draw, where, grid = generator(seed), self.chosen.where, self.ray.grid
+        draw, at, grid = generator(seed), self.chosen.scales[0], self.ray.grid
         image = self.image.reshape(-1, *self.ray.domain_shape)[:1]
         data = self.data.reshape(-1, *self.ray.codomain_shape)[:1]
-        seen = self.chosen.visible.reshape(-1, *where.grid.shape)[:1]
+        before = seen = at.seen(image, grid)
         worst = -1.0
         for step in range(self.steps):
             size = float(seen.abs().max()) * 10.0 ** (step - 2)
             seen = (seen + size * torch.randn(seen.shape, generator=draw).to(seen)).clamp_min(0)
             seen = seen + size * self._uphill(seen)
             noisy = data + float(data.std()) * 10.0 ** (step - 3) * torch.randn(data.shape, generator=draw).to(data)
-            proposal = image + where.onto(self.chosen.learned.change(seen, where), grid)
+            shown = image + at.onto(seen - before, grid)
+            with torch.no_grad():
+                proposal = image + self.chosen.proposal(shown) - shown
             found = complete_consistently(self.ray, noisy, image, proposal, self.epsilon, quick_normal(self.ray))
             worst = max(worst, residual_growth(self.ray, noisy, image, found.image))
         return worst
 
     def _uphill(self, seen: Tensor) -> Tensor:
         """Return the direction, of largest entry one, in which the scan would see more of the change."""
-        where = self.chosen.where
+        at = self.chosen.scales[0]
         with torch.enable_grad():
             moved = seen.clone().requires_grad_(True)
-            whole = self.chosen.learned.completed(moved, where)
-            change = self.ray(where.onto(whole - moved, self.ray.grid))
+            whole = self.chosen.learned.completed(moved, at)
+            change = self.ray(at.onto(whole - moved, self.ray.grid))
             (slope,) = torch.autograd.grad(change.square().sum(), moved)
         return slope / slope.abs().max().clamp_min(1e-30)

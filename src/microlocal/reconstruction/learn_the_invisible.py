@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from microlocal.certificates.consistency import certify_consistency
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
@@ -62,7 +64,8 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     if chosen is None:
         return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
     ray = RayTransform(scan.geometry, grid)
-    proposal = base.image + chosen.where.onto(chosen.learned.change(chosen.visible, chosen.where), grid)
+    with torch.no_grad():
+        proposal = chosen.proposal(base.image)
     data = base.correct(scan.data)
     completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
     attack = Attack(chosen, ray, data, base.image, EPSILON)
@@ -92,12 +95,11 @@ def choose(
     reasons, beam, name_of_base = [], beam_of(scan.geometry), USUAL
     for name, path in _candidates(settings.network, beam).items():
         learned = load_learned(path)
-        where = learned.working(scan.geometry, grid)
-        differences = unsuited(learned.card, beam, scan_facts(scan, where.grid), partly=True)
+        chosen = Chosen(learned, learned.scales(scan.geometry, grid), grid)
+        differences = unsuited(learned.card, beam, scan_facts(scan, chosen.scales[0].grid), partly=True)
         more = len(differences) == 1 and sees_more(learned.card, scan.geometry, beam)
         if more or not differences or settings.force:
-            chosen = Chosen.of(learned, where, visible(learned.base).image, grid)
-            differences = unsuited(learned.card, beam, chosen.facts(scan))
+            differences = unsuited(learned.card, beam, chosen.facts(scan, visible(learned.base).image))
             if not differences or settings.force:
                 return chosen, _told(name, differences), learned.base
             if more and len(differences) == 1:

@@ -1,5 +1,9 @@
 """A trained network at work: on pixels of the size it was trained on, with the measured share of its coefficients.
 
+Where an image has twice as many pixels or more, the network works on pixels of half that size, too, and the mean of
+what it adds on both is taken: on the finer ones it sees edges better, on the larger ones what it was trained on, and
+the errors of the two differ.
+
 Networks of aligned scans have seen one orientation of the missing wedge only: for them the scan is turned until the
 middle of its views is at angle 0, on a grid that holds the turned image, and what they add is turned back.
 """
@@ -82,16 +86,18 @@ class Learned:
         """Whether it was trained on fan beams."""
         return self.card.get("trained on", {}).get("beam") == "fan"
 
-    def working(self, geometry: Geometry, grid: Grid) -> Working:
-        """Return where the network works on images of ``grid``: pixels a whole number of times as large."""
+    def scales(self, geometry: Geometry, grid: Grid) -> tuple[Working, ...]:
+        """Return where the network works on images of ``grid``: on pixels of the trained size, then on half of it."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
+        return tuple(self._working(geometry, grid, f) for f in dict.fromkeys((factor, -(-factor // 2))))
+
+    def _working(self, geometry: Geometry, grid: Grid, factor: int) -> Working:
         turn = middle_of(geometry) if self.card.get("aligned", False) else 0.0
         coarse = _turned(grid, factor, turn, self.network.unet.divisor)
         frame = DyadicShearletFrame(coarse.shape, int(self.card["architecture"]["scales"]))
         area = grid.shape[0] * grid.shape[1] / factor**2
         return Working(frame, coarse, factor, turn, area, share_of(frame, turned_geometry(geometry, -turn), coarse))
 
-    @torch.no_grad()
     def change(self, visible: Float[Tensor, "*batch row col"], where: Working) -> Float[Tensor, "*batch row col"]:
         """Return SH^T(s SH(f*) + (1 - s) F) - f* of every image, one after the other, all on the network's pixels."""
         planes = visible.reshape(-1, 1, *where.grid.shape)
@@ -113,21 +119,21 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A network, where it works on the images of a scan, and f* as it sees it there."""
+    """A network and where it works on images of ``grid``; the first of its scales is that of its training."""
 
     learned: Learned
-    where: Working
-    visible: Float[Tensor, "*batch row col"]
+    scales: tuple[Working, ...]
+    grid: Grid
 
-    @classmethod
-    def of(cls, learned: Learned, where: Working, image: Float[Tensor, "*batch row col"], grid: Grid) -> "Chosen":
-        """Return how a network works on f* = ``image`` on ``grid``."""
-        return cls(learned, where, where.seen(image, grid))
+    def proposal(self, image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch row col"]:
+        """Return f* = ``image`` with what the network adds, the mean over the scales."""
+        changes = [at.onto(self.learned.change(at.seen(image, self.grid), at), self.grid) for at in self.scales]
+        return image + torch.stack(changes).mean(dim=0)
 
-    def facts(self, scan: Scan) -> tuple[Fact, ...]:
-        """Return what describes the scan and f*."""
-        where = self.where
-        return facts_of(scan, where.grid, self.visible, where.share, where.frame, where.area)
+    def facts(self, scan: Scan, image: Float[Tensor, "*batch row col"]) -> tuple[Fact, ...]:
+        """Return what describes a scan and its f*."""
+        at = self.scales[0]
+        return facts_of(scan, at.grid, at.seen(image, self.grid), at.share, at.frame, at.area)
 
 
 def middle_of(geometry: Geometry) -> float:
