@@ -34,6 +34,7 @@ from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.reconstruction.trained import EPSILON, Trained, trained_network, untrained
 from microlocal.training import read_recipe, recipe_from, train
 from microlocal.training.batches import stacked
+from microlocal.training.invisible import LearnTheInvisible
 from microlocal.training.neighbours import rays_of, scan_of, turned_scan
 from microlocal.training.pool import Pool
 from microlocal.training.scans import ScanTable, scan_example
@@ -224,6 +225,25 @@ def test_tasks_share_their_examples(tmp_path):
     assert len(before) == 3
     train(recipe("learn-the-invisible", tmp_path / "two", pool))
     assert {path: path.stat().st_mtime_ns for path in pool.iterdir()} == before
+
+
+def test_what_a_network_sees_halved_is_the_example_on_pixels_twice_as_large():
+    shape, data = TINY["learn-the-invisible"], SCANS | {"pixels": 32, "halved": 1.0}
+    fine, coarse = LearnTheInvisible(data, shape), LearnTheInvisible(SCANS | {"pixel": 2.0}, shape)
+    network = untrained(fine.network)
+    seen = [fine.augment(fine.example(seed), generator(seed)) for seed in (1, 2)]
+    assert all(bool(example["halved"]) for example in seen)
+    halved = [
+        {**{name: fine.table.coarse(e[name]) for name in ("truth", "visible")}, "share": e["share"]} for e in seen
+    ]
+    with torch.no_grad():
+        found = float(fine.loss(network, stacked(seen)))
+        assert found == pytest.approx(float(coarse.loss(network, stacked(halved))), rel=1e-5)
+        assert found != pytest.approx(float(fine.loss(network, stacked([fine.example(s) for s in (1, 2)]))), rel=1e-3)
+    card = fine.card([fine.example(1)])
+    assert (card["working pixels"], coarse.card([coarse.example(1)])["working pixels"]) == (16, 16)
+    with pytest.raises(InputError, match="even number where halved > 0"):
+        LearnTheInvisible(data | {"pixels": 31}, shape)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ image, and the network is a convolution.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -16,9 +17,11 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
+from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.invisible import InvisibleNetwork, Level, image_size
 from microlocal.networks.suitability import Fact
 from microlocal.networks.symmetry import symmetries
@@ -30,6 +33,7 @@ from microlocal.reconstruction.quality import psnr
 from microlocal.training.recipe import Table, checked
 from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_of, scan_example, turned
 from microlocal.training.task import Batch, Example
+from microlocal.training.tiny import SCANS
 
 OBJECTS = 32  # whose coefficients tell the usual sizes of the scales
 NEGLIGIBLE = 1e-4  # δ: what a hundredth of the brightness at every pixel would be
@@ -43,7 +47,12 @@ class NetworkTable(Table):
     window: int = Field(128, ge=16)
 
 
-@register("task", TASK, reference="bubba2019")
+def _samples() -> list["LearnTheInvisible"]:
+    network = {"widths": [2, 2], "window": 16}
+    return [LearnTheInvisible(data, network) for data in (SCANS, SCANS | {"pixels": 32, "halved": 0.5})]
+
+
+@register("task", TASK, samples=_samples, reference="bubba2019")
 class LearnTheInvisible:
     """Estimate invisible shearlet coefficients: recipes have a table ``ScanTable`` and a table ``NetworkTable``."""
 
@@ -64,32 +73,37 @@ class LearnTheInvisible:
         return scan_example(self.table, seed)
 
     def augment(self, example: Example, draw: torch.Generator) -> Example:
-        """Turn and mirror the example, and choose its window."""
+        """Turn and mirror the example, and choose the size of its pixels and the place of its window."""
         kept = symmetries(self.table.aligned, fan=self.table.source_axis > 0)
         quarters, mirrored = kept[int(torch.randint(len(kept), (), generator=draw))]
-        step = 2 ** (len(self.frame.grids) - 1)
-        places = (self.frame.padded[0] - self.window) // step + 1
-        corner = step * torch.randint(places, (2,), generator=draw)
         moved = turned(example, quarters, mirrored, self.frame)
-        return {name: moved[name] for name in ("truth", "visible", "share")} | {"corner": corner}
-
-    @property
-    def window(self) -> int:
-        """The side of the window: the image's where that is smaller."""
-        return min(self.shape.window, self.frame.padded[0])
+        halved = torch.rand((), generator=draw) < self.table.halved
+        corner = torch.rand(2, generator=draw)
+        return {name: moved[name] for name in ("truth", "visible", "share")} | {"corner": corner, "halved": halved}
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        size, corners = image_size(batch["visible"]), self._corners(batch)
-        share = self._cut(self.frame.sampled(batch["share"].float()), corners)
-        given, wanted = (
-            self._cut(self.frame.levels(self.frame(batch[name] / size)), corners)
-            for name in ("visible", "truth")
-        )
+        if "halved" not in batch:  # examples that were not augmented: those of the validation
+            return self._left(network, batch, self.frame).mean()
+        parts = []
+        for halved in (False, True):
+            chosen = batch["halved"] == halved
+            part = {name: values[chosen] for name, values in batch.items()}
+            if halved:
+                part |= {name: self.table.coarse(part[name]) for name in ("truth", "visible")}
+            if len(part["truth"]):
+                parts.append(self._left(network, part, self.table.coarse_frame if halved else self.frame))
+        return torch.cat(parts).mean()
+
+    def _left(self, network: nn.Module, batch: Batch, frame: DyadicShearletFrame) -> Float[Tensor, " batch"]:
+        """Return how much of the invisible error of every example is left, on pixels of one size."""
+        size, window = image_size(batch["visible"]), Window.of(self.shape.window, frame, batch)
+        share = window.of_levels(frame.sampled(batch["share"].float()))
+        given, wanted = (window.of_levels(frame.levels(frame(batch[name] / size))) for name in ("visible", "truth"))
         found = network(given, share)
         levels = list(zip(share, given, wanted, strict=True))
         left = [(1 - s) * (c + f.float() - w) for (s, c, w), f in zip(levels, found, strict=True)]
         before = [(1 - s) * (c - w) for s, c, w in levels]
-        return (self._energy(left) / (self._energy(before) + NEGLIGIBLE)).mean()
+        return window.energy(left) / (window.energy(before) + NEGLIGIBLE)
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the PSNR of f*, of what the network makes of it, and of that made consistent with the data."""
@@ -97,8 +111,7 @@ class LearnTheInvisible:
         for k, truth in enumerate(batch["truth"]):
             one = {name: values[k] for name, values in batch.items()}
             visible = one["visible"]
-            share = one["share"][None].float()
-            proposal = cast(InvisibleNetwork, network).complete(visible[None], share, self.frame)[0].float()
+            proposal = self._proposal(cast(InvisibleNetwork, network), visible, one["share"][None].float())
             geometry = geometry_of(self.table, one)
             ray = RayTransform(geometry, self.table.grid)
             data = one["data"][: len(geometry.angles_rad)]
@@ -106,6 +119,16 @@ class LearnTheInvisible:
             for name, image in zip(scores, (visible, proposal, final), strict=True):
                 scores[name].append(float(psnr(image, truth)))
         return {name: sum(values) / len(values) for name, values in scores.items()}
+
+    def _proposal(self, network: InvisibleNetwork, visible: Tensor, share: Tensor) -> Float[Tensor, "row col"]:
+        """Return what the network makes of f*, the mean over the sizes of pixels it works on."""
+        found = network.complete(visible[None], share, self.frame)[0].float()
+        if not self.table.halved:
+            return found
+        coarse = self.table.coarse(visible[None])
+        change = (network.complete(coarse, share, self.table.coarse_frame).float() - coarse)[:, None]
+        wide = functional.interpolate(change, scale_factor=2, mode="bicubic", align_corners=False)[0, 0]
+        return (found + visible + wide) / 2
 
     def card(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return the architecture and the ranges of the facts of examples of those trained on."""
@@ -115,14 +138,10 @@ class LearnTheInvisible:
         return {
             "architecture": {"scales": self.table.scales, "network": shape},
             "trained on": card_of(self.table, facts),
-            "working pixels": self.table.pixels,
+            "working pixels": self.table.coarse_grid.shape[0],
             "base": self.table.base,
             "aligned": self.table.aligned,
         }
-
-    def _energy(self, levels: Sequence[Level]) -> Float[Tensor, " batch"]:
-        """Return the mean square of an image with these coefficients on the window."""
-        return torch.stack([level.square().sum(dim=(1, 2, 3)) for level in levels]).sum(dim=0) / self.window**2
 
     def _gains(self) -> list[float]:
         """Return the root mean square of the details of every level, and of the low-pass, in objects of size one."""
@@ -136,23 +155,39 @@ class LearnTheInvisible:
     def _object(self, seed: int) -> Tensor:
         return torch.from_numpy(self.table.object(np.random.default_rng(seed)).image(self.table.grid, 2)).float()
 
-    def _corners(self, batch: Batch) -> Tensor:
-        """Return the corners of the windows: in the middle for examples that were not augmented."""
-        step = 2 ** (len(self.frame.grids) - 1)
-        middle = (self.frame.padded[0] - self.window) // 2 // step * step
-        return batch.get("corner", torch.full((len(batch["truth"]), 2), middle))
 
-    def _cut(self, levels: tuple[Level, ...], corners: Tensor) -> list[Tensor]:
-        """Return the same window of every level, each example's own; maps of one pixel stay as they are."""
+@dataclass(frozen=True)
+class Window:
+    """The same window of every level of coefficients, each example's own; ``side`` and ``corners`` on the finest."""
+
+    side: int
+    corners: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, side: int, frame: DyadicShearletFrame, batch: Batch) -> "Window":
+        """Return a window of ``side``, or of the image's where that is smaller, at the batch's relative places.
+
+        It is in the middle for examples that were not augmented.
+        """
+        side, step = min(side, frame.padded[0]), 2 ** (len(frame.grids) - 1)
+        places = (frame.padded[0] - side) // step
+        relative = batch.get("corner", torch.full((len(batch["truth"]), 2), 0.5))
+        corners = (relative * (places + 1)).long().clamp_max(places) * step
+        return cls(side, [(int(r), int(c)) for r, c in corners])
+
+    def of_levels(self, levels: tuple[Level, ...]) -> list[Tensor]:
+        """Return the window of every level; maps of one pixel stay as they are."""
         found = []
         for k, level in enumerate(levels):
             if level.shape[-2:] == (1, 1):
                 found.append(level)
                 continue
-            side = self.window >> k
-            pieces = [
-                level[i, :, int(r) >> k : (int(r) >> k) + side, int(c) >> k : (int(c) >> k) + side]
-                for i, (r, c) in enumerate(corners)
-            ]
+            side = self.side >> k
+            places = enumerate(self.corners)
+            pieces = [level[i, :, r >> k : (r >> k) + side, c >> k : (c >> k) + side] for i, (r, c) in places]
             found.append(torch.stack(pieces))
         return found
+
+    def energy(self, levels: Sequence[Level]) -> Float[Tensor, " batch"]:
+        """Return the mean square of an image with these coefficients on the window."""
+        return torch.stack([level.square().sum(dim=(1, 2, 3)) for level in levels]).sum(dim=0) / self.side**2

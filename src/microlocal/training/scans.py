@@ -8,11 +8,14 @@ angles in radians; ``facts``, what describes the scan. All is a function of the 
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional
 
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
@@ -48,7 +51,8 @@ class ScanTable(Table):
     ``detector`` pixels of ``pitch``; rays are parallel unless ``source_axis`` and ``source_detector`` are given;
     ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``base`` and
     ``iterations`` of f*: "shearlet", "tv" for flat regions, or "directional-tv" for objects of one material;
-    ``aligned``, whether the middle of the views is always at angle 0, as networks of aligned scans see them.
+    ``aligned``, whether the middle of the views is always at angle 0, as networks of aligned scans see them;
+    ``halved``, how often a network sees an example on pixels twice as large: it works on both sizes then.
     """
 
     objects: dict[str, float]
@@ -69,6 +73,13 @@ class ScanTable(Table):
     base: Literal["shearlet", "tv", "directional-tv"] = "shearlet"
     iterations: int = Field(80, ge=10)
     aligned: bool = False
+    halved: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_halves(self) -> Self:
+        if self.halved and self.pixels % 2:
+            raise ValueError(f"pixels: expected an even number where halved > 0, got {self.pixels}")
+        return self
 
     @cached_property
     def grid(self) -> Grid:
@@ -79,6 +90,22 @@ class ScanTable(Table):
     def frame(self) -> DyadicShearletFrame:
         """The frame of the coefficients."""
         return DyadicShearletFrame(self.grid.shape, self.scales)
+
+    @cached_property
+    def coarse_grid(self) -> Grid:
+        """The grid of the largest pixels that a network works on: what is on its card is said of these."""
+        return Grid((self.pixels // 2, self.pixels // 2), 2 * self.pixel) if self.halved else self.grid
+
+    @cached_property
+    def coarse_frame(self) -> DyadicShearletFrame:
+        """The frame of the coefficients on these pixels."""
+        return DyadicShearletFrame(self.coarse_grid.shape, self.scales)
+
+    def coarse(self, images: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch row2 col2"]:
+        """Return the means of images over these pixels."""
+        side = self.pixels // self.coarse_grid.shape[0]
+        planes = images.reshape(-1, 1, *images.shape[-2:])
+        return functional.avg_pool2d(planes, side).reshape(*images.shape[:-2], *self.coarse_grid.shape)
 
     @property
     def most_views(self) -> int:
@@ -118,7 +145,7 @@ def scan_example(table: ScanTable, seed: int) -> Example:
     scan = Scan(data, geometry, table.grid)
     visible = visible_image(table.base, scan, table.grid, made.record["noise"], table.iterations)
     share = share_of(table.frame, geometry, table.grid)
-    facts = facts_of(scan, table.grid, visible, share, table.frame)
+    facts = facts_of(scan, table.coarse_grid, table.coarse(visible), share, table.coarse_frame)
     padded = data.new_zeros(table.most_views, table.detector)
     padded[:views] = data
     return {
