@@ -175,7 +175,7 @@ class Window:
         corners = (relative * (places + 1)).long().clamp_max(places) * step
         return cls(side, [(int(r), int(c)) for r, c in corners])
 
-    def of_levels(self, levels: tuple[Level, ...]) -> list[Tensor]:
+    def of_levels(self, levels: tuple[Level, ...]) -> list[Level]:
         """Return the window of every level; maps of one pixel stay as they are."""
         found = []
         for k, level in enumerate(levels):
