@@ -244,6 +244,8 @@ def test_what_a_network_sees_halved_is_the_example_on_pixels_twice_as_large():
     assert (card["working pixels"], coarse.card([coarse.example(1)])["working pixels"]) == (16, 16)
     with pytest.raises(InputError, match="even number where halved > 0"):
         LearnTheInvisible(data | {"pixels": 31}, shape)
+    with pytest.raises(InputError, match="only learn-the-invisible works on two sizes"):
+        lookup("task", "postprocessing", "test").member(data, TINY["postprocessing"])
 
 
 @pytest.mark.slow

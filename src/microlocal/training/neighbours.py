@@ -16,6 +16,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from microlocal.core.errors import InputError
 from microlocal.core.scan import Scan
 from microlocal.networks.invisible import image_size
 from microlocal.operators.ray_transform import RayTransform
@@ -49,6 +50,9 @@ class ImageTask(ABC):
 
     def __init__(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> None:
         self.table = checked(ScanTable, data, "[data]")
+        if self.table.halved:
+            do = "Leave it out: only learn-the-invisible works on two sizes of pixels."
+            raise InputError("[data] halved", expected="0", got=f"{self.table.halved:g}", do=do)
         self.shape = checked(self.table_of_network, network, "[network]")
 
     @abstractmethod
