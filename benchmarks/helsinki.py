@@ -71,7 +71,7 @@ def arcs(folder: Path) -> list[Row]:
             score, seconds = _score(scan, method, mask)
             where = f"Helsinki ta, 0 to {degrees} degrees, {seconds:.0f} s"
             if method in asked:
-                rows.append(at_least(f"MCC, {asked[method][0]}", where, score, asked[method][1]))
+                rows.append(at_least(f"MCC, {asked[method][0]}", where, score, asked[method][1], "{:.4f}"))
             else:
                 rows.append(Row(f"MCC, {method}", where, "", f"{score:.3f}", None))
     for name, file in (("ta", "ta_category7.mat"), ("td", "td_30.mat"), ("td", "td_category7.mat")):
@@ -79,7 +79,7 @@ def arcs(folder: Path) -> list[Row]:
             score, seconds = _score(ml.read_scan(folder / file), method, mask_of(folder, name))
             where = f"Helsinki {file}, 30 degrees, {seconds:.0f} s"
             if method == LTI:
-                rows.append(at_least(f"MCC, {method}", where, score, LEARNED[30]))
+                rows.append(at_least(f"MCC, {method}", where, score, LEARNED[30], "{:.4f}"))
             else:
                 rows.append(Row(f"MCC, {method}", where, "", f"{score:.3f}", None))
     return rows
