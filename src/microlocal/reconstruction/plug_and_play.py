@@ -50,7 +50,7 @@ from microlocal.solvers.krasnoselskii_mann import krasnoselskii_mann
 USUAL = "nonexpansive"  # the weights that are taken unless a file is named
 BRIGHTEST = 10.0  # upper bound of a pixel, in images of size one
 SIDE_OF_DEGREE = 3.0  # the data's step has the degree √pixels a side / 3: see _degree
-ITERATIONS, TOLERANCE, ROUNDS = 600, 1e-6, 3
+ITERATIONS, TOLERANCE, ROUNDS = 1000, 1e-6, 3
 FIT_ITERATIONS, FITS = 80, 6
 STAGE, STAGES = 15, 10  # of the search for the noise level
 FIRST_LEVEL, LEAST_LEVEL, LARGEST_LEVEL = 0.02, 1e-4, 1.0

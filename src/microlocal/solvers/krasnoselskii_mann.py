@@ -5,7 +5,9 @@
 It converges to a fixed point wherever T has one, and |T(u) - u| never increases. Anderson's acceleration proposes the
 combination of the last images whose residuals T(u) - u cancel best; it is taken only where it makes the residual
 smaller, so that this never increases either, and tends to zero: where proposals are taken without end by the factor
-that each must gain, and otherwise since from some step on the iteration is the plain one.
+that each must gain, and otherwise since from some step on the iteration is the plain one. A map with kinks (a denoiser
+that clips) misleads it until the kinks are settled: a proposal that is not taken raises the damping of the next, one
+that is taken lowers it, as in the method of Levenberg and Marquardt.
 
 Reference: Bauschke and Combettes (2017), proposition 5.16; Walker and Ni (2011); Zhang, O'Donoghue and Boyd (2020) for
 safeguards.
@@ -23,7 +25,8 @@ from microlocal.solvers.driver import Driver, Solution, State
 from microlocal.solvers.trial import Trial, non_negative_answer, small_scan
 
 GAIN = 0.999  # what is left of the residual by a proposal that is taken, at most
-DAMPING = 1e-10  # of the differences' Gram matrix, in parts of its trace
+DAMPING, LEAST, MOST = 1e-6, 1e-12, 1.0  # of the differences' Gram matrix, in parts of its trace
+RAISED, LOWERED = 10.0, 1.5  # factors of the damping
 
 
 def _trials() -> list[Trial]:
@@ -70,10 +73,12 @@ def krasnoselskii_mann(
         rest = ahead - x
         new = _proposed(state) if memory else ahead
         after = apply(new)
-        if memory and not bool((after - new).norm() <= GAIN * rest.norm()):
+        taken = not memory or bool((after - new).norm() <= GAIN * rest.norm())
+        if not taken:
             new, after = ahead, apply(ahead)
         moved = {"x": new, "ahead": after}
         if memory:
+            moved["damping"] = (state["damping"] * (1 / LOWERED if taken else RAISED)).clamp(LEAST, MOST)
             moved["rests"] = torch.cat((state["rests"][1:], (after - new - rest)[None]))
             moved["aheads"] = torch.cat((state["aheads"][1:], (after - ahead)[None]))
         return moved
@@ -86,7 +91,7 @@ def krasnoselskii_mann(
     first = {"x": start, "ahead": apply(start)}
     if memory:
         nothing = start.new_zeros(memory, *start.shape)
-        first |= {"rests": nothing, "aheads": nothing}
+        first |= {"rests": nothing, "aheads": nothing, "damping": torch.tensor(DAMPING, dtype=torch.float64)}
     return driver.run(first, step, lambda state: state["x"], measure, "residual")
 
 
@@ -102,6 +107,7 @@ def _proposed(state: State) -> Tensor:
     if not 0 < scale < float("inf"):
         return state["ahead"]
     rest = (state["ahead"] - state["x"]).flatten().double()
-    c = torch.linalg.solve(gram + DAMPING * scale * torch.eye(len(gram), dtype=gram.dtype), rests @ rest)
+    damped = gram + float(state["damping"]) * scale * torch.eye(len(gram), dtype=gram.dtype)
+    c = torch.linalg.solve(damped, rests @ rest)
     share = c.to(state["x"].dtype).reshape(-1, *(1 for _ in state["x"].shape))
     return state["ahead"] - (share * state["aheads"]).sum(dim=0)
