@@ -1,8 +1,8 @@
 """A trained network at work: on pixels of the size it was trained on, with the measured share of its coefficients.
 
-Where an image has twice as many pixels or more, the network works on pixels of half that size, too, and the mean of
-what it adds on both is taken: on the finer ones it sees edges better, on the larger ones what it was trained on, and
-the errors of the two differ.
+Where these are two or more of the image's own, the network works on pixels of about half that size, too, and the mean
+of what it adds on both is taken: on the finer ones it sees edges better, on the larger ones whole objects, and the
+errors of the two differ.
 
 Networks of aligned scans have seen one orientation of the missing wedge only: for them the scan is turned until the
 middle of its views is at angle 0, on a grid that holds the turned image, and what they add is turned back.
@@ -87,7 +87,7 @@ class Learned:
         return self.card.get("trained on", {}).get("beam") == "fan"
 
     def scales(self, geometry: Geometry, grid: Grid) -> tuple[Working, ...]:
-        """Return where the network works on images of ``grid``: on pixels of the trained size, then on half of it."""
+        """Return where the network works on images of ``grid``: pixels of the trained size, then about half of it."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
         return tuple(self._working(geometry, grid, f) for f in dict.fromkeys((factor, -(-factor // 2))))
 
