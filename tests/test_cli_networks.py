@@ -134,6 +134,26 @@ def test_everything_about_one_file_of_weights(folder):
         assert part in shown, part
 
 
+def test_several_trainings_become_one_file_of_weights_whose_network_is_their_mean(folder, tmp_path):
+    paths = [folder / "fits", tiny_weights(tmp_path / "other", draw_seed=5, seed=8, minutes=2.5)]
+    joined = tmp_path / "both.safetensors"
+    shown = said(run("weights", *paths, "--join", joined))
+    for part in ("member 1", "member 2", "seed 8", "24.25"):
+        assert part in shown, part
+    found = answer(run("weights", joined, "--json"))
+    assert found["minutes"] == 15.0
+    assert found["card"]["command"].startswith("microlocal ")
+    results = [
+        answer(run("reconstruct", folder / "scan.npz", *LTI, "--network", path, "--out", tmp_path / str(k), "--json"))
+        for k, path in enumerate((*paths, joined))
+    ]
+    assert all(result["certificates"][0]["holds"] for result in results)
+
+
+def test_names_without_a_file_to_join_them_in_are_refused(folder):
+    assert "expected one name, or --join FILE, got 2 names" in said(run("weights", folder / "fits", folder / "narrow"))
+
+
 def test_no_weights_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(weights_room, "SHIPPED", tmp_path)
     assert "No weights ship with this version" in said(run("weights"))
@@ -188,8 +208,9 @@ def test_a_stack_takes_one_network_and_keeps_what_it_added(shipped, tmp_path):
     result = run("stack", stacked(tmp_path), *options, "--out", out)
     assert result.exit_code == 0, result.output
     assert "For all slices, by the heaviest slice of the sample: The network fits completed" in said(result)
-    images, added = (np.stack([tifffile.imread(f) for f in sorted((place / "slices").iterdir())]) for place in
-                     (out, out / "learned"))
+    images, added = (
+        np.stack([tifffile.imread(f) for f in sorted((place / "slices").iterdir())]) for place in (out, out / "learned")
+    )
     scan = open_stack(tmp_path / "stack.h5").block(range(2)).scan
     alone = ml.reconstruct(scan, STACK.method, weight=1.0, iterations=20, network=shipped / "fits", force=True)
     assert np.allclose(images[:2], alone.image.numpy(), atol=1e-6 * np.abs(images).max())

@@ -14,12 +14,12 @@ SCALES = 3
 FACTS = ("noise", "step between views", "detector pixels for a pixel of the image", "filled pixels")
 
 
-def tiny_weights(path: Path, wedge: tuple[float, float] = (20.0, 100.0), **changes: object) -> Path:
+def tiny_weights(path: Path, wedge: tuple[float, float] = (20.0, 100.0), draw_seed: int = 4, **changes: object) -> Path:
     """Write weights for parallel beams with a missing ``wedge`` in degrees; ``changes`` of the card's entries."""
     frame = DyadicShearletFrame((64, 64), SCALES)
     widths = [4] * SCALES
     network = InvisibleNetwork(frame.channels, widths, gains=[20.0] * (SCALES + 1))
-    draw = generator(4)
+    draw = generator(draw_seed)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=draw))

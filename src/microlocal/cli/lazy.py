@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from microlocal.networks import catalogue as catalogue
     from microlocal.networks import certify as certify
     from microlocal.reconstruction import facts as facts
+    from microlocal.reconstruction import joining as joining
     from microlocal.reconstruction.images import colours as colours
     from microlocal.reconstruction.images import models as models
     from microlocal.report import denoised as denoised
@@ -56,6 +57,7 @@ _MODULES = {
     "rose": "microlocal.report.rose",
     "lengths": "microlocal.wavefront.lengths",
     "facts": "microlocal.reconstruction.facts",
+    "joining": "microlocal.reconstruction.joining",
 } | {room: f"microlocal.{room}" for room in _ROOMS}
 
 

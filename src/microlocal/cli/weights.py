@@ -1,6 +1,10 @@
 """``microlocal weights``: the networks at hand, and what each was trained on."""
 
+import shlex
+import sys
 import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     ("what ships with microlocal", "microlocal weights"),
     ("everything about one of them, or of your own", "microlocal weights run/weights"),
+    ("several trainings of one recipe as one network, their mean", "microlocal weights a/weights b/weights --join c"),
     ("for a program", "microlocal weights --json | jq '.weights[].name'"),
     after="A scan that lies outside of what a network was trained on is reconstructed\n"
     "without it, unless --force-network is given; microlocal train makes weights.",
@@ -28,14 +33,23 @@ NONE = "No weights ship with this version. Train your own with microlocal train,
 
 def weights(
     context: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", show_default=False, help="One of them, or a file of weights.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|FILE]...", show_default=False, help="One of them, or a file of weights."),
+    ] = None,
+    join: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the networks given as one, which is their mean.")
     ] = None,
 ) -> None:
-    """List the weights at hand, or tell what a file of weights was trained on."""
-    screen = screen_of(context)
-    if name is not None:
-        found = lazy.catalogue.described(name)
+    """List the weights at hand, tell what a file of weights was trained on, or join several into one."""
+    screen, given = screen_of(context), names or []
+    if len(given) > 1 and join is None:
+        raise typer.BadParameter(f"expected one name, or --join FILE, got {len(given)} names.", param_hint="NAME")
+    if join is not None:
+        paths = [lazy.catalogue.find_weights(name) for name in given]
+        given = [str(lazy.joining.join_weights(paths, join, shlex.join(["microlocal", *sys.argv[1:]])))]
+    if given:
+        found = lazy.catalogue.described(given[0])
         screen.answer(fields_of(found) | {"card": found.card}, *lines_of(found))
         return
     listed = lazy.catalogue.at_hand()
@@ -66,7 +80,7 @@ def table_of(listed: "list[Weights]") -> Table:
     table.add_column("trained on", overflow="fold", ratio=1)
     table.add_column("minutes", justify="right", no_wrap=True)
     for one in listed:
-        table.add_row(one.name, one.task, Text(one.trained_on()), _minutes(one))
+        table.add_row(one.name, one.task, Text(one.trained_on()), _minutes(one.card))
     return table
 
 
@@ -77,8 +91,7 @@ def lines_of(found: "Weights") -> list[RenderableType]:
         ("task", found.task),
         ("file", str(found.path)),
         ("parameters", f"{card['parameters']:,}".replace(",", " ") if "parameters" in card else "–"),
-        ("trained", f"{_steps(card)} steps in {_minutes(found)} minutes, {card.get('device', 'device not recorded')}"),
-        ("seed", str(card.get("seed", "–"))),
+        *_training(card),
         ("command", textwrap.shorten(str(card.get("command") or "–"), 200)),
         ("SHA-256", str(card["sha256"])[:16] + "…"),
     ]
@@ -94,11 +107,27 @@ def lines_of(found: "Weights") -> list[RenderableType]:
     return parts
 
 
-def _steps(card: Any) -> str:
+def _training(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return how it was trained, each member's training where there are several, with their scores."""
+    if "members" not in card:
+        return [("trained", _told(card)), ("seed", str(card.get("seed", "–")))]
+    rows = []
+    for k, member in enumerate(card["members"], 1):
+        scores = ", ".join(f"{name} {number(value)}" for name, value in member.get("metrics", {}).items())
+        told = f"{_told(member)}, seed {member.get('seed', '–')}: {member.get('command', '–')}"
+        rows.append((f"member {k}", f"{told} ({scores})"))
+    return rows
+
+
+def _told(card: Mapping[str, Any]) -> str:
+    return f"{_steps(card)} steps in {_minutes(card)} minutes, {card.get('device', 'device not recorded')}"
+
+
+def _steps(card: Mapping[str, Any]) -> str:
     done, planned = card.get("steps", "–"), card.get("of_steps", card.get("steps"))
     return str(done) if done == planned else f"{done} of {planned}"
 
 
-def _minutes(found: "Weights") -> str:
-    minutes = found.card.get("minutes")
+def _minutes(card: Mapping[str, Any]) -> str:
+    minutes = card.get("minutes")
     return "–" if minutes is None else f"{float(minutes):.0f}" if float(minutes) >= 10 else number(float(minutes))

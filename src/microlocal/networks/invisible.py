@@ -12,6 +12,7 @@ a sparse reconstruction, is what the network begins from: an untrained one retur
 Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -34,7 +35,36 @@ def image_size(image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch 
     return size.to(image.dtype)[..., None, None]
 
 
-class InvisibleNetwork(nn.Module):
+class Completion(nn.Module, ABC):
+    """What completes an image: a map from coefficients and measured shares to what is added to the invisible ones.
+
+    Sides of images are multiples of ``divisor``.
+    """
+
+    divisor: int
+
+    @abstractmethod
+    def forward(self, coefficients: Sequence[Level], share: Sequence[Level]) -> list[Level]:
+        """Return what is to be added to the invisible coefficients, level by level, in images of size one."""
+
+    def complete(
+        self,
+        image: Float[Tensor, "batch row col"],
+        share: Float[Tensor, "batch filter #row #col"],
+        frame: DyadicShearletFrame,
+    ) -> Float[Tensor, "batch row col"]:
+        """Return SH^T(s SH(f*) + (1 - s) F): f* with its invisible coefficients replaced by learned ones.
+
+        ``share`` of every filter, one number or a map that is interpolated. Scaling the image scales the result.
+        """
+        size = image_size(image)
+        levels = frame.sampled(share)
+        given = frame.levels(frame(image / size))
+        combined = [c + (1 - s) * f for c, s, f in zip(given, levels, self(given, levels), strict=True)]
+        return size * frame.adjoint(frame.joined(combined))
+
+
+class InvisibleNetwork(Completion):
     """A :class:`PyramidUNet` on the dyadic shearlet coefficients of an image and their measured shares.
 
     Parameters: ``channels``, how many filters every level of the frame has (``DyadicShearletFrame.channels``);
@@ -55,6 +85,7 @@ class InvisibleNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.unet = PyramidUNet([2 * c for c in channels], list(channels), widths, pairs)
+        self.divisor = self.unet.divisor
         self.register_buffer("gains", torch.tensor([1.0] * (len(channels) + 1) if gains is None else list(gains)))
 
     def forward(self, coefficients: Sequence[Level], share: Sequence[Level]) -> list[Level]:
@@ -65,18 +96,19 @@ class InvisibleNetwork(nn.Module):
         inputs = [torch.cat([c.asinh(), s.expand_as(c)], dim=1) for c, s in zip(seen, share, strict=True)]
         return [WRONG * gain * found for found, gain in zip(self.unet(inputs), usual, strict=True)]
 
-    def complete(
-        self,
-        image: Float[Tensor, "batch row col"],
-        share: Float[Tensor, "batch filter #row #col"],
-        frame: DyadicShearletFrame,
-    ) -> Float[Tensor, "batch row col"]:
-        """Return SH^T(s SH(f*) + (1 - s) F): f* with its invisible coefficients replaced by learned ones.
 
-        ``share`` of every filter, one number or a map that is interpolated. Scaling the image scales the result.
-        """
-        size = image_size(image)
-        levels = frame.sampled(share)
-        given = frame.levels(frame(image / size))
-        combined = [c + (1 - s) * f for c, s, f in zip(given, levels, self(given, levels), strict=True)]
-        return size * frame.adjoint(frame.joined(combined))
+class InvisibleEnsemble(Completion):
+    """The mean of networks that were trained apart: what one of them only remembers of its examples, others do not.
+
+    F = (F₁ + … + F_n) / n, so that the image is the mean of theirs. Parameters: ``members``, of the same channels.
+    """
+
+    def __init__(self, members: Sequence[InvisibleNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.divisor = max(member.divisor for member in members)
+
+    def forward(self, coefficients: Sequence[Level], share: Sequence[Level]) -> list[Level]:
+        """Return the mean of what the members add, level by level."""
+        added = [member(coefficients, share) for member in self.members]
+        return [torch.stack(level).mean(dim=0) for level in zip(*added, strict=True)]

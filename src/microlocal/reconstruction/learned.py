@@ -24,7 +24,7 @@ from microlocal.core.geometry import FanBeam, Geometry, turned_geometry
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
-from microlocal.networks.invisible import InvisibleNetwork
+from microlocal.networks.invisible import Completion, InvisibleEnsemble, InvisibleNetwork
 from microlocal.networks.suitability import Fact
 from microlocal.networks.symmetry import NONE, moved, moved_back, symmetries
 from microlocal.networks.weights import fill, load_weights
@@ -72,7 +72,7 @@ class Working:
 class Learned:
     """A trained network with the card that says what it was trained on."""
 
-    network: InvisibleNetwork
+    network: Completion
     card: dict[str, Any]
     name: str
 
@@ -93,7 +93,7 @@ class Learned:
 
     def _working(self, geometry: Geometry, grid: Grid, factor: int) -> Working:
         turn = middle_of(geometry) if self.card.get("aligned", False) else 0.0
-        coarse = _turned(grid, factor, turn, self.network.unet.divisor)
+        coarse = _turned(grid, factor, turn, self.network.divisor)
         frame = DyadicShearletFrame(coarse.shape, int(self.card["architecture"]["scales"]))
         area = grid.shape[0] * grid.shape[1] / factor**2
         return Working(frame, coarse, factor, turn, area, share_of(frame, turned_geometry(geometry, -turn), coarse))
@@ -181,12 +181,17 @@ def share_of(frame: DyadicShearletFrame, geometry: Geometry, grid: Grid) -> Floa
 
 
 def load_learned(path: str | Path) -> Learned:
-    """Return the network in a file of weights; raises InputError where it is damaged or of another task."""
+    """Return the network in a file of weights, or the mean of the several in one that ``join_weights`` made.
+
+    Raises InputError where the file is damaged or of another task.
+    """
     state, card = load_weights(path)
     name = Path(path).stem
     if card.get("task") != TASK:
         do = f"Give weights that were trained with task = '{TASK}'."
         raise InputError(f"weights {name}", expected=f"task {TASK}", got=str(card.get("task")), do=do)
-    network = InvisibleNetwork(**card["architecture"]["network"])
+    shape = card["architecture"]
+    members = [InvisibleNetwork(**shape["network"]) for _ in range(int(shape.get("members", 1)))]
+    network = InvisibleEnsemble(members) if "members" in shape else members[0]
     fill(network, state, f"weights {name}")
     return Learned(network.eval(), card, name)

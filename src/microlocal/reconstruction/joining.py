@@ -1,0 +1,56 @@
+"""Several trained networks of Learn the Invisible as one file of weights, whose network is their mean."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from microlocal.core.errors import InputError
+from microlocal.networks.weights import load_weights, save_weights
+from microlocal.reconstruction.learned import TASK
+
+ALIKE = ("architecture", "data", "working pixels", "base", "aligned")  # what the cards of members have in common
+OWN = ("recipe", "command", "seed", "steps", "of_steps", "minutes", "device", "precision", "metrics", "sha256")
+DO = "Join networks of one recipe that were trained apart: with other seeds, more examples, or more steps."
+
+
+def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = "") -> Path:
+    """Write the weights of the networks at ``paths`` as members of one file, and return its .safetensors.
+
+    Parameters: ``paths``, two or more files of weights of one architecture and one table [data]; ``out``, the new
+    file; ``command`` for its card. The card keeps what each member's says of its training; a scan suits the whole
+    where it suits every member. Raises InputError for weights of another task or of members that differ, OutputError.
+    """
+    loaded = [load_weights(path) for path in paths]
+    names, cards = [Path(path).stem for path in paths], [card for _, card in loaded]
+    if len(cards) < 2:
+        raise InputError("join_weights", expected="two files of weights or more", got=f"{len(cards)}", do=DO)
+    _check(names, cards)
+    state = {f"members.{k}.{name}": tensor for k, (given, _) in enumerate(loaded) for name, tensor in given.items()}
+    first = {name: value for name, value in cards[0].items() if name not in OWN}
+    card = first | {
+        "architecture": cards[0]["architecture"] | {"members": len(cards)},
+        "trained on": cards[0]["trained on"] | {"ranges": _common([c["trained on"]["ranges"] for c in cards])},
+        "members": [{name: one[name] for name in OWN if name in one} for one in cards],
+        "minutes": round(sum(float(one.get("minutes", 0)) for one in cards), 2),
+        "command": command,
+    }
+    return save_weights(out, state, card, half=all(one.get("stored") == "float16" for one in cards))
+
+
+def _check(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
+    for name, card in zip(names, cards, strict=True):
+        if card.get("task") != TASK or "members" in card:
+            got = "one that has members already" if "members" in card else f"task {card.get('task')}"
+            raise InputError(f"weights {name}", expected=f"one network of the task {TASK}", got=got, do=DO)
+        for entry in ALIKE:
+            if card.get(entry) != cards[0].get(entry):
+                raise InputError(f"weights {name}", expected=f"the {entry} of {names[0]}", got="another", do=DO)
+
+
+def _common(ranges: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """Return the ranges in which every member was trained."""
+    return {
+        name: [max(r[name][0] for r in ranges), min(r[name][1] for r in ranges)]
+        for name in ranges[0]
+        if all(name in r for r in ranges)
+    }
