@@ -1,4 +1,4 @@
-"""Networks that were trained apart, joined into one file of weights: their mean, where each of them suits."""
+"""Networks that were trained apart, joined into one file of weights: their mean."""
 
 import json
 
@@ -32,9 +32,9 @@ def test_the_image_is_the_mean_of_the_members_images(paths, tmp_path):
     torch.testing.assert_close(found, torch.stack(apart).mean(dim=0), atol=1e-4, rtol=1e-4)
 
 
-def test_the_card_keeps_every_training_and_the_ranges_that_all_have_seen(paths, tmp_path):
+def test_the_card_keeps_every_training_and_the_ranges_of_all(paths, tmp_path):
     _, card = load_weights(join_weights(paths, tmp_path / "all", "microlocal weights"))
-    assert card["trained on"]["ranges"]["missing wedge"] == [30.0, 90.0]
+    assert card["trained on"]["ranges"]["missing wedge"] == [10.0, 120.0]
     assert [member["seed"] for member in card["members"]] == [0, 1, 2]
     assert [member["sha256"] for member in card["members"]] == [load_weights(path)[1]["sha256"] for path in paths]
     assert (card["architecture"]["members"], card["minutes"], card["command"]) == (3, 4.5, "microlocal weights")

@@ -17,8 +17,8 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
     """Write the weights of the networks at ``paths`` as members of one file, and return its .safetensors.
 
     Parameters: ``paths``, two or more files of weights of one architecture and one table [data]; ``out``, the new
-    file; ``command`` for its card. The card keeps what each member's says of its training; a scan suits the whole
-    where it suits every member. Raises InputError for weights of another task or of members that differ, OutputError.
+    file; ``command`` for its card. The card keeps what each member's says of its training, and the ranges of what all
+    were trained on. Raises InputError for weights of another task or of members that differ, OutputError.
     """
     loaded = [load_weights(path) for path in paths]
     names, cards = [Path(path).stem for path in paths], [card for _, card in loaded]
@@ -29,7 +29,7 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
     first = {name: value for name, value in cards[0].items() if name not in OWN}
     card = first | {
         "architecture": cards[0]["architecture"] | {"members": len(cards)},
-        "trained on": cards[0]["trained on"] | {"ranges": _common([c["trained on"]["ranges"] for c in cards])},
+        "trained on": cards[0]["trained on"] | {"ranges": _together([c["trained on"]["ranges"] for c in cards])},
         "members": [{name: one[name] for name in OWN if name in one} for one in cards],
         "minutes": round(sum(float(one.get("minutes", 0)) for one in cards), 2),
         "command": command,
@@ -47,10 +47,10 @@ def _check(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
                 raise InputError(f"weights {name}", expected=f"the {entry} of {names[0]}", got="another", do=DO)
 
 
-def _common(ranges: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
-    """Return the ranges in which every member was trained."""
+def _together(ranges: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """Return the ranges that examples of all members showed: all were drawn alike, from one table [data]."""
     return {
-        name: [max(r[name][0] for r in ranges), min(r[name][1] for r in ranges)]
+        name: [min(r[name][0] for r in ranges), max(r[name][1] for r in ranges)]
         for name in ranges[0]
         if all(name in r for r in ranges)
     }
