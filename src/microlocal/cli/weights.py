@@ -35,7 +35,7 @@ def weights(
     context: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|FILE]...", show_default=False, help="One of them, or a file of weights."),
+        typer.Argument(metavar="NAME|FILE", show_default=False, help="One of them, or a file of weights."),
     ] = None,
     join: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the networks given as one, which is their mean.")

@@ -18,8 +18,12 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
 
     Parameters: ``paths``, two or more files of weights of one architecture and one table [data]; ``out``, the new
     file; ``command`` for its card. The card keeps what each member's says of its training, and the ranges of what all
-    were trained on. Raises InputError for weights of another task or of members that differ, OutputError.
+    were trained on. Raises InputError for weights of another task, for members that differ, and where ``out`` is one
+    of them; OutputError.
     """
+    target = Path(out).with_suffix(".safetensors")
+    if any(Path(path).with_suffix(".safetensors").resolve() == target.resolve() for path in paths):
+        raise InputError("join_weights", expected="a new file", got=f"{target}, a member", do="Choose another name.")
     loaded = [load_weights(path) for path in paths]
     names, cards = [Path(path).stem for path in paths], [card for _, card in loaded]
     if len(cards) < 2:
@@ -34,7 +38,7 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
         "minutes": round(sum(float(one.get("minutes", 0)) for one in cards), 2),
         "command": command,
     }
-    return save_weights(out, state, card, half=all(one.get("stored") == "float16" for one in cards))
+    return save_weights(target, state, card, half=all(one.get("stored") == "float16" for one in cards))
 
 
 def _check(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
