@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from microlocal.core.seeding import generator
 from microlocal.networks.adaptive_shrinkage import AdaptiveShrinkage
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.networks.weights import save_weights
-from microlocal.operators import Convolution, Identity, MatrixOperator, gaussian_kernel
+from microlocal.operators import Convolution, Identity, MatrixOperator, RayTransform, gaussian_kernel
 from microlocal.reconstruction import Settings
 from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
 from microlocal.reconstruction.fixed_point import (
@@ -28,7 +29,7 @@ from microlocal.reconstruction.fixed_point import (
     trained_range,
 )
 from microlocal.reconstruction.plug_and_play import Known, by_denoiser
-from microlocal.reconstruction.toy import GRID, toy_scan
+from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.solvers import Driver, Status, krasnoselskii_mann
 from microlocal.solvers.trial import small_scan
 
@@ -112,7 +113,6 @@ def test_acceleration_gains_where_the_map_has_kinks():
         found = krasnoselskii_mann(smoother, noisy, Driver(iterations=20000, every=1, tolerance=1e-7), memory)
         assert found.status.name == "CONVERGED"
     assert 8 * applied[1] < applied[0]  # a fixed damping: 5.5 times
-
 
 
 def test_one_step_is_the_usual_gradient_step():
@@ -288,6 +288,16 @@ def test_it_converges_on_a_limited_arc():
     assert residual[-1] <= 1e-6
     assert len(residual) < 250
     assert estimate.certificates[0].value < 1
+
+
+def test_the_datas_step_is_faster_where_its_own_fit_explains_the_data_as_well():
+    """Of 45 views a polynomial of degree four fits something else than the plain residual, of 180 it does not."""
+    geometry = ml.ParallelBeam(tuple(np.radians(np.linspace(0, 130, 180))), ml.Detector(91, 1.0))
+    data = RayTransform(geometry, GRID)(toy_truth())
+    noisy = data + 0.01 * float(data.max()) * torch.randn(data.shape, generator=generator(0))
+    settings = Settings(weight=0.02, iterations=2)
+    for scan, degree in ((toy_scan(), 3), (ml.Scan(noisy, geometry, GRID), 4)):
+        assert by_denoiser(scan, GRID, settings, Known(tiny_denoiser())).config["degree of the data's step"] == degree
 
 
 def test_images_keep_what_is_known_and_carry_the_certificate():
