@@ -35,8 +35,8 @@ def image_size(image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch 
     return size.to(image.dtype)[..., None, None]
 
 
-class Completion(nn.Module, ABC):
-    """What completes an image: a map from coefficients and measured shares to what is added to the invisible ones.
+class InvisibleEstimator(nn.Module, ABC):
+    """What completes images: a map from coefficients and measured shares to what is added to the invisible ones.
 
     Sides of images are multiples of ``divisor``.
     """
@@ -64,7 +64,7 @@ class Completion(nn.Module, ABC):
         return size * frame.adjoint(frame.joined(combined))
 
 
-class InvisibleNetwork(Completion):
+class InvisibleNetwork(InvisibleEstimator):
     """A :class:`PyramidUNet` on the dyadic shearlet coefficients of an image and their measured shares.
 
     Parameters: ``channels``, how many filters every level of the frame has (``DyadicShearletFrame.channels``);
@@ -97,8 +97,8 @@ class InvisibleNetwork(Completion):
         return [WRONG * gain * found for found, gain in zip(self.unet(inputs), usual, strict=True)]
 
 
-class InvisibleEnsemble(Completion):
-    """The mean of networks that were trained apart: what one of them only remembers of its examples, others do not.
+class InvisibleEnsemble(InvisibleEstimator):
+    """The mean of networks that were trained apart, on different examples: it keeps what they agree on.
 
     F = (F₁ + … + F_n) / n, so that the image is the mean of theirs. Parameters: ``members``, of the same channels.
     """

@@ -24,7 +24,7 @@ from microlocal.core.geometry import FanBeam, Geometry, turned_geometry
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.frames.dyadic import DyadicShearletFrame
-from microlocal.networks.invisible import Completion, InvisibleEnsemble, InvisibleNetwork
+from microlocal.networks.invisible import InvisibleEnsemble, InvisibleEstimator, InvisibleNetwork
 from microlocal.networks.suitability import Fact
 from microlocal.networks.symmetry import NONE, moved, moved_back, symmetries
 from microlocal.networks.weights import fill, load_weights
@@ -72,7 +72,7 @@ class Working:
 class Learned:
     """A trained network with the card that says what it was trained on."""
 
-    network: Completion
+    network: InvisibleEstimator
     card: dict[str, Any]
     name: str
 
