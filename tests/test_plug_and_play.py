@@ -1,6 +1,7 @@
 """Plug-and-play: fixed points with known answers, steps that never grow, refusals, certificates that mutants fail."""
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -288,6 +289,14 @@ def test_it_converges_on_a_limited_arc():
     assert residual[-1] <= 1e-6
     assert len(residual) < 250
     assert estimate.certificates[0].value < 1
+
+
+def test_rounding_does_not_end_the_iteration(monkeypatch):
+    """In float32 the accelerated residual would stay near 1e-7: its proposals magnify rounding."""
+    monkeypatch.setattr(sys.modules[by_denoiser.__module__], "TOLERANCE", 1e-10)
+    estimate = by_denoiser(toy_scan(), GRID, Settings(weight=0.02, iterations=300), Known(tiny_denoiser()))
+    assert estimate.history["residual"][-1] <= 1e-10
+    assert estimate.image.dtype == torch.float32
 
 
 def test_the_datas_step_is_faster_where_its_own_fit_explains_the_data_as_well():

@@ -153,17 +153,20 @@ def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, sch
     if settings.weight is None:
         config["target residual"] = target / size
         note = f"The denoiser's noise level {level:.4g} was chosen by the discrepancy principle: {note}"
-    image = (solution.value * problem.size).reshape(*scan.data.shape[:-2], *grid.shape)
+    image = (solution.value * problem.size).reshape(*scan.data.shape[:-2], *grid.shape).to(scan.data.dtype)
     notes = (note, solution.status.value, *_warnings(solution.value, iteration))
     return Estimate(image, notes, config, solution.history, certificates=certificates)
 
 
 def _scaled(ray: RayTransform, data: Tensor) -> Scaled:
-    """Return the scan for images of size one, by the brightness of a quick non-negative least-squares image."""
+    """Return the scan for images of size one, by the brightness of a quick non-negative least-squares image.
+
+    In float64: the acceleration's differences magnify what rounding does to a step, which would end it at 1e-6.
+    """
     planes = data.reshape(-1, 1, *data.shape[-2:])
     quick = cgls(ray, planes, Driver(iterations=12, every=12)).value.clamp_min(0)
     size = image_size(quick)[..., :1, :1]
-    return Scaled(ray, planes / size, size, quick / size)
+    return Scaled(ray, (planes / size).double(), size.double(), (quick / size).double())
 
 
 def _iteration(problem: Scaled, denoiser: Known, scheme: str, level: float) -> Iteration:
