@@ -51,7 +51,8 @@ USUAL = "nonexpansive"  # the weights that are taken unless a file is named
 BRIGHTEST = 10.0  # upper bound of a pixel, in images of size one
 PARTS_OF_DEGREE = (3, 2)  # the data's step has the degree √pixels a side over one of these: see _data_step
 ITERATIONS, TOLERANCE, ROUNDS = 2000, 1e-6, 3
-FIT_ITERATIONS, FITS, TRIED, WORSE = 80, 6, 12, 1.2
+FIT_ITERATIONS, FITS = 80, 6
+TRIED, WORSE = 12, 1.2  # steps of the faster data step from the best fit, and what they may leave of it
 STAGE, STAGES = 15, 10  # of the search for the noise level
 FIRST_LEVEL, LEAST_LEVEL, LARGEST_LEVEL = 0.02, 1e-4, 1.0
 
