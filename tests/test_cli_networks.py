@@ -142,7 +142,7 @@ def test_several_trainings_become_one_file_of_weights_whose_network_is_their_mea
         assert part in shown, part
     found = answer(run("weights", joined, "--json"))
     assert found["minutes"] == 15.0
-    assert found["card"]["command"].startswith("microlocal ")
+    assert found["card"]["command"].startswith("microlocal")
     results = [
         answer(run("reconstruct", folder / "scan.npz", *LTI, "--network", path, "--out", tmp_path / str(k), "--json"))
         for k, path in enumerate((*paths, joined))

@@ -159,7 +159,8 @@ def interrupted(arguments: list[str], seen: str) -> tuple[int, str]:
 
 def test_ctrl_c_keeps_the_best_image_and_resume_goes_on(tmp_path):
     out = tmp_path / "out"
-    arguments = ["reconstruct", str(scan_file(tmp_path)), "--method", "tv", "--weight", "0.1", "--out", str(out)]
+    arguments = ["reconstruct", str(scan_file(tmp_path)), "--method", "tv", "--weight", "1", "--out", str(out)]
+    arguments += ["--grid", "192"]  # so that it would go on for seconds: on a busy machine Ctrl-C may come late
     code, screen = interrupted([*arguments, "--iterations", "10000000"], r"[1-9]\d*/10000000")
     assert code == 3, screen
     facts = json.loads((out / "result.json").read_text(encoding="utf-8"))
