@@ -58,6 +58,8 @@ def test_members_that_differ_are_refused_by_name(paths, tmp_path):
         join_weights([paths[0], tiny_weights(tmp_path / "other", base="tv")], out)
     with pytest.raises(InputError, match="weights quiet: expected one network of the task"):
         join_weights([paths[0], tiny_denoiser(tmp_path / "quiet")], out)
+    with pytest.raises(InputError, match="weights bare: expected the ranges it was trained on"):
+        join_weights([paths[0], tiny_weights(tmp_path / "bare", **{"trained on": {"beam": "parallel"}})], out)
     with pytest.raises(InputError, match="a new file"):
         join_weights(paths, paths[1].with_suffix(""))
     assert load_weights(paths[1])[1]["seed"] == 1

@@ -46,6 +46,8 @@ def _check(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
         if card.get("task") != TASK or "members" in card:
             got = "one that has members already" if "members" in card else f"task {card.get('task')}"
             raise InputError(f"weights {name}", expected=f"one network of the task {TASK}", got=got, do=DO)
+        if "ranges" not in card.get("trained on", {}):
+            raise InputError(f"weights {name}", expected="the ranges it was trained on, on its card", got="none", do=DO)
         for entry in ALIKE:
             if card.get(entry) != cards[0].get(entry):
                 raise InputError(f"weights {name}", expected=f"the {entry} of {names[0]}", got="another", do=DO)
