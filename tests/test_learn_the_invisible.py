@@ -13,6 +13,7 @@ import microlocal as ml
 from microlocal.certificates import certify_consistency
 from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
 from microlocal.core.geometry import turned_geometry
+from microlocal.core.progress import Silent
 from microlocal.core.provenance import Provenance
 from microlocal.core.seeding import generator
 from microlocal.frames import DyadicShearletFrame, ShearletFrame
@@ -25,9 +26,9 @@ from microlocal.operators import RayTransform
 from microlocal.reconstruction.contradiction import Attack
 from microlocal.reconstruction.learn_the_invisible import EPSILON
 from microlocal.reconstruction.learned import Chosen, Learned, load_learned, middle_of
-from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.null_space import complete_consistently, null_space_part
 from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
+from microlocal.solvers.driver import Driver
 from microlocal.wavefront.coefficients import coarse_share, visible_share
 
 TASK = "learn-the-invisible"
@@ -354,14 +355,50 @@ def test_a_scan_that_sees_more_keeps_the_method_of_f_star_where_its_image_is_kno
     assert any("missing wedge 4" in note for note in result.notes)
 
 
+class _CtrlC(Silent):
+    """Presses Ctrl-C at the first step of a task."""
+
+    def __init__(self, task):
+        self.task = task
+
+    def advance(self, task, steps=1):
+        if task == self.task:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", ["visible part", "network", "null space"])
+def test_interrupted_before_the_network_is_done_the_visible_part_is_returned(weights, monkeypatch, where):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    base = ml.reconstruct(toy_scan(), "shearlet", weight=1.0, iterations=40)
+    if where == "network":
+        monkeypatch.setattr(Chosen, "proposal", pressed)
+    if where == "null space":
+        monkeypatch.setattr(Driver, "run", _interrupted_when("projecting", Driver.run))
+    result = _run(weights, progress=_CtrlC("reconstructing" if where == "visible part" else ""))
+    assert result.config["status"] == "interrupted"
+    assert result.config["network"] == "none"
+    assert result.learned is None
+    assert any("Interrupted before a network" in note for note in result.notes)
+    assert not any("fantasy completed" in note for note in result.notes)
+    assert torch.equal(result.image, base.image) == (where != "visible part")
+
+
+def _interrupted_when(task, run):
+    def stopped(driver, *arguments, **options):
+        progress = _CtrlC(task) if driver.task == task else driver.progress
+        return run(replace(driver, progress=progress), *arguments, **options)
+
+    return stopped
+
+
 def test_no_network_is_the_visible_part_with_the_rest_undetermined():
-    settings = Settings(weight=1.0, iterations=40, network="none")
     result = ml.reconstruct(toy_scan(), TASK, weight=1.0, iterations=40, network="none")
     base = ml.reconstruct(toy_scan(), "shearlet", weight=1.0, iterations=40)
     assert torch.equal(result.image, base.image)
     assert torch.equal(result.provenance, base.provenance)
     assert (result.provenance == Provenance.UNDETERMINED).any()
-    assert settings.force is False
 
 
 def test_weights_of_another_task_are_refused(tmp_path):

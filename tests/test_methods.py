@@ -1,11 +1,14 @@
 """Methods: they beat their baseline, repeat, respect bounds, hold out honestly, and refuse what they cannot use."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
 
 import microlocal as ml
 from microlocal.calibration.noise import noise_level
+from microlocal.certificates.operators import certify_norm
 from microlocal.core import Detector, Grid, InputError, ParallelBeam, Scan, UnknownNameError
 from microlocal.core.provenance import Provenance
 from microlocal.core.seeding import generator
@@ -131,6 +134,9 @@ class Impatient(ml.core.progress.Silent):
         ("shearlet", "choosing the weight"),
         ("directional-tv", "measuring the object"),
         ("directional-tv", "reconstructing"),
+        ("plug-and-play", "fitting"),
+        ("plug-and-play", "choosing the noise level"),
+        ("plug-and-play", "reconstructing"),
     ],
 )
 def test_interrupted_run_keeps_a_valid_image(name, task):
@@ -141,6 +147,38 @@ def test_interrupted_run_keeps_a_valid_image(name, task):
     assert bool(torch.isfinite(result.image).all())
     assert any("Interrupted" in note for note in result.notes)
     assert progress.later == []  # nothing was begun after the interruption
+
+
+def test_ctrl_c_while_the_image_is_checked_does_not_lose_it(monkeypatch):
+    def pressed(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return certify_norm(*arguments)
+
+    monkeypatch.setattr(run, "certify_norm", pressed)
+    result = ml.reconstruct(_scan()[0], "cgls")
+    assert result.config["status"] == "interrupted"
+    assert result.notes[-1] == run.INTERRUPTED
+    assert all(certificate.holds for certificate in result.certificates)
+    assert torch.equal(result.image, _uninterrupted(monkeypatch).image)
+
+
+def _uninterrupted(monkeypatch):
+    monkeypatch.undo()
+    result = ml.reconstruct(_scan()[0], "cgls")
+    assert result.config["status"] != "interrupted"
+    return result
+
+
+def test_second_ctrl_c_ends_the_checks(monkeypatch):
+    def pressed(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return certify_norm(*arguments)
+
+    monkeypatch.setattr(run, "certify_norm", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        ml.reconstruct(_scan()[0], "cgls")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_settings_without_effect_are_said():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from microlocal.calibration import center as center
     from microlocal.cli import health as health
     from microlocal.cli import picture as picture
+    from microlocal.core import interruption as interruption
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
     from microlocal.dictionary import latex as latex
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _ROOMS = ("core", "data", "dictionary", "io", "members", "reconstruction", "report", "training", "wavefront")
 _MODULES = {
     "center": "microlocal.calibration.center",
+    "interruption": "microlocal.core.interruption",
     "provenance": "microlocal.core.provenance",
     "health": "microlocal.cli.health",
     "picture": "microlocal.cli.picture",

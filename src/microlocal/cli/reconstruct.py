@@ -96,8 +96,9 @@ def reconstruct(
 
 
 def save(result: "Reconstruction", others: list["Reconstruction"], folder: Path) -> None:
-    """Write the result, and the report again with the others beside it."""
-    lazy.members.load_all()
-    result.save(folder)
-    if others:
-        lazy.report.write_report(result, folder / "report.html", compare=others)
+    """Write the result, and the report again with the others beside it; Ctrl-C waits until all is there."""
+    with lazy.interruption.stopping():
+        lazy.members.load_all()
+        result.save(folder)
+        if others:
+            lazy.report.write_report(result, folder / "report.html", compare=others)

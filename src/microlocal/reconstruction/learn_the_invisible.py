@@ -14,12 +14,14 @@ Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1; Schwab, Antholzer 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from microlocal.certificates.consistency import certify_consistency
 from microlocal.core.geometry import Geometry
@@ -40,6 +42,7 @@ from microlocal.reconstruction.visible import USUAL, base_method
 from microlocal.wavefront.visibility import missing_wedge
 
 EPSILON = 0.05  # by which the residual may grow
+INTERRUPTED = "Interrupted before a network had completed the image: this is what the scan and the model say."
 WHY = "network because"  # in the configuration: the sentence that says why a network was used or not
 
 
@@ -61,12 +64,19 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
     chosen, why, name = choose(scan, grid, settings, visible)
     base = visible(name)
-    if chosen is None:
-        return replace(base, notes=(*base.notes, why), config=base.config | {"network": "none", WHY: why})
-    ray = RayTransform(scan.geometry, grid)
+    nothing_done = {"network": "none", WHY: why}
+    if chosen is not None:
+        nothing_done = {"network": "none", WHY: INTERRUPTED, "status": "interrupted"}
+        if base.config.get("status") != "interrupted":
+            with suppress(KeyboardInterrupt):
+                return _completed(base, chosen, why, RayTransform(scan.geometry, grid), base.correct(scan.data))
+    return replace(base, notes=(*base.notes, nothing_done[WHY]), config=base.config | nothing_done)
+
+
+def _completed(base: Estimate, chosen: Chosen, why: str, ray: RayTransform, data: Tensor) -> Estimate:
+    """Return f, with its certificate, from the estimate of f*."""
     with torch.no_grad():
         proposal = chosen.proposal(base.image)
-    data = base.correct(scan.data)
     completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
     attack = Attack(chosen, ray, data, base.image, EPSILON)
     certificate = certify_consistency(ray, data, base.image, completion.image, EPSILON, attack)

@@ -19,7 +19,7 @@ from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.toeplitz import Toeplitz
 from microlocal.solvers.cgls import cgls
-from microlocal.solvers.driver import Driver
+from microlocal.solvers.driver import Driver, Status
 
 STEPS, CHECK_EVERY = 100, 5
 SHARE = 0.5  # of the allowed growth of the residual that the projection may leave; the step length sees to the rest
@@ -47,14 +47,18 @@ def null_space_part(
 ) -> Float[Tensor, "*batch row col"]:
     """Return z, the image less what the operator sees of it: |A z| <= ``leak`` unless ``steps`` end it before.
 
-    ``normal`` is A* A where that is cheaper. The batch is one problem with one ``leak``.
+    ``normal`` is A* A where that is cheaper. The batch is one problem with one ``leak``. Raises KeyboardInterrupt when
+    it was interrupted: what is left by then is no part of the null space.
     """
     target = operator(image)
     seen = float(target.norm())
     if seen <= float(leak):
         return image
     driver = Driver(iterations=steps, every=CHECK_EVERY, tolerance=float(leak) / seen, task="projecting")
-    return image - cgls(operator, target, driver, normal=normal, criterion="residual").value
+    found = cgls(operator, target, driver, normal=normal, criterion="residual")
+    if found.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return image - found.value
 
 
 def complete_consistently(

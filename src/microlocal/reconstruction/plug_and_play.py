@@ -129,8 +129,11 @@ def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, sch
     first = FIRST_LEVEL if settings.weight is None else settings.weight
     iteration = _iteration(problem, denoiser, scheme, first)
     refuse_unproved(iteration, scheme, force=settings.force)
-    iteration.data_step, target, note = _data_step(problem, settings)
-    if settings.weight is None:
+    fit = _data_step(problem, settings)
+    iteration.data_step, target, note = fit.step, fit.target, fit.note
+    if fit.last.status is Status.INTERRUPTED:
+        solution = fit.last
+    elif settings.weight is None:
         solution, iteration = _search(problem, iteration, target, settings)
     else:
         note = f"The noise level {first:.4g} of the denoiser was given."
@@ -176,8 +179,18 @@ def _iteration(problem: Scaled, denoiser: Known, scheme: str, level: float) -> I
     return Iteration(step, network, noise, scheme, (0.0, BRIGHTEST), trained=denoiser.trained)
 
 
-def _data_step(problem: Scaled, settings: Settings) -> tuple[DataStep, float, str]:
-    """Return the data's step, the residual to aim at, and its reason in words.
+@dataclass(frozen=True)
+class _Fit:
+    """The data's step, the residual to aim at, its reason in words, and the last fit, which may be interrupted."""
+
+    step: DataStep
+    target: float
+    note: str
+    last: Solution
+
+
+def _data_step(problem: Scaled, settings: Settings) -> _Fit:
+    """Return the data's step and the residual to aim at, from fits of the data alone.
 
     The eigenvalues of R*R fall like 1/|ω|, from N on a side to 1, and degree n does at once what n² gradient steps do:
     √N / 3 serves every scan. √N / 2 is faster, and allows the larger noise levels that denoisers are trained on, but
@@ -186,6 +199,7 @@ def _data_step(problem: Scaled, settings: Settings) -> tuple[DataStep, float, st
     root = math.sqrt(max(problem.ray.domain_shape))
     usual, faster = (DataStep(problem.ray, problem.data, max(round(root / part), 1)) for part in PARTS_OF_DEGREE)
     noise = noise_level(problem.data * problem.size) * math.sqrt(problem.data.numel())
+    size = float((problem.data * problem.size).norm()) or 1.0
     u, best = problem.start, problem.residual(problem.start)
     for _ in range(FITS):
         if best <= noise:
@@ -193,11 +207,14 @@ def _data_step(problem: Scaled, settings: Settings) -> tuple[DataStep, float, st
         found = _fitted(problem, usual, u, FIT_ITERATIONS, settings)
         u, before = found.value, best
         best = min(best, problem.residual(u))
-        if best > (1 - STILL_GAINING) * before or found.status is Status.INTERRUPTED:
+        if found.status is Status.INTERRUPTED:
+            return _Fit(usual, *_target(noise, best, size), found)
+        if best > (1 - STILL_GAINING) * before:
             break
-    beyond = problem.residual(_fitted(problem, faster, u, TRIED, settings).value)
+    found = _fitted(problem, faster, u, TRIED, settings)
+    beyond = problem.residual(found.value)
     step, best = (faster, beyond) if beyond <= WORSE * max(best, noise) else (usual, best)
-    return step, *_target(noise, best, float((problem.data * problem.size).norm()) or 1.0)
+    return _Fit(step, *_target(noise, best, size), found)
 
 
 def _fitted(problem: Scaled, step: DataStep, u: Tensor, iterations: int, settings: Settings) -> Solution:

@@ -20,6 +20,7 @@ from microlocal.certificates.operators import certify_adjoint, certify_norm
 from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
+from microlocal.core.interruption import stopping
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.provenance import Provenance
 from microlocal.core.registry import Entry, lookup, registered
@@ -33,6 +34,7 @@ from microlocal.wavefront.energies import image_energies
 from microlocal.wavefront.provenance import energy_provenance
 
 LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
+INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and the checks were ended."
 BEYOND_OUTLINE = 3.0  # pixels outside of the object's hull within which an edge may still be its own
 
 
@@ -77,36 +79,47 @@ def reconstruct(
     began = time.monotonic()
     estimate: Estimate = entry.member(used, target_grid, settings)
     seconds = time.monotonic() - began
-    ray = RayTransform(used.geometry, target_grid)
+    config = _config(method, settings, hold_out, target_grid) | estimate.config
+    notes = (*estimate.notes, *_unused(settings, estimate))
+    with stopping() as stop:  # the image is there: Ctrl-C must not lose it
+        result = _examined(estimate, method, used, held, target_grid)
+    if stop.is_set():
+        config["status"], notes = "interrupted", (*notes, INTERRUPTED)
+    references = tuple(dict.fromkeys((entry.reference, "joseph1982", "quinto1993", "kutyniok2023")))
+    metrics = {"seconds": seconds} | result.metrics
+    return replace(result, metrics=metrics, config=config, notes=notes, references=references)
+
+
+def _examined(estimate: Estimate, method: str, used: Scan, held: Scan | None, grid: Grid) -> Reconstruction:
+    """Return the image with what can be told of it: certificates, provenance, edges, metrics."""
+    began = time.monotonic()
+    ray = RayTransform(used.geometry, grid)
     data = estimate.correct(used.data)
     residual = ray(estimate.image) - data
-    metrics = {"seconds": seconds, "noise per ray": noise_level(used.data)}
+    metrics = {"noise per ray": noise_level(used.data)}
     metrics["relative residual"] = float(residual.norm() / data.norm().clamp_min(1e-30))
     if held is not None:
-        metrics |= _hold_out_error(held, target_grid, estimate)
-    frame = ShearletFrame(target_grid.shape)
-    share = visible_share(frame.filters, used.geometry, target_grid)
+        metrics |= _hold_out_error(held, grid, estimate)
+    frame = ShearletFrame(grid.shape)
+    share = visible_share(frame.filters, used.geometry, grid)
     certificates = _certificates(ray, frame, estimate, data)
     shares, provenance = _energies(estimate, frame, share)
     metrics |= {"missing wedge degrees": missing_wedge(used.geometry)} | shares
-    edges, edges_visible = _edges_of_the_object(estimate, used, target_grid)
-    metrics["seconds of checks"] = time.monotonic() - began - seconds
+    edges, edges_visible = _edges_of_the_object(estimate, used, grid)
+    metrics["seconds of checks"] = time.monotonic() - began
     return Reconstruction(
         image=estimate.image,
-        scan=replace(used, data=data, grid=target_grid),
+        scan=replace(used, data=data, grid=grid),
         method=method,
         provenance=provenance,
         edges=edges,
-        measured_directions=_all_directions(frame, share).expand(target_grid.shape).clone(),
+        measured_directions=_all_directions(frame, share).expand(grid.shape).clone(),
         residual=residual,
         learned=estimate.learned,
         edges_visible=edges_visible,
         certificates=certificates,
         history=estimate.history,
         metrics=metrics,
-        config=_config(method, settings, hold_out, target_grid) | estimate.config,
-        notes=(*estimate.notes, *_unused(settings, estimate)),
-        references=tuple(dict.fromkeys((entry.reference, "joseph1982", "quinto1993", "kutyniok2023"))),
     )
 
 

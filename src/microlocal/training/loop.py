@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from microlocal.core.errors import DivergenceError, InputError
+from microlocal.core.interruption import stopping
 from microlocal.core.progress import SILENT, Progress
 from microlocal.io.tensors import write_tensors
 from microlocal.networks.weights import fill, load_weights, save_weights
@@ -28,7 +29,6 @@ from microlocal.training.recipe import Recipe
 from microlocal.training.schedule import learning_rate, precision_of
 from microlocal.training.seeds import mixed
 from microlocal.training.state import State
-from microlocal.training.stopping import stopping
 from microlocal.training.task import Batch, Task
 
 CHECKPOINT, WEIGHTS, BAD_BATCH = "checkpoint.safetensors", "weights.safetensors", "nan_batch.safetensors"

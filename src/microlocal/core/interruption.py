@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never in the middle of one."""
+"""Ctrl-C where it does no harm: between two steps of a training, after the checks of an image."""
 
 import signal
 import threading
@@ -9,7 +9,10 @@ from types import FrameType
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C (or SIGTERM) ask for a stop after the step; a second Ctrl-C interrupts at once."""
+    """Let the first Ctrl-C (or SIGTERM) set the event, which is looked at in time; a second Ctrl-C interrupts at once.
+
+    In other threads than the main one, which no signal reaches, the event stays unset.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
