@@ -45,6 +45,7 @@ class NetworkTable(Table):
     widths: list[int] = Field(default=[24, 48, 64, 96], min_length=1)
     pairs: int = Field(1, ge=0)
     window: int = Field(128, ge=16)
+    cascade: bool = False
 
 
 def _samples() -> list["LearnTheInvisible"]:
@@ -88,22 +89,33 @@ class LearnTheInvisible:
         for halved in (False, True):
             chosen = batch["halved"] == halved
             part = {name: values[chosen] for name, values in batch.items()}
+            if not len(part["truth"]):
+                continue
             if halved:
                 part |= {name: self.table.coarse(part[name]) for name in ("truth", "visible")}
-            if len(part["truth"]):
-                parts.append(self._left(network, part, self.table.coarse_frame if halved else self.frame))
+            parts.append(self._left(network, part, self.table.coarse_frame if halved else self.frame))
         return torch.cat(parts).mean()
 
     def _left(self, network: nn.Module, batch: Batch, frame: DyadicShearletFrame) -> Float[Tensor, " batch"]:
         """Return how much of the invisible error of every example is left, on pixels of one size."""
         size, window = image_size(batch["visible"]), Window.of(self.shape.window, frame, batch)
         share = window.of_levels(frame.sampled(batch["share"].float()))
-        given, wanted = (window.of_levels(frame.levels(frame(batch[name] / size))) for name in ("visible", "truth"))
+        first = batch["visible"] + (self._wide(network, batch) if self.shape.cascade and frame is self.frame else 0.0)
+        begun, given, wanted = (
+            window.of_levels(frame.levels(frame(x / size))) for x in (batch["visible"], first, batch["truth"])
+        )
         found = network(given, share)
-        levels = list(zip(share, given, wanted, strict=True))
-        left = [(1 - s) * (c + f.float() - w) for (s, c, w), f in zip(levels, found, strict=True)]
-        before = [(1 - s) * (c - w) for s, c, w in levels]
+        left = [(1 - s) * (c + f.float() - w) for s, c, f, w in zip(share, given, found, wanted, strict=True)]
+        before = [(1 - s) * (c - w) for s, c, w in zip(share, begun, wanted, strict=True)]
         return window.energy(left) / (window.energy(before) + NEGLIGIBLE)
+
+    def _wide(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
+        """Return what the network adds on pixels twice as large."""
+        with torch.no_grad():
+            coarse = self.table.coarse(batch["visible"])
+            found = cast(InvisibleNetwork, network).complete(coarse, batch["share"].float(), self.table.coarse_frame)
+            change = (found.float() - coarse)[:, None]
+            return functional.interpolate(change, scale_factor=2, mode="bicubic", align_corners=False)[:, 0]
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the PSNR of f*, of what the network makes of it, and of that made consistent with the data."""
@@ -122,13 +134,12 @@ class LearnTheInvisible:
 
     def _proposal(self, network: InvisibleNetwork, visible: Tensor, share: Tensor) -> Float[Tensor, "row col"]:
         """Return what the network makes of f*, the mean over the sizes of pixels it works on."""
-        found = network.complete(visible[None], share, self.frame)[0].float()
+        begun = visible[None]
         if not self.table.halved:
-            return found
-        coarse = self.table.coarse(visible[None])
-        change = (network.complete(coarse, share, self.table.coarse_frame).float() - coarse)[:, None]
-        wide = functional.interpolate(change, scale_factor=2, mode="bicubic", align_corners=False)[0, 0]
-        return (found + visible + wide) / 2
+            return network.complete(begun, share, self.frame)[0].float()
+        wide = begun + self._wide(network, {"visible": begun, "share": share})
+        found = network.complete(wide if self.shape.cascade else begun, share, self.frame).float()
+        return (found if self.shape.cascade else (found + wide) / 2)[0]
 
     def card(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return the architecture and the ranges of the facts of examples of those trained on."""
