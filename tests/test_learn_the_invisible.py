@@ -144,6 +144,11 @@ def test_a_network_works_on_pixels_of_the_size_it_was_trained_on():
     proposal = Chosen(learned, (where, finer), grid).proposal(image).detach()
     assert torch.allclose(proposal, image + (both[0] + both[1]) / 2, atol=1e-5)
     assert not torch.allclose(both[0], both[1], atol=0.01)
+    cascade = Chosen(replace(learned, card=card | {"cascade": True}), (where, finer), grid)
+    first = image + both[0]
+    in_turn = first + finer.onto(learned.change(finer.seen(first, grid), finer), grid).detach()
+    assert torch.allclose(cascade.proposal(image).detach(), in_turn, atol=1e-5)
+    assert not torch.allclose(in_turn, proposal, atol=0.01)
     slope = torch.from_numpy(where.grid.coordinates()[0]).expand(3, 32, 32).float()
     wide = where.onto(slope, grid)
     assert wide.shape == (3, 63, 64)

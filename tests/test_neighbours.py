@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from stack_files import data_exchange
+from torch.nn import functional
 
 from benchmarks import learned, null_space_rates
 from microlocal.core import Detector, Grid, InputError, ParallelBeam, Scan
@@ -29,6 +30,7 @@ from microlocal.reconstruction.null_space_network import (
     tikhonov,
     unseen,
 )
+from microlocal.reconstruction.quality import psnr
 from microlocal.reconstruction.run import reconstruct
 from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.reconstruction.trained import EPSILON, Trained, trained_network, untrained
@@ -246,6 +248,32 @@ def test_what_a_network_sees_halved_is_the_example_on_pixels_twice_as_large():
         LearnTheInvisible(data | {"pixels": 31}, shape)
     with pytest.raises(InputError, match="only learn-the-invisible works on two sizes"):
         lookup("task", "postprocessing", "test").member(data, TINY["postprocessing"])
+
+
+def test_in_a_cascade_a_network_is_given_what_it_made_of_the_larger_pixels():
+    data, shape = SCANS | {"pixels": 32, "halved": 0.5}, TINY["learn-the-invisible"]
+    plain, cascade = LearnTheInvisible(data, shape), LearnTheInvisible(data, shape | {"cascade": True})
+    network = untrained(plain.network)
+    one = stacked([plain.example(1)])
+    with torch.no_grad():
+        coarse = plain.table.coarse(one["visible"])
+        change = network.complete(coarse, one["share"].float(), plain.table.coarse_frame) - coarse
+        wide = functional.interpolate(change[:, None], scale_factor=2, mode="bicubic")[:, 0]
+        proposal = network.complete(one["visible"] + wide, one["share"].float(), plain.frame)
+        assert float(wide.norm()) > 1e-4 * float(one["visible"].norm())
+        found = cascade.metrics(network, one)["psnr proposed"]
+        assert found == pytest.approx(float(psnr(proposal[0], one["truth"][0])), abs=1e-4)
+        # What is left is that of the proposal, by Parseval's identity, where nothing was measured; 1 is that of f*.
+        blind = one | {"share": torch.zeros_like(one["share"])}
+        change = network.complete(coarse, blind["share"].float(), plain.table.coarse_frame) - coarse
+        wide = functional.interpolate(change[:, None], scale_factor=2, mode="bicubic")[:, 0]
+        proposal = network.complete(one["visible"] + wide, blind["share"].float(), plain.frame)
+        left = (proposal - one["truth"]).square().sum() / (one["visible"] - one["truth"]).square().sum()
+        assert float(cascade.loss(network, blind)) == pytest.approx(float(left), rel=0.02)
+    assert cascade.card([plain.example(1)])["cascade"]
+    assert not plain.card([plain.example(1)])["cascade"]
+    with pytest.raises(InputError, match="expected a network of two sizes of pixels, got halved = 0"):
+        LearnTheInvisible(SCANS, shape | {"cascade": True})
 
 
 @pytest.mark.slow

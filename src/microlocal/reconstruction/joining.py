@@ -8,7 +8,7 @@ from microlocal.core.errors import InputError
 from microlocal.networks.weights import load_weights, save_weights
 from microlocal.reconstruction.learned import TASK
 
-ALIKE = ("architecture", "data", "working pixels", "base", "aligned")  # what the cards of members have in common
+ALIKE = ("architecture", "data", "working pixels", "base", "aligned", "cascade")  # alike on the cards of members
 OWN = ("recipe", "command", "seed", "steps", "of_steps", "minutes", "device", "precision", "metrics", "sha256")
 DO = "Join networks of one recipe that were trained apart: with other seeds, more examples, or more steps."
 
@@ -49,7 +49,7 @@ def _check(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
         if "ranges" not in card.get("trained on", {}):
             raise InputError(f"weights {name}", expected="the ranges it was trained on, on its card", got="none", do=DO)
         for entry in ALIKE:
-            if card.get(entry) != cards[0].get(entry):
+            if (card.get(entry) or None) != (cards[0].get(entry) or None):  # older cards lack what is not so
                 raise InputError(f"weights {name}", expected=f"the {entry} of {names[0]}", got="another", do=DO)
 
 

@@ -2,7 +2,8 @@
 
 Where these are two or more of the image's own, the network works on pixels of about half that size, too, and the mean
 of what it adds on both is taken: on the finer ones it sees edges better, on the larger ones whole objects, and the
-errors of the two differ.
+errors of the two differ. A network that was trained in a cascade works on the larger ones first, and then is given what
+it made of the image on those: it mends edges in an image that is whole.
 
 Networks of aligned scans have seen one orientation of the missing wedge only: for them the scan is turned until the
 middle of its views is at angle 0, on a grid that holds the turned image, and what they add is turned back.
@@ -86,6 +87,11 @@ class Learned:
         """Whether it was trained on fan beams."""
         return self.card.get("trained on", {}).get("beam") == "fan"
 
+    @property
+    def cascade(self) -> bool:
+        """Whether on smaller pixels it was given what it made of the image on larger ones."""
+        return bool(self.card.get("cascade", False))
+
     def scales(self, geometry: Geometry, grid: Grid) -> tuple[Working, ...]:
         """Return where the network works on images of ``grid``: pixels of the trained size, then about half of it."""
         factor = max(round(max(grid.shape) / int(self.card.get("working pixels", max(grid.shape)))), 1)
@@ -126,9 +132,15 @@ class Chosen:
     grid: Grid
 
     def proposal(self, image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch row col"]:
-        """Return f* = ``image`` with what the network adds, the mean over the scales."""
-        changes = [at.onto(self.learned.change(at.seen(image, self.grid), at), self.grid) for at in self.scales]
-        return image + torch.stack(changes).mean(dim=0)
+        """Return f* = ``image`` with what the network adds: on one scale after the other, or the mean over them."""
+        if self.learned.cascade:
+            for at in self.scales:
+                image = image + self._added(image, at)
+            return image
+        return image + torch.stack([self._added(image, at) for at in self.scales]).mean(dim=0)
+
+    def _added(self, image: Float[Tensor, "*batch row col"], at: Working) -> Float[Tensor, "*batch row col"]:
+        return at.onto(self.learned.change(at.seen(image, self.grid), at), self.grid)
 
     def facts(self, scan: Scan, image: Float[Tensor, "*batch row col"]) -> tuple[Fact, ...]:
         """Return what describes a scan and its f*."""

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.frames.dyadic import DyadicShearletFrame
@@ -40,7 +41,10 @@ NEGLIGIBLE = 1e-4  # δ: what a hundredth of the brightness at every pixel would
 
 
 class NetworkTable(Table):
-    """The table [network]: the U-Net's features of every level and its pairs of convolutions, the training window."""
+    """The table [network]: the U-Net's features of every level and its pairs of convolutions, the training window.
+
+    ``cascade``: whether on the smaller pixels it is given what it made of the image on those twice as large.
+    """
 
     widths: list[int] = Field(default=[24, 48, 64, 96], min_length=1)
     pairs: int = Field(1, ge=0)
@@ -50,7 +54,12 @@ class NetworkTable(Table):
 
 def _samples() -> list["LearnTheInvisible"]:
     network = {"widths": [2, 2], "window": 16}
-    return [LearnTheInvisible(data, network) for data in (SCANS, SCANS | {"pixels": 32, "halved": 0.5})]
+    both = SCANS | {"pixels": 32, "halved": 0.5}
+    return [
+        LearnTheInvisible(SCANS, network),
+        LearnTheInvisible(both, network),
+        LearnTheInvisible(both, network | {"cascade": True}),
+    ]
 
 
 @register("task", TASK, samples=_samples, reference="bubba2019")
@@ -62,6 +71,9 @@ class LearnTheInvisible:
     def __init__(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> None:
         self.table = checked(ScanTable, data, "[data]")
         self.shape = checked(NetworkTable, network, "[network]")
+        if self.shape.cascade and not self.table.halved:
+            do = "Set halved = 0.5 in [data], so that it learns both, or leave cascade out."
+            raise InputError("[network] cascade", expected="a network of two sizes of pixels", got="halved = 0", do=do)
         self.frame = self.table.frame
 
     def network(self) -> nn.Module:
@@ -83,38 +95,35 @@ class LearnTheInvisible:
         return {name: moved[name] for name in ("truth", "visible", "share")} | {"corner": corner, "halved": halved}
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
-        if "halved" not in batch:  # examples that were not augmented: those of the validation
-            return self._left(network, batch, self.frame).mean()
+        halved = batch.get("halved", torch.zeros(len(batch["truth"]), dtype=torch.bool))  # not there in the validation
         parts = []
-        for halved in (False, True):
-            chosen = batch["halved"] == halved
-            part = {name: values[chosen] for name, values in batch.items()}
-            if not len(part["truth"]):
-                continue
-            if halved:
-                part |= {name: self.table.coarse(part[name]) for name in ("truth", "visible")}
-            parts.append(self._left(network, part, self.table.coarse_frame if halved else self.frame))
+        for coarse in (False, True):
+            chosen = halved == coarse
+            if bool(chosen.any()):
+                parts.append(self._left(network, {name: values[chosen] for name, values in batch.items()}, coarse))
         return torch.cat(parts).mean()
 
-    def _left(self, network: nn.Module, batch: Batch, frame: DyadicShearletFrame) -> Float[Tensor, " batch"]:
+    def _left(self, network: nn.Module, batch: Batch, coarse: bool) -> Float[Tensor, " batch"]:
         """Return how much of the invisible error of every example is left, on pixels of one size."""
-        size, window = image_size(batch["visible"]), Window.of(self.shape.window, frame, batch)
+        frame, visible, truth = self.frame, batch["visible"], batch["truth"]
+        if coarse:
+            frame, visible, truth = self.table.coarse_frame, self.table.coarse(visible), self.table.coarse(truth)
+        given = visible if coarse or not self.shape.cascade else visible + self._wide_change(network, batch)
+        size, window = image_size(visible), Window.of(self.shape.window, frame, batch)
         share = window.of_levels(frame.sampled(batch["share"].float()))
-        first = batch["visible"] + (self._wide(network, batch) if self.shape.cascade and frame is self.frame else 0.0)
-        begun, given, wanted = (
-            window.of_levels(frame.levels(frame(x / size))) for x in (batch["visible"], first, batch["truth"])
-        )
-        found = network(given, share)
-        left = [(1 - s) * (c + f.float() - w) for s, c, f, w in zip(share, given, found, wanted, strict=True)]
+        begun, wanted = (window.of_levels(frame.levels(frame(x / size))) for x in (visible, truth))
+        shown = begun if given is visible else window.of_levels(frame.levels(frame(given / size)))
+        found = network(shown, share)
+        left = [(1 - s) * (c + f.float() - w) for s, c, f, w in zip(share, shown, found, wanted, strict=True)]
         before = [(1 - s) * (c - w) for s, c, w in zip(share, begun, wanted, strict=True)]
         return window.energy(left) / (window.energy(before) + NEGLIGIBLE)
 
-    def _wide(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
-        """Return what the network adds on pixels twice as large."""
+    def _wide_change(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
+        """Return what the network adds on pixels twice as large, as something given: no gradient goes through it."""
         with torch.no_grad():
-            coarse = self.table.coarse(batch["visible"])
-            found = cast(InvisibleNetwork, network).complete(coarse, batch["share"].float(), self.table.coarse_frame)
-            change = (found.float() - coarse)[:, None]
+            visible, share = self.table.coarse(batch["visible"]), batch["share"].float()
+            found = cast(InvisibleNetwork, network).complete(visible, share, self.table.coarse_frame)
+            change = (found.float() - visible)[:, None]
             return functional.interpolate(change, scale_factor=2, mode="bicubic", align_corners=False)[:, 0]
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
@@ -122,8 +131,8 @@ class LearnTheInvisible:
         scores: dict[str, list[float]] = {"psnr of f*": [], "psnr proposed": [], "psnr": []}
         for k, truth in enumerate(batch["truth"]):
             one = {name: values[k] for name, values in batch.items()}
-            visible = one["visible"]
-            proposal = self._proposal(cast(InvisibleNetwork, network), visible, one["share"][None].float())
+            visible, given = one["visible"], {name: one[name][None] for name in ("visible", "share")}
+            proposal = self._proposal(cast(InvisibleNetwork, network), given)
             geometry = geometry_of(self.table, one)
             ray = RayTransform(geometry, self.table.grid)
             data = one["data"][: len(geometry.angles_rad)]
@@ -132,14 +141,15 @@ class LearnTheInvisible:
                 scores[name].append(float(psnr(image, truth)))
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
-    def _proposal(self, network: InvisibleNetwork, visible: Tensor, share: Tensor) -> Float[Tensor, "row col"]:
-        """Return what the network makes of f*, the mean over the sizes of pixels it works on."""
-        begun = visible[None]
+    def _proposal(self, network: InvisibleNetwork, batch: Batch) -> Float[Tensor, "row col"]:
+        """Return what the network makes of the f* of one example: on both sizes, in turn or their mean."""
+        visible, share = batch["visible"], batch["share"].float()
         if not self.table.halved:
-            return network.complete(begun, share, self.frame)[0].float()
-        wide = begun + self._wide(network, {"visible": begun, "share": share})
-        found = network.complete(wide if self.shape.cascade else begun, share, self.frame).float()
-        return (found if self.shape.cascade else (found + wide) / 2)[0]
+            return network.complete(visible, share, self.frame)[0].float()
+        wide = visible + self._wide_change(network, batch)
+        if self.shape.cascade:
+            return network.complete(wide, share, self.frame)[0].float()
+        return (network.complete(visible, share, self.frame)[0].float() + wide[0]) / 2
 
     def card(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return the architecture and the ranges of the facts of examples of those trained on."""
@@ -152,6 +162,7 @@ class LearnTheInvisible:
             "working pixels": self.table.coarse_grid.shape[0],
             "base": self.table.base,
             "aligned": self.table.aligned,
+            "cascade": self.shape.cascade,
         }
 
     def _gains(self) -> list[float]:
