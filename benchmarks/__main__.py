@@ -28,7 +28,7 @@ from benchmarks import (
     shipped,
     speed,
 )
-from benchmarks.table import RESULTS, Row, Suite, machine, markdown, save
+from benchmarks.table import RESULTS, Row, Suite, markdown, save
 
 SUITES: dict[str, Suite] = {
     "operators": operators.suite,
@@ -84,8 +84,7 @@ def merged(page: str, found: dict[str, str]) -> dict[str, str]:
 
 def as_page(tables: dict[str, str]) -> str:
     """Return docs/numbers.md."""
-    facts = ", ".join(f"{name} {value}" for name, value in machine().items())
-    head = f"# Numbers\n\nWritten by `make bench`; each row names its data and seed. Machine: {facts}.\n"
+    head = "# Numbers\n\nWritten by `make bench`; each row names its data and seed, each table its machine.\n"
     return head + "".join(f"\n## {title}\n\n{table}\n" for title, table in tables.items())
 
 

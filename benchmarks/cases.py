@@ -79,14 +79,16 @@ def tomography(size: int, beam: str, rounds: int, dtype: type = np.float32) -> d
         "adjoint": _nearest(disc * back, _of_image(disc)),
         "fbp": _nearest(disc * image, _of_image(disc)),
     }
+    allowed = {"forward": 0.02, "adjoint": 0.02, "fbp": 0.3}
     who: tuple[str, ...] = ("ours", "astra_toolbox")
     if beam == "parallel":
         who = ("ours", "ours_rays", "finufft_slice", "astra_toolbox")
         if size <= 512:
             who = (*who, "odl_on_astra", "deepinverse", "scikit_image", "adrt_quadrants")
     where = f"{size}², {geometry.shape[0]} views, {np.dtype(dtype)}"
+    against = {"forward": "line integrals", "adjoint": "our adjoint by rays", "fbp": "the object"}
     return {
-        what: Case(f"{beam} {what}", where, arrays, who, error, 0.3 if what == "fbp" else 0.02, rounds)
+        what: Case(f"{beam} {what}", f"{where}, error to {against[what]}", arrays, who, error, allowed[what], rounds)
         for what, error in errors.items()
     }
 
@@ -98,7 +100,8 @@ def stack(single: Mapping[str, Case], slices: int) -> dict[str, Case]:
         arrays = dict(single[what].arrays)
         for name in ("image", "sinogram"):
             arrays[name] = np.repeat(arrays[name][None], slices, axis=0)
-        cases[what] = Case(f"fan {what}", f"{slices} slices of {single[what].title}", arrays, ("ours",), rounds=5)
+        title = f"{slices} slices of {single[what].title.split(', error')[0]}"
+        cases[what] = Case(f"fan {what}", title, arrays, ("ours",), rounds=5)
     return cases
 
 

@@ -28,7 +28,7 @@ PAUSE = 0.05  # seconds between turns: idle OpenMP workers of the last contestan
 
 @dataclass(frozen=True)
 class Case:
-    """One piece of work: its arrays, who races, and the error of a result (relative, against a closed form)."""
+    """One piece of work: its arrays, who races, and the error of a result, relative, against what its title says."""
 
     name: str
     title: str

@@ -26,6 +26,7 @@ FLOOR_3D = 1.7
 FLOOR = 1.5  # a frame may take this many times the FFTs it cannot do without
 # pyShearLab is not on PyPI: milliseconds at 512², 49 filters, float64, two threads, quoted from its measurement.
 PYSHEARLAB = {"analysis": 443.0, "synthesis": 402.0}
+OWN_SYSTEM = {"alpha_transform": " (41 filters, float64)", "pycoshrem": " (40 complex filters, float64)"}
 PYSHEARLAB_FASTER = {"float32": 15.0, "float64": 7.0}
 
 
@@ -45,7 +46,7 @@ def rows_of(case: Case, size: int | str) -> list[Row]:
 
 
 def _row(case: Case, outcome: Outcome, ours: Outcome, factor: float | None) -> Row:
-    what = f"{case.name}: {outcome.contestant.replace('_', ' ')}"
+    what = f"{case.name}: {outcome.contestant.replace('_', ' ')}{OWN_SYSTEM.get(outcome.contestant, '')}"
     shown = _shown(outcome, ours)
     if outcome.error > case.allowed:
         return Row(what, case.title, "agreement", shown, False if outcome is ours else None)

@@ -76,6 +76,11 @@ def machine() -> dict[str, str]:
     }
 
 
+def where_measured() -> str:
+    """Return the machine facts as the line above a table: the tables of one page need not be of one machine."""
+    return "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + "."
+
+
 def _peers() -> dict[str, str]:
     """Return the versions of the peers that are installed in their environment."""
     python = Path(os.environ.get("MICROLOCAL_PEERS", RESULTS.parents[1] / ".venv-peers" / "bin" / "python"))
@@ -92,7 +97,7 @@ def save(name: str, rows: list[Row]) -> None:
     RESULTS.mkdir(exist_ok=True)
     content = {"machine": machine(), "rows": [asdict(r) for r in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    (RESULTS / f"{name}.md").write_text(markdown(rows) + "\n", encoding="utf-8")
+    (RESULTS / f"{name}.md").write_text(f"{where_measured()}\n\n{markdown(rows)}\n", encoding="utf-8")
 
 
 def shared() -> Path | None:
