@@ -24,6 +24,7 @@ from microlocal.networks.unet import PyramidUNet
 from microlocal.networks.weights import load_weights, save_weights
 from microlocal.operators import RayTransform
 from microlocal.reconstruction.contradiction import Attack
+from microlocal.reconstruction.facts import wider_fan
 from microlocal.reconstruction.learn_the_invisible import EPSILON
 from microlocal.reconstruction.learned import Chosen, Learned, load_learned, middle_of
 from microlocal.reconstruction.null_space import complete_consistently, null_space_part
@@ -396,6 +397,34 @@ def _interrupted_when(task, run):
         return run(replace(driver, progress=progress), *arguments, **options)
 
     return stopped
+
+
+def test_of_a_stack_slices_that_do_not_suit_are_left_alone(weights):
+    scan = toy_scan()
+    noise = scan.data.std() * torch.randn(scan.data.shape, generator=generator(5))
+    stack = replace(scan, data=torch.stack([scan.data, noise, 2 * scan.data]))
+    state, card = load_weights(weights)
+    card["trained on"]["ranges"]["noise"] = [0.0, 10.0]
+    path = save_weights(weights.parent / "quiet", state, card)
+    result = _run(path, stack)
+    sizes = result.learned.flatten(1).norm(dim=1)
+    assert float(sizes[1]) == 0.0
+    assert float(sizes[[0, 2]].min()) > 0.0
+    why = result.config["network because"]
+    assert why.startswith("The network quiet completed 2 of 3 slices, like those it was trained on, but not slice 1 (n")
+    forced = _run(path, stack, force=True)
+    assert float(forced.learned[1].norm()) > 0.0
+    assert "was forced on a scan unlike those it knows: noise" in forced.config["network because"]
+    alone = _run(path, replace(scan, data=noise))
+    assert alone.learned is None
+
+
+@pytest.mark.parametrize(("source_axis", "source_detector", "refused"), [(60.0, 100.0, True), (600.0, 1000.0, False)])
+def test_a_fan_that_opens_wider_than_the_one_on_the_card_is_refused(source_axis, source_detector, refused):
+    card = {"data": {"detector": 91, "pitch": 1.0, "source_axis": 300.0, "source_detector": 500.0}}
+    beam = FanBeam((0.0, 0.1), Detector(91, 1.0), source_axis=source_axis, source_detector=source_detector)
+    assert wider_fan(card, beam) == (["half fan angle 24.5° (trained: 5.2)"] if refused else [])
+    assert wider_fan({}, beam) == wider_fan(card, toy_scan().geometry) == []
 
 
 def test_no_network_is_the_visible_part_with_the_rest_undetermined():

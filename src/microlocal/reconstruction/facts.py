@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +20,7 @@ from microlocal.wavefront.visibility import missing_wedge
 FINEST = 3  # scales whose contrast is a fact: coarser ones depend on the size of the image
 UNSEEN = 0.2  # slack of what depends on the object: a few hundred examples do not reach the ends of their range
 LESS_IS_BETTER = ("noise", "step between views")  # facts with no least value that was trained on
+WIDER = 0.1  # of the half fan angle: by which a scan's may exceed the one that was trained on
 FILLED = 0.1  # of the image's size: from here on a pixel counts as filled
 
 
@@ -57,6 +60,20 @@ def scan_facts(scan: Scan, grid: Grid) -> tuple[Fact, ...]:
         Fact("step between views", step, "°"),
         Fact("detector pixels for a pixel of the image", across),
     )
+
+
+def wider_fan(card: Mapping[str, Any], geometry: Geometry) -> list[str]:
+    """Return, as phrases, whether the fan opens wider than the one of the table [data] on a card; [] if it does not.
+
+    A narrower one is nearer to the parallel beam, and the shares of the coefficients are its own in any case.
+    """
+    data = card.get("data", {})
+    if not isinstance(geometry, FanBeam) or not data.get("source_detector"):
+        return []
+    half = geometry.detector.count * geometry.detector.pitch / 2
+    opening = math.degrees(math.atan(half / geometry.source_detector))
+    known = math.degrees(math.atan(data["detector"] * data.get("pitch", 1.0) / 2 / data["source_detector"]))
+    return [f"half fan angle {opening:.3g}° (trained: {known:.3g})"] if opening > (1 + WIDER) * known else []
 
 
 def image_facts(

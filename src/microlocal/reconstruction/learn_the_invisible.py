@@ -15,7 +15,7 @@ Reference: Bubba et al. (2019); Kutyniok (2023), section 4.1; Schwab, Antholzer 
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from microlocal.networks.weights import read_card, shipped_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.contradiction import Attack
-from microlocal.reconstruction.facts import beam_of, scan_facts
+from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
 from microlocal.reconstruction.learned import TASK, Chosen, load_learned
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
@@ -42,6 +42,7 @@ from microlocal.reconstruction.visible import USUAL, base_method
 from microlocal.wavefront.visibility import missing_wedge
 
 EPSILON = 0.05  # by which the residual may grow
+NOT_ASKED = "No network was used, as was asked: what the scan does not determine is marked undetermined."
 INTERRUPTED = "Interrupted before a network had completed the image: this is what the scan and the model say."
 WHY = "network because"  # in the configuration: the sentence that says why a network was used or not
 
@@ -62,61 +63,78 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     def visible(name: str) -> Estimate:
         return base_method(name)(scan, grid, settings)
 
-    chosen, why, name = choose(scan, grid, settings, visible)
-    base = visible(name)
+    choice = choose(scan, grid, settings, visible)
+    chosen, why, base = choice.chosen, choice.why, visible(choice.base)
     nothing_done = {"network": "none", WHY: why}
     if chosen is not None:
         nothing_done = {"network": "none", WHY: INTERRUPTED, "status": "interrupted"}
         if base.config.get("status") != "interrupted":
             with suppress(KeyboardInterrupt):
-                return _completed(base, chosen, why, RayTransform(scan.geometry, grid), base.correct(scan.data))
+                return _completed(base, choice, chosen, RayTransform(scan.geometry, grid), base.correct(scan.data))
     return replace(base, notes=(*base.notes, nothing_done[WHY]), config=base.config | nothing_done)
 
 
-def _completed(base: Estimate, chosen: Chosen, why: str, ray: RayTransform, data: Tensor) -> Estimate:
-    """Return f, with its certificate, from the estimate of f*."""
+def _completed(base: Estimate, choice: "Choice", chosen: Chosen, ray: RayTransform, data: Tensor) -> Estimate:
+    """Return f, with its certificate, from the estimate of f*; slices that are not to be completed stay as they are."""
     with torch.no_grad():
         proposal = chosen.proposal(base.image)
+    left = list(choice.left)
+    proposal.view(-1, *ray.domain_shape)[left] = base.image.reshape(-1, *ray.domain_shape)[left]
     completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
     attack = Attack(chosen, ray, data, base.image, EPSILON)
     certificate = certify_consistency(ray, data, base.image, completion.image, EPSILON, attack)
-    config = {"network": chosen.learned.name, WHY: why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
+    config = {"network": chosen.learned.name, WHY: choice.why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
     return replace(
         base,
         image=completion.image,
         learned=completion.learned,
-        notes=(*base.notes, why, _kept(completion)),
+        notes=(*base.notes, choice.why, _kept(completion)),
         config=base.config | config,
         certificates=(certificate,),
     )
 
 
-def choose(
-    scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], Estimate]
-) -> tuple[Chosen | None, str, str]:
-    """Return the network to use on a scan, or None, the reason as a sentence, and the method of f*.
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The network to use, or None, the reason as a sentence, the method of f*; ``left``, slices it does not suit."""
+
+    chosen: Chosen | None
+    why: str
+    base: str = USUAL
+    left: tuple[int, ...] = ()
+
+
+def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], Estimate]) -> Choice:
+    """Return the network to use on a scan: one that suits it, or of a stack some of its slices.
 
     ``visible(name)`` reconstructs f* by a method: only for networks that the scan alone does not rule out. Where a
     network is refused for nothing but that the scan sees more than those it knows, its method of f* stays.
     """
     if settings.network == "none":
-        why = "No network was used, as was asked: what the scan does not determine is marked undetermined."
-        return None, why, USUAL
+        return Choice(None, NOT_ASKED)
+    pages = [replace(scan, data=data) for data in scan.data.reshape(-1, *scan.geometry.shape)]
     reasons, beam, name_of_base = [], beam_of(scan.geometry), USUAL
     for name, path in _candidates(settings.network, beam).items():
         learned = load_learned(path)
         chosen = Chosen(learned, learned.scales(scan.geometry, grid), grid)
-        differences = unsuited(learned.card, beam, scan_facts(scan, chosen.scales[0].grid), partly=True)
-        more = len(differences) == 1 and sees_more(learned.card, scan.geometry, beam)
-        if more or not differences or settings.force:
-            differences = unsuited(learned.card, beam, chosen.facts(scan, visible(learned.base).image))
-            if not differences or settings.force:
-                return chosen, _told(name, differences), learned.base
-            if more and len(differences) == 1:
+        wide = wider_fan(learned.card, scan.geometry)
+        at = chosen.scales[0].grid
+        found = [wide + unsuited(learned.card, beam, scan_facts(page, at), partly=True) for page in pages]
+        least = min(found, key=len)
+        more = len(least) == 1 and sees_more(learned.card, scan.geometry, beam)
+        if more or not least or settings.force:
+            images = visible(learned.base).image.reshape(-1, *grid.shape)
+            facts = [chosen.facts(page, image) for page, image in zip(pages, images, strict=True)]
+            found = [wide + unsuited(learned.card, beam, one) for one in facts]
+            least = min(found, key=len)
+            if not least or settings.force:
+                return _chosen(chosen, name, found, settings)
+            if more and len(least) == 1:
                 name_of_base = learned.base
-        reasons.append(f"{name}: {'; '.join(differences)}")
+        reasons.append(f"{name}: {'; '.join(least)}")
     why = " | ".join(reasons) if reasons else "no weights are at hand"
-    return None, f"No network was used, for this scan is unlike those that were trained on ({why}).", name_of_base
+    told = f"No network was used, for this scan is unlike those that were trained on ({why})."
+    return Choice(None, told, name_of_base)
 
 
 def sees_more(card: Mapping[str, Any], geometry: Geometry, beam: str) -> bool:
@@ -126,10 +144,19 @@ def sees_more(card: Mapping[str, Any], geometry: Geometry, beam: str) -> bool:
     return trained.get("beam") == beam and missing_wedge(geometry) < float(low)
 
 
-def _told(name: str, differences: list[str]) -> str:
-    if not differences:
-        return f"The network {name} completed the image: the scan is like those it was trained on."
-    return f"The network {name} was forced on a scan unlike those it knows: {'; '.join(differences)}."
+def _chosen(chosen: Chosen, name: str, differences: list[list[str]], settings: Settings) -> Choice:
+    """Return the choice of a network, by what in every slice is unlike those it knows: such are left, unless forced."""
+    base, left = chosen.learned.base, [k for k, found in enumerate(differences) if found]
+    if not left:
+        why = f"The network {name} completed the image: the scan is like those it was trained on."
+        return Choice(chosen, why, base)
+    phrases = "; ".join(differences[left[0]])
+    if settings.force:
+        return Choice(chosen, f"The network {name} was forced on a scan unlike those it knows: {phrases}.", base)
+    others = f", nor {', '.join(map(str, left[1:]))}" if left[1:] else ""
+    done = f"{len(differences) - len(left)} of {len(differences)} slices, like those it was trained on"
+    why = f"The network {name} completed {done}, but not slice {left[0]} ({phrases}){others}."
+    return Choice(chosen, why, base, tuple(left))
 
 
 def _candidates(network: str, beam: str) -> dict[str, Path]:

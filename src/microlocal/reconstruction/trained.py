@@ -17,7 +17,7 @@ from microlocal.core.seeding import generator
 from microlocal.networks.suitability import Fact, unsuited
 from microlocal.networks.weights import fill, load_weights, read_card, shipped_weights
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.facts import beam_of, scan_facts
+from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
 from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.method import Estimate, Settings
 
@@ -50,7 +50,7 @@ def trained_network(
         if card.get("task") != task:
             do = f"Give weights that were trained with task = '{task}'."
             raise InputError(f"weights {name}", expected=f"task {task}", got=str(card.get("task")), do=do)
-        differences = unsuited(card, beam, facts)
+        differences = unsuited(card, beam, facts) + wider_fan(card, scan.geometry)
         if not differences or settings.force:
             why = f"was forced on a scan unlike those it knows: {'; '.join(differences)}" if differences else "suits"
             return Trained(_loaded(path, build), name, f"The network {name} {why}.")
