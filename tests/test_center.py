@@ -11,6 +11,7 @@ import torch
 from microlocal.calibration.center import center_of, find_axis, offset_of, with_center
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
+from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.data import phantoms
 from microlocal.io import read_scan
@@ -83,6 +84,13 @@ def test_with_center_puts_u_zero_there(flipped: bool) -> None:
     assert center_of(moved.geometry.detector) == pytest.approx(37.0)
     with pytest.raises(InputError, match=r"a pixel near 0\.\.199"):
         with_center(moved, float("nan"))
+
+
+def test_the_default_grid_follows_the_axis_and_ones_own_stays() -> None:
+    scan = scan_of(SHAPES["disc"], ParallelBeam(views(360.0, 90), DETECTOR))
+    assert with_center(scan, 30.0).grid.shape == (339, 339)
+    own = replace(scan, grid=Grid((64, 64), 1.0))
+    assert with_center(own, 30.0).grid == own.grid
 
 
 @pytest.mark.shared

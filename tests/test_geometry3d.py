@@ -1,6 +1,7 @@
 """Geometries of volumes: their rays, against planar geometry and by hand; their files; the volume grid."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -109,6 +110,13 @@ def test_views_can_be_chosen():
 
 def test_default_grid_is_the_field_of_view():
     assert CONE.default_grid() == VolumeGrid((3, 5, 5), 1.5 * 50 / 80)
+
+
+@pytest.mark.parametrize("beam", [ParallelBeam3D, partial(ConeBeam, source_axis=200.0, source_detector=400.0)])
+def test_a_panel_moved_aside_that_goes_around_widens_the_default_volume(beam):
+    turn, panel = tuple(np.radians(np.arange(0.0, 360.0, 3.0))), FlatPanel(12, 32, (1.0, 1.0), offset=(0.0, 14.0))
+    assert beam(turn, panel).default_grid().shape == (12, 60, 60)
+    assert beam(turn[:60], panel).default_grid().shape == (12, 32, 32)
 
 
 def test_volume_grid_maps_points_and_indices():

@@ -13,6 +13,7 @@ from microlocal.core.registry import registered
 from microlocal.data import phantoms
 from microlocal.kernels import joseph_torch
 from microlocal.operators import RayTransform
+from microlocal.solvers import Driver, cgls
 
 FANS = FanBeam((0.1, 0.8, 2.0, 4.4), Detector(41, 1.0), source_axis=9.0, source_detector=12.0)
 SAMPLES = [ray for ray in registered("operator")["ray-transform"].samples() if ray.method == "rays"]
@@ -140,3 +141,33 @@ def test_kernels_may_be_called_from_several_threads():
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(ray, images))
     assert bool((torch.stack(results) == expected).all())
+
+
+TURN = tuple(np.radians(np.arange(0.0, 360.0, 3.0)))
+
+
+@pytest.mark.parametrize("offset", [14.0, -14.0])
+def test_the_default_grid_of_an_offset_detector_holds_what_it_sees(offset):
+    geometry = ParallelBeam(TURN, Detector(32, 1.0, offset=offset))
+    grid = geometry.default_grid()
+    assert grid == Grid((60, 60), 1.0)
+    disc = (phantoms.Ellipse(1.0, (20.0, 20.0)),)
+    found = cgls(RayTransform(geometry, grid), torch.from_numpy(phantoms.sinogram(disc, geometry)), Driver(30)).value
+    inside = torch.from_numpy(phantoms.image((phantoms.Ellipse(1.0, (17.0, 17.0)),), grid) == 1)
+    assert float(found[inside].std()) < 0.06  # and 0.8 on a grid of 32 x 32, which cuts the disc
+    assert float(found[inside].mean()) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "side"),
+    [
+        (ParallelBeam(TURN, Detector(32, 1.0)), 32),
+        (ParallelBeam(TURN, Detector(32, 1.0, offset=2.0)), 32),  # an axis a little off
+        (ParallelBeam(TURN, Detector(32, 1.0, offset=8.0)), 32),
+        (ParallelBeam(TURN, Detector(32, 1.0, offset=8.1)), 49),
+        (ParallelBeam(TURN[:60], Detector(32, 1.0, offset=14.0)), 32),  # half a turn sees one side only
+        (FanBeam(TURN, Detector(32, 1.0, offset=-14.0), source_axis=200.0, source_detector=400.0), 60),
+    ],
+)
+def test_only_an_axis_near_the_detectors_edge_changes_the_default_grid(geometry, side):
+    assert geometry.default_grid() == Grid((side, side), 1.0 / geometry.magnification)

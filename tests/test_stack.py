@@ -107,6 +107,15 @@ def test_grid_views_axis_and_slices_are_as_asked(counts, tmp_path):
     assert next(p.name for p in sorted((tmp_path / "slices").iterdir())) == "slice_00003.tif"
 
 
+def test_the_grid_follows_an_axis_near_the_detectors_edge(tmp_path):
+    path = files.npy(tmp_path / "s.npy", 2)
+    fields = json.loads(path.with_suffix(".json").read_text())
+    turn = np.linspace(0.0, 360.0, len(fields["angles_deg"]), endpoint=False).tolist()
+    path.with_suffix(".json").write_text(json.dumps(fields | {"angles_deg": turn}))
+    reconstruct_stack(path, tmp_path / "out", kinder(center=4.0))
+    assert images(tmp_path / "out").shape == (2, 55, 55)
+
+
 def test_the_weight_is_chosen_once_for_all(tmp_path):
     path = files.npy(tmp_path / "s.npy", 4)
     request = StackRequest(method="tv", iterations=10, block=2)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from microlocal.core.errors import InputError
-from microlocal.core.geometry import Detector, ParallelBeam
+from microlocal.core.geometry import Detector, Geometry, ParallelBeam
+from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 
 Sinogram = Float[np.ndarray, "angle detector"]
@@ -67,13 +68,20 @@ def find_axis(scan: Scan) -> AxisEstimate:
 def with_center(scan: Scan, pixels: float) -> Scan:
     """Return the scan with its axis of rotation at detector pixel ``pixels`` (from 0, fractions allowed).
 
-    Raises InputError for a pixel that is not within the detector's width of it.
+    Its grid follows (``recentred``). Raises InputError for a pixel that is not within the detector's width of it.
     """
     count = scan.geometry.detector.count
     if not -count <= pixels <= 2 * count:
         do = "Give the pixel, counted from 0, onto which the axis projects."
         raise InputError("with_center", expected=f"a pixel near 0..{count - 1}", got=str(pixels), do=do)
-    return replace(scan, geometry=scan.geometry.with_offset(offset_of(scan.geometry.detector, pixels)))
+    geometry, grid = recentred(scan.geometry, scan.grid, pixels)
+    return replace(scan, geometry=geometry, grid=grid)
+
+
+def recentred(geometry: Geometry, grid: Grid, pixels: float) -> tuple[Geometry, Grid]:
+    """Return the geometry with its axis at ``pixels``; a grid that was its default becomes that of the moved one."""
+    moved = geometry.with_offset(offset_of(geometry.detector, pixels))
+    return moved, moved.default_grid() if grid == geometry.default_grid() else grid
 
 
 def offset_of(detector: Detector, center: float) -> float:

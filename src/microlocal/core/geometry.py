@@ -26,6 +26,11 @@ from microlocal.core.grid import Grid
 Array = NDArray[np.float64]
 Same = TypeVar("Same", bound="Geometry")
 
+# A detector moved by more than this part of its width sees one side of the object at a time, and needs a whole turn;
+# by less it is an axis that is a little off, and grids stay as they are.
+ASIDE = 0.25
+WHOLE_TURN_RAD = math.radians(350.0)
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -110,8 +115,18 @@ class Geometry(ABC):
         return tuple((float(a - step / 2), float(b + step / 2)) for a, b in zip(firsts, lasts, strict=True))
 
     def default_grid(self) -> Grid:
-        """Return the square grid of the field of view: as many pixels as the detector, at the resolution it has."""
-        return Grid((self.detector.count,) * 2, self.detector.pitch / self.magnification, unit=self.unit)
+        """Return the square grid of the field of view, at the resolution that the detector has at the axis.
+
+        It has as many pixels a side as the detector. A detector moved by more than a quarter of its width that goes
+        around (350 degrees or more) sees as far as its farther edge, and the grid reaches as far.
+        """
+        return Grid((self._pixels_across(),) * 2, self.detector.pitch / self.magnification, unit=self.unit)
+
+    def _pixels_across(self) -> int:
+        count, moved = self.detector.count, abs(self.detector.offset) / self.detector.pitch
+        if moved <= ASIDE * count or max(last - first for first, last in self.arcs()) < WHOLE_TURN_RAD:
+            return count
+        return count + math.ceil(2 * moved - 1e-9)
 
     def select(self: Same, views: Sequence[int] | NDArray[np.int64]) -> Same:
         """Return the geometry of the chosen views only."""

@@ -121,9 +121,13 @@ class Geometry3D(ABC):
         return beam, cos * e_u + sin * e_v, cos * e_v - sin * e_u
 
     def default_grid(self) -> VolumeGrid:
-        """Return the volume of the field of view: as many voxels as the panel has pixels, at its finer resolution."""
-        rows, cols = self.detector.rows, self.detector.cols
-        return VolumeGrid((rows, cols, cols), min(self.detector.pitch) / self.magnification, unit=self.unit)
+        """Return the volume of the field of view: as many voxels as the panel has pixels, at its finer resolution.
+
+        Across the axis it is as wide as the planar ``Geometry.default_grid`` makes it, which knows of panels moved
+        sideways.
+        """
+        shape = (self.detector.rows, *self.midplane().default_grid().shape)
+        return VolumeGrid(shape, min(self.detector.pitch) / self.magnification, unit=self.unit)
 
     def select(self: Same, views: Sequence[int] | NDArray[np.int64]) -> Same:
         """Return the geometry of the chosen views only."""

@@ -13,7 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from microlocal.calibration.center import recentred
 from microlocal.core.errors import InputError, OutputError
+from microlocal.core.grid import Grid
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import lookup
 from microlocal.io.jsonable import jsonable
@@ -94,12 +96,12 @@ def job_of(stack: Stack, request: StackRequest, folder: Path, progress: Progress
     plan = job_folder(folder) / "plan.json"
     asked = request.fields(stack) | {"slices": [numbers.start, numbers.stop]}
     choices = agreed(plan, asked, lambda: chosen(request, stack, progress))
-    grid = request.grid or stack.grid
+    grid = request.grid or _grid_of(stack, choices.center_pixels)
     shape = (len(numbers), *grid.shape)
     places = [folder] if choices.network in ("", "none") else [folder, folder / LEARNED]
     volumes = [volume_at(at, request.form, shape, numbers.start, grid.pixel, grid.unit) for at in places]
     for volume in volumes:
-        volume.create(_attributes(stack, asked, choices))
+        volume.create(_attributes(stack, grid, asked, choices))
     return Job(
         stack,
         numbers,
@@ -126,12 +128,16 @@ def _settings(request: StackRequest, choices: Choices) -> Settings:
     return Settings(choices.weight, request.iterations, request.seed, network=network, force=force)
 
 
-def _attributes(stack: Stack, asked: dict[str, Any], choices: Choices) -> dict[str, Any]:
+def _grid_of(stack: Stack, center_pixels: float | None) -> Grid:
+    return stack.grid if center_pixels is None else recentred(stack.geometry, stack.grid, center_pixels)[1]
+
+
+def _attributes(stack: Stack, grid: Grid, asked: dict[str, Any], choices: Choices) -> dict[str, Any]:
     """Return what a volume should know of itself."""
     return jsonable(
         {
             "axes": ["slice", "row", "col"],
-            "grid": (asked["grid"] or stack.grid.to_dict()),
+            "grid": grid.to_dict(),
             "geometry": stack.geometry.to_dict(),
             "config": asked,
             "choices": asdict(choices),
