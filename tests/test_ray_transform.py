@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from microlocal.certificates.operators import certify_norm
-from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
+from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
 from microlocal.core.registry import registered
 from microlocal.data import phantoms
 from microlocal.kernels import joseph_torch
@@ -171,3 +171,45 @@ def test_the_default_grid_of_an_offset_detector_holds_what_it_sees(offset):
 )
 def test_only_an_axis_near_the_detectors_edge_changes_the_default_grid(geometry, side):
     assert geometry.default_grid() == Grid((side, side), 1.0 / geometry.magnification)
+
+
+def test_a_source_inside_the_grid_is_refused_and_one_before_it_sees_all_of_it():
+    # Behind the source, which stands at y = -20, are 12 of the 64 that a whole line would give.
+    grid = Grid((64, 64), 1.0)
+    near = FanBeam((0.0,), Detector(3, 4.0), "mm", 20.0, 100.0)
+    with pytest.raises(InputError, match=r"in front of the source.*1 of 1 views \(view 0: at 0, -20\)"):
+        RayTransform(near, grid)
+    far = FanBeam((0.0,), Detector(3, 4.0), "mm", 33.0, 100.0)
+    assert float(RayTransform(far, grid)(torch.ones(64, 64))[0, 1]) == pytest.approx(64.0)
+
+
+def _meets_behind(fan, grid):
+    """Whether any ray, followed backwards from its source by small steps, comes into the grid."""
+    left, right, bottom, top = grid.extent
+    phi, t = fan.lines()[0][..., None], fan.angles[:, None, None]
+    back = np.linspace(1e-6, 400.0, 20001)
+    x = fan.source_axis * np.sin(t) + back * np.sin(phi)
+    y = -fan.source_axis * np.cos(t) - back * np.cos(phi)
+    return bool(((x > left) & (x < right) & (y > bottom) & (y < top)).any())
+
+
+def test_exactly_the_fans_with_something_behind_the_source_are_refused():
+    random, refused = np.random.default_rng(3), 0
+    for _ in range(60):
+        fan = FanBeam(tuple(random.uniform(0, 7, 2)), Detector(5, random.uniform(1, 40)), "mm", 20.0, 30.0)
+        grid = Grid(tuple(random.integers(2, 60, 2).tolist()), 1.0, tuple(random.uniform(-25, 25, 2)))
+        try:
+            RayTransform(fan, grid)
+            assert not _meets_behind(fan, grid)
+        except InputError:
+            assert _meets_behind(fan, grid)
+            refused += 1
+    assert 10 < refused < 50
+
+
+@pytest.mark.parametrize("pitch", [1.0, 2.0, 4.0, 9.0])
+def test_the_default_grid_never_reaches_the_source(pitch):
+    fan = FanBeam(TURN, Detector(40, pitch), source_axis=50.0, source_detector=60.0)  # half angles of 18 to 72 degrees
+    grid = fan.default_grid()
+    assert (grid.shape == (40, 40)) == (pitch <= 2.0)
+    assert RayTransform(fan, grid).domain_shape == grid.shape

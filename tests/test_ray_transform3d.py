@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from microlocal.core.errors import InputError
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, ParallelBeam3D
 from microlocal.core.registry import registered
 from microlocal.core.view_vectors import ViewVectors
@@ -181,3 +182,26 @@ def test_norm_bound_is_tight():
     dense = ray(torch.eye(4 * 5 * 6, dtype=torch.float64).reshape(-1, 4, 5, 6)).reshape(4 * 5 * 6, -1)
     norm = float(torch.linalg.matrix_norm(dense, 2))
     assert norm <= ray.norm_bound() <= 1.02 * norm
+
+
+def test_a_source_inside_the_volume_is_refused():
+    near = ConeBeam((0.0,), FlatPanel(4, 4, (1.0, 1.0)), source_axis=10.0, source_detector=12.0)
+    with pytest.raises(InputError, match=r"in front of the source.*at 0, -10, 0"):
+        RayTransform3D(near, VolumeGrid((4, 64, 4), 1.0))
+    with pytest.raises(InputError, match="in front of the source"):
+        RayTransform3D(near, VolumeGrid((4, 4, 4), 1.0, (0.0, -20.0, 0.0)))  # all of it behind
+
+
+def test_a_wide_plate_beside_the_source_is_none_of_its_rays():
+    # Laminography: some of the plate lies beyond the plane of the source, none of it behind the panel's rays.
+    plate, panel = VolumeGrid((2, 80, 80), 1.0), FlatPanel(30, 30, (1.0, 1.0))
+    lamino = ConeBeam(VIEWS, panel, tilt_rad=math.radians(60.0), source_axis=20.0, source_detector=60.0)
+    assert RayTransform3D(lamino, plate).codomain_shape == lamino.shape
+
+
+@pytest.mark.parametrize("tilt_rad", [0.0, 0.1])
+def test_the_default_volume_never_reaches_the_source(tilt_rad):
+    turn, panel = tuple(np.radians(np.arange(0.0, 360.0, 3.0))), FlatPanel(16, 16, (9.0, 9.0))
+    cone = ConeBeam(turn, panel, tilt_rad=tilt_rad, source_axis=50.0, source_detector=60.0)
+    grid = cone.default_grid()
+    assert RayTransform3D(cone, grid).domain_shape == grid.shape

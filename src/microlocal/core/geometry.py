@@ -118,7 +118,8 @@ class Geometry(ABC):
         """Return the square grid of the field of view, at the resolution that the detector has at the axis.
 
         It has as many pixels a side as the detector. A detector moved by more than a quarter of its width that goes
-        around (350 degrees or more) sees as far as its farther edge, and the grid reaches as far.
+        around (350 degrees or more) sees as far as its farther edge, and the grid reaches as far. Its corners stay
+        within the orbit of a fan's source.
         """
         return Grid((self._pixels_across(),) * 2, self.detector.pitch / self.magnification, unit=self.unit)
 
@@ -227,6 +228,10 @@ class FanBeam(Geometry):
     def landing(self, gamma: Array) -> Array:
         """Return the coordinate u at which the rays of fan angle ``gamma`` land: the inverse of ``fan_angle``."""
         return self.source_detector * (np.asarray(gamma) if self.curved else np.tan(gamma))
+
+    def _pixels_across(self) -> int:
+        within = math.floor((1 - 1e-9) * math.sqrt(2) * self.source_detector / self.detector.pitch)
+        return max(1, min(super()._pixels_across(), within))
 
     def lines_at(self, angle_rad: Array, u: Array) -> tuple[Array, Array]:
         gamma = self.fan_angle(u)

@@ -124,7 +124,7 @@ class Geometry3D(ABC):
         """Return the volume of the field of view: as many voxels as the panel has pixels, at its finer resolution.
 
         Across the axis it is as wide as the planar ``Geometry.default_grid`` makes it, which knows of panels moved
-        sideways.
+        sideways; it does not reach a cone's source.
         """
         shape = (self.detector.rows, *self.midplane().default_grid().shape)
         return VolumeGrid(shape, min(self.detector.pitch) / self.magnification, unit=self.unit)
@@ -173,7 +173,7 @@ class ConeBeam(Geometry3D):
     """Rays from a point source to a flat panel, both turning about the axis: circular cone beam.
 
     Parameters: ``source_axis`` R, the distance from the source to the axis along the central ray; ``source_detector``
-    D, from the source to the panel; both in ``unit``, 0 < R < D. The volume is taken to lie between the two.
+    D, from the source to the panel; both in ``unit``, 0 < R < D. The volume must lie in front of the source.
 
     >>> cone = ConeBeam((0.0,), FlatPanel(1, 1, (1.0, 1.0)), source_axis=5.0, source_detector=8.0)
     >>> source, middle = cone.to_vectors().table[0, :3], cone.to_vectors().table[0, 3:6]
@@ -191,6 +191,14 @@ class ConeBeam(Geometry3D):
     @property
     def magnification(self) -> float:
         return self.source_detector / self.source_axis
+
+    def default_grid(self) -> VolumeGrid:
+        grid = super().default_grid()
+        below, aside = (self.source_axis * abs(f(self.tilt_rad)) for f in (math.sin, math.cos))
+        if grid.shape[0] * grid.voxel / 2 <= below:
+            return grid
+        within = max(1, min(grid.shape[1], math.floor((1 - 1e-9) * math.sqrt(2) * aside / grid.voxel)))
+        return replace(grid, shape=(grid.shape[0], within, within))
 
     def midplane(self) -> FanBeam:
         return FanBeam(self.angles_rad, self.detector.row, self.unit, self.source_axis, self.source_detector)
