@@ -9,10 +9,12 @@ import torch
 
 from microlocal.certificates.operators import certify_norm
 from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
+from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.registry import registered
+from microlocal.core.volume import VolumeGrid
 from microlocal.data import phantoms
 from microlocal.kernels import joseph_torch
-from microlocal.operators import RayTransform
+from microlocal.operators import NonUniformFourier, RayTransform, RayTransform3D
 from microlocal.solvers import Driver, cgls
 
 FANS = FanBeam((0.1, 0.8, 2.0, 4.4), Detector(41, 1.0), source_axis=9.0, source_detector=12.0)
@@ -213,3 +215,67 @@ def test_the_default_grid_never_reaches_the_source(pitch):
     grid = fan.default_grid()
     assert (grid.shape == (40, 40)) == (pitch <= 2.0)
     assert RayTransform(fan, grid).domain_shape == grid.shape
+
+
+@pytest.mark.parametrize("kind", [list, np.array, np.float32, torch.tensor], ids=["list", "array", "float32", "tensor"])
+def test_angles_and_shapes_may_be_any_sequence(kind):
+    angles, given = (0.0, 0.5, 2.25), kind((0.0, 0.5, 2.25))
+    assert ParallelBeam(given, Detector(12, 1.0)) == ParallelBeam(angles, Detector(12, 1.0))
+    assert ConeBeam(given, FlatPanel(2, 3, [1.0, 1.0])) == ConeBeam(angles, FlatPanel(2, 3, (1.0, 1.0)))
+    assert Grid(torch.ones(8, 9).shape, 1.0, np.array([1, 2])) == Grid([8, 9], 1.0, (1.0, 2.0))
+    assert VolumeGrid([2, 8, 9], 1.0) == VolumeGrid((2, 8, 9), 1.0)
+
+
+NAN, INF = math.nan, math.inf
+IMPOSSIBLE = {
+    "no angles": lambda: ParallelBeam([], Detector(12, 1.0)),
+    "one number": lambda: ParallelBeam(0.5, Detector(12, 1.0)),
+    "angles with NaN": lambda: ParallelBeam(np.array([0.0, NAN]), Detector(12, 1.0)),
+    "a table of angles": lambda: ParallelBeam(np.zeros((2, 2)), Detector(12, 1.0)),
+    "complex angles": lambda: ParallelBeam(np.array([0.5j]), Detector(12, 1.0)),
+    "named angles": lambda: ConeBeam("abc", FlatPanel(4, 4, (1.0, 1.0))),
+    "half a pixel": lambda: Detector(12.5, 1.0),
+    "no pixels": lambda: Detector(0, 1.0),
+    "infinite pixels": lambda: Detector(12, INF),
+    "a pitch by name": lambda: Detector(12, "1 mm"),
+    "an unknown offset": lambda: Detector(12, 1.0, NAN),
+    "half a column": lambda: FlatPanel(4, 4.5, (1.0, 1.0)),
+    "one pitch": lambda: FlatPanel(4, 4, 1.0),
+    "an unknown pitch": lambda: FlatPanel(4, 4, (1.0, NAN)),
+    "an unknown panel": lambda: FlatPanel(4, 4, (1.0, 1.0), (NAN, 0.0)),
+    "a side": lambda: Grid(8, 1.0),
+    "one axis": lambda: Grid((8,), 1.0),
+    "three axes": lambda: Grid((8, 8, 8), 1.0),
+    "whole by value only": lambda: Grid((8.0, 4), 1.0),
+    "no place": lambda: Grid((8, 8), 1.0, (NAN, 0.0)),
+    "no pixel": lambda: Grid((8, 8), None),
+    "two axes of three": lambda: VolumeGrid((8, 8), 1.0),
+    "a volume nowhere": lambda: VolumeGrid((8, 8, 8), 1.0, (0.0, 0.0, INF)),
+}
+
+
+@pytest.mark.parametrize("made", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_what_no_scanner_has_is_refused_by_a_sentence(made):
+    with pytest.raises(InputError, match=r"(?s)expected .*, got .*\. \w+"):
+        made()
+
+
+CONE = ConeBeam((0.0,), FlatPanel(4, 4, (1.0, 1.0)), source_axis=20.0, source_detector=30.0)
+FAN = FanBeam((0.0,), Detector(12, 1.0), "mm", 20.0, 30.0)
+BOX = VolumeGrid((4, 4, 4), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: RayTransform(CONE, Grid((8, 8), 1.0)), "got ConeBeam and Grid. Volumes are for RayTransform3D"),
+        (lambda: RayTransform(FAN, BOX), "got FanBeam and VolumeGrid"),
+        (lambda: RayTransform3D(FAN, BOX), "got FanBeam and VolumeGrid. Images are for RayTransform"),
+        (lambda: RayTransform3D(CONE, Grid((8, 8), 1.0)), "got ConeBeam and Grid"),
+        (lambda: RayTransform(FAN, Grid((8, 8), 1.0), tolerance=NAN), "tolerance > 0, got tolerance = nan"),
+        (lambda: NonUniformFourier(torch.zeros(3, 2), (4, 4), tolerance=-1.0), "tolerance > 0, got tolerance = -1"),
+    ],
+)
+def test_geometry_and_grid_that_do_not_belong_together_are_refused(made, words):
+    with pytest.raises(InputError, match=words):
+        made()

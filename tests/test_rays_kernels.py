@@ -17,7 +17,7 @@ from microlocal.kernels.ray_plan import plan
 from microlocal.kernels.scratch import KEPT, scratch
 from microlocal.operators import RayTransform, rays
 from microlocal.operators.base import LinearOperator
-from microlocal.operators.ray_checks import check_fan
+from microlocal.operators.ray_checks import check_plane
 from microlocal.operators.subsets import OrderedSubsets
 
 ANGLES = tuple(math.radians(a) for a in (0.0, 20.0, 45.0, 90.0, 123.0, 200.0, 311.0))
@@ -189,7 +189,7 @@ def _random_fan(random):
     try:
         fan = FanBeam(angles, detector, "mm", source, source * random.uniform(1.1, 4), kind)
         grid = Grid(shape, 1.0, center=(random.normal(), random.normal()))
-        check_fan(fan, grid, "")
+        check_plane(fan, grid, "")
     except InputError:  # an arc beyond a right angle, a source in the grid
         return None
     return fan, grid

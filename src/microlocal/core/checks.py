@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from operator import index
 
+import numpy as np
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -77,9 +78,40 @@ def finite(x: Shaped[Tensor, "..."], who: str, do: str) -> Shaped[Tensor, "..."]
     return x
 
 
+def finite_numbers(values: object) -> tuple[float, ...]:
+    """Return a sequence of real numbers (tuple, list, array, tensor) as floats; empty where it is none, or not finite.
+
+    >>> finite_numbers([1, 2.5]), finite_numbers((1.0, math.nan)), finite_numbers(3.0)
+    ((1.0, 2.5), (), ())
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor on another device or with a gradient
+        return ()
+    usable = array.ndim == 1 and array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
+    return tuple(map(float, array.tolist())) if usable else ()
+
+
+def point(values: Sequence[float], axes: str, name: str, who: str) -> tuple[float, ...]:
+    """Return ``values`` as floats if they are finite and one for each of ``axes``; raises InputError otherwise."""
+    numbers = finite_numbers(values)
+    if len(numbers) != len(axes.split(",")):
+        expected = f"finite numbers {name} ({axes})"
+        raise InputError(who, expected=expected, got=repr(values), do=f"Give {name} as numbers.")
+    return numbers
+
+
+def is_finite(value: object) -> bool:
+    """Return whether ``value`` is one finite real number; False for what is no number at all."""
+    try:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False
+
+
 def positive(value: float, name: str, who: str) -> float:
     """Return ``value`` if it is a finite number above zero; raises InputError otherwise."""
-    if not (math.isfinite(value) and value > 0):
+    if not (is_finite(value) and value > 0):
         raise InputError(who, expected=f"{name} > 0", got=f"{name} = {value}", do=f"Give a positive {name}.")
     return value
 

@@ -15,11 +15,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from operator import index
+from typing import Any, Literal, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microlocal.core.checks import finite_numbers, is_finite
 from microlocal.core.errors import GeometryError
 from microlocal.core.grid import Grid
 
@@ -37,13 +39,20 @@ class Detector:
     """A row of ``count`` pixels of width ``pitch``; pixel d sits at u = ±(d - (count-1)/2) pitch + offset.
 
     ``offset`` (in length units) moves the middle of the detector away from the central ray; ``reversed`` flips the
-    order of the pixels.
+    order of the pixels. Raises GeometryError for numbers that no detector has.
     """
 
     count: int
     pitch: float
     offset: float = 0.0
     reversed: bool = False
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.count, SupportsIndex) and self.count >= 1
+        if not (whole and is_finite(self.pitch) and self.pitch > 0 and is_finite(self.offset)):
+            expected = "a whole count >= 1, pitch > 0 and a finite offset"
+            raise GeometryError("Detector", expected=expected, got=str(self), do="Mend the detector.")
+        object.__setattr__(self, "count", index(self.count))
 
     def positions(self) -> Array:
         """Return u of every pixel centre, shape (count,), in the geometry's unit."""
@@ -60,20 +69,14 @@ class Detector:
 
 @dataclass(frozen=True)
 class Geometry(ABC):
-    """View angles in radians and a detector; subclasses say which lines they see."""
+    """View angles in radians, any sequence of numbers, and a detector; subclasses say which lines they see."""
 
     angles_rad: tuple[float, ...]
     detector: Detector
     unit: str = "mm"
 
     def __post_init__(self) -> None:
-        who = type(self).__name__
-        if not self.angles_rad or not all(map(math.isfinite, self.angles_rad)):
-            got = f"{len(self.angles_rad)} angles"
-            raise GeometryError(who, expected="finite view angles, at least one", got=got, do="Give the angles.")
-        if self.detector.count < 1 or not self.detector.pitch > 0:
-            got = str(self.detector)
-            raise GeometryError(who, expected="count >= 1 and pitch > 0", got=got, do="Mend the detector.")
+        object.__setattr__(self, "angles_rad", view_angles(self.angles_rad, type(self).__name__))
 
     @property
     def angles(self) -> Array:
@@ -142,6 +145,15 @@ class Geometry(ABC):
         fields = asdict(self)
         fields["angles_deg"] = [math.degrees(a) for a in fields.pop("angles_rad")]
         return {"kind": KIND_OF[type(self)]} | fields
+
+
+def view_angles(angles_rad: object, who: str) -> tuple[float, ...]:
+    """Return any sequence of finite numbers as a tuple; raises GeometryError otherwise, for an empty one too."""
+    angles = finite_numbers(angles_rad)
+    if not angles:
+        got, do = repr(angles_rad)[:80], "Give the angles in radians, as a list of numbers."
+        raise GeometryError(who, expected="finite view angles, at least one", got=got, do=do)
+    return angles
 
 
 def usual_gap(gaps: Array) -> tuple[float, float]:

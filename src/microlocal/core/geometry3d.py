@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, point, positive
 from microlocal.core.errors import GeometryError
-from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
+from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam, view_angles
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
 
@@ -36,7 +36,7 @@ class FlatPanel:
     """A detector of ``rows`` x ``cols`` pixels; pixel (i, j) sits at v = (i - (rows-1)/2) pitch_v + offset_v, u alike.
 
     Parameters: ``pitch`` (v, u), the size of a pixel; ``offset`` (v, u), the place of the detector's middle relative
-    to the central ray; both in the geometry's unit.
+    to the central ray; both in the geometry's unit. Raises InputError for numbers that no panel has.
 
     >>> [axis.tolist() for axis in FlatPanel(1, 2, (1.0, 1.0), offset=(0.5, 0.0)).positions()]
     [[0.5], [-0.5, 0.5]]
@@ -48,7 +48,10 @@ class FlatPanel:
     offset: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        at_least(min(self.rows, self.cols), 1, "rows and cols", "FlatPanel")
+        for name in ("rows", "cols"):
+            at_least(getattr(self, name), 1, name, "FlatPanel")
+        for name in ("pitch", "offset"):
+            object.__setattr__(self, name, point(getattr(self, name), "v, u", name, "FlatPanel"))
         positive(min(self.pitch), "pitch", "FlatPanel")
 
     def positions(self) -> tuple[Array, Array]:
@@ -64,7 +67,10 @@ class FlatPanel:
 
 @dataclass(frozen=True)
 class Geometry3D(ABC):
-    """View angles in radians, a panel, and its tilt τ against and roll ρ around the beam, in radians."""
+    """View angles, a panel, and its tilt τ against and roll ρ around the beam, all in radians.
+
+    The angles may be any sequence of numbers.
+    """
 
     angles_rad: tuple[float, ...]
     detector: FlatPanel
@@ -74,9 +80,7 @@ class Geometry3D(ABC):
 
     def __post_init__(self) -> None:
         who = type(self).__name__
-        if not self.angles_rad or not all(map(math.isfinite, self.angles_rad)):
-            got = f"{len(self.angles_rad)} angles"
-            raise GeometryError(who, expected="finite view angles, at least one", got=got, do="Give the angles.")
+        object.__setattr__(self, "angles_rad", view_angles(self.angles_rad, who))
         if not abs(self.tilt_rad) < math.pi / 2 or not math.isfinite(self.roll_rad):
             got = f"tilt {self.tilt_rad}, roll {self.roll_rad} rad"
             raise GeometryError(who, expected="a tilt below 90 degrees", got=got, do="The beam may not run along z.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import point, positive, shape_of
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Grid:
     """A rectangular grid of square pixels.
 
     Parameters: ``shape`` (rows, columns); ``pixel``, the side of a pixel in ``unit``; ``center``, the point (x, y) of
-    the middle of the image relative to the axis of rotation, in ``unit``.
+    the middle of the image relative to the axis of rotation, in ``unit``. Raises InputError for anything else.
 
     >>> Grid(shape=(2, 3), pixel=0.5).extent
     (-0.75, 0.75, -0.5, 0.5)
@@ -31,7 +31,8 @@ class Grid:
     unit: str = "mm"
 
     def __post_init__(self) -> None:
-        at_least(min(self.shape), 1, "shape", "Grid")
+        object.__setattr__(self, "shape", shape_of(self.shape, ["row, col"], "Grid"))
+        object.__setattr__(self, "center", point(self.center, "x, y", "center", "Grid"))
         positive(self.pixel, "pixel", "Grid")
 
     @property

@@ -42,7 +42,8 @@ class ViewVectors:
     kind = "vectors"
 
     def __post_init__(self) -> None:
-        at_least(min(self.rows, self.cols), 1, "rows and cols", "ViewVectors")
+        for name in ("rows", "cols"):
+            at_least(getattr(self, name), 1, name, "ViewVectors")
         table = np.array(self.table, dtype=np.float64)
         if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] != 12 or not np.isfinite(table).all():
             got = f"shape {table.shape}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import point, positive, shape_of
 from microlocal.core.grid import Grid
 
 
@@ -22,6 +22,7 @@ class VolumeGrid:
 
     Parameters: ``shape`` (slices, rows, columns); ``voxel``, the side h of a voxel in ``unit``; ``center``, the point
     (x, y, z) of the middle of the volume relative to the origin, which lies on the axis of rotation, in ``unit``.
+    Raises InputError for anything else.
 
     >>> [axis.tolist() for axis in VolumeGrid(shape=(1, 2, 3), voxel=0.5).coordinates()]
     [[-0.5, 0.0, 0.5], [0.25, -0.25], [0.0]]
@@ -33,7 +34,8 @@ class VolumeGrid:
     unit: str = "mm"
 
     def __post_init__(self) -> None:
-        at_least(min(self.shape), 1, "shape", "VolumeGrid")
+        object.__setattr__(self, "shape", shape_of(self.shape, ["slice, row, col"], "VolumeGrid"))
+        object.__setattr__(self, "center", point(self.center, "x, y, z", "center", "VolumeGrid"))
         positive(self.voxel, "voxel", "VolumeGrid")
 
     def coordinates(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from jaxtyping import Complex, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import at_least, finite
+from microlocal.core.checks import at_least, finite, positive
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.kernels.nufft_complex import ComplexNonUniformFourier
@@ -64,6 +64,8 @@ class NonUniformFourier(LinearOperator):
             do = "Give one row (row frequency, column frequency) for every sample."
             got = str(tuple(trajectory.shape))
             raise ShapeError("NonUniformFourier", expected="(sample, 2)", got=got, do=do)
+        if tolerance is not None:
+            positive(tolerance, "tolerance", "NonUniformFourier")
         finite(trajectory, "NonUniformFourier", "Remove the samples whose frequency is unknown.")
         super().__init__(shape, (len(trajectory),))
         self.register_buffer("trajectory", trajectory.detach().double(), persistent=False)

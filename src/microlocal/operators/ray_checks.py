@@ -7,9 +7,11 @@ Where the detector stands does not matter.
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlocal.core.errors import InputError
-from microlocal.core.geometry import Array, FanBeam
+from microlocal.core.geometry import Array, FanBeam, Geometry
+from microlocal.core.geometry3d import Geometry3D
 from microlocal.core.grid import Grid
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
@@ -17,51 +19,82 @@ from microlocal.core.volume import VolumeGrid
 LATTICE = 17  # the rays of a panel that are tried, a side, its border among them
 
 
-def check_fan(geometry: FanBeam, grid: Grid, who: str) -> None:
-    """Raise InputError where a ray's line meets ``grid`` behind the source."""
+def check_plane(geometry: Geometry, grid: Grid, who: str) -> None:
+    """Raise InputError for other kinds, or a grid that a ray's line meets behind the source."""
+    if not isinstance(geometry, Geometry) or not isinstance(grid, Grid):
+        expected = "a planar geometry (ParallelBeam, FanBeam) and a Grid"
+        raise InputError(who, expected=expected, got=_kinds(geometry, grid), do="Volumes are for RayTransform3D.")
+    if isinstance(geometry, FanBeam):
+        _check_fan(geometry, grid, who)
+
+
+def check_volume(geometry: Geometry3D | ViewVectors, grid: VolumeGrid, who: str) -> None:
+    """Raise InputError for other kinds, or a volume that the line of a ray meets behind the source.
+
+    Of a panel ``LATTICE`` rows and columns of rays are tried.
+    """
+    if not isinstance(geometry, Geometry3D | ViewVectors) or not isinstance(grid, VolumeGrid):
+        expected = "a geometry of volumes (ConeBeam, ParallelBeam3D, ViewVectors) and a VolumeGrid"
+        raise InputError(who, expected=expected, got=_kinds(geometry, grid), do="Images are for RayTransform.")
+    if geometry.to_vectors().diverging:
+        _check_cone(geometry.to_vectors(), grid, who)
+
+
+def _kinds(geometry: object, grid: object) -> str:
+    return f"{type(geometry).__name__} and {type(grid).__name__}"
+
+
+def _check_fan(geometry: FanBeam, grid: Grid, who: str) -> None:
     left, right, bottom, top = grid.extent
-    phi, t = geometry.lines()[0], geometry.angles
-    sources = geometry.source_axis * np.stack((np.sin(t), -np.cos(t)), axis=-1)
+    t, box = geometry.angles, np.array([[left, bottom], [right, top]])
     beams = np.stack((-np.sin(t), np.cos(t)), axis=-1)
-    directions = np.stack((-np.sin(phi), np.cos(phi)), axis=-1)
-    _check(sources, _behind(sources, beams, directions, np.array([[left, bottom], [right, top]])), who)
+    sources = -geometry.source_axis * beams
+    doubtful = _beyond(sources, beams, box)
+    if doubtful.size:
+        phi = geometry.select(doubtful).lines()[0]
+        directions = np.stack((-np.sin(phi), np.cos(phi)), axis=-1)
+        _refuse(sources, doubtful[_behind(sources[doubtful], directions, box)], who)
 
 
-def check_cone(vectors: ViewVectors, grid: VolumeGrid, who: str) -> None:
-    """Raise InputError where the line of one of the panel's rays (``LATTICE``) meets ``grid`` behind the source."""
-    slices, rows, cols = grid.shape
-    half = np.array([cols, rows, slices]) * grid.voxel / 2
+def _check_cone(vectors: ViewVectors, grid: VolumeGrid, who: str) -> None:
+    half = np.array(grid.shape[::-1]) * grid.voxel / 2
     sources, middle, u, v = np.split(vectors.table, 4, axis=1)
-    normal = np.cross(u, v)
+    box, normal = np.array([-half, half]) + grid.center, np.cross(u, v)
     beams = normal * np.sign(np.einsum("vi,vi->v", normal, middle - sources))[:, None]
-    directions = _thinned(vectors).rays()[1].reshape(len(sources), -1, 3)
-    _check(sources, _behind(sources, beams, directions, np.array([-half, half]) + grid.center), who)
+    doubtful = _beyond(sources, beams, box)
+    if doubtful.size:
+        directions = _thinned(vectors, doubtful).rays()[1].reshape(doubtful.size, -1, 3)
+        _refuse(sources, doubtful[_behind(sources[doubtful], directions, box)], who)
 
 
-def _thinned(vectors: ViewVectors) -> ViewVectors:
-    """Return the same panel with at most ``LATTICE`` rows and columns, the outermost pixels where they were."""
+def _thinned(vectors: ViewVectors, views: NDArray[np.int64]) -> ViewVectors:
+    """Return some views of the panel by at most ``LATTICE`` rows and columns, the outermost pixels where they were."""
     rows, cols = (min(n, LATTICE) for n in (vectors.rows, vectors.cols))
-    table = vectors.table.copy()
+    table = vectors.table[views]
     table[:, 6:9] *= max(vectors.cols - 1, 1) / max(cols - 1, 1)
     table[:, 9:] *= max(vectors.rows - 1, 1) / max(rows - 1, 1)
     return replace(vectors, table=table, rows=rows, cols=cols)
 
 
-def _behind(sources: Array, beams: Array, directions: Array, box: Array) -> Array:
-    """Return the numbers of the views some of whose lines meet the ``box`` (2, k), its corners, behind the source.
+def _beyond(sources: Array, beams: Array, box: Array) -> NDArray[np.int64]:
+    """Return the views where some of the ``box``, its corners (2, k), lies beyond the source's plane.
 
-    ``sources`` and ``beams``, the normals of the detectors, are (view, k), ``directions`` (view, ray, k).
+    That is the plane through the source along the detector; ``sources`` and its normals ``beams`` are (view, k).
     """
     nearest = np.where(beams > 0, box[0], box[1])
-    doubtful = np.flatnonzero(np.einsum("vi,vi->v", nearest - sources, beams) < 0)
+    return np.flatnonzero(np.einsum("vi,vi->v", nearest - sources, beams) < 0)
+
+
+def _behind(sources: Array, directions: Array, box: Array) -> NDArray[np.bool_]:
+    """Return the views some of whose lines (view, ray, k) meet the ``box`` behind their source (view, k)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        walls = (box[:, None, None] - sources[doubtful, None]) / directions[doubtful]
+        walls = (box[:, None, None] - sources[:, None]) / directions
     # Where a line runs inside of a wall it is 0/0: such a wall is no limit.
     enter, leave = np.fmax.reduce(walls.min(axis=0), axis=-1), np.fmin.reduce(walls.max(axis=0), axis=-1)
-    return np.asarray(doubtful[((enter < leave) & (enter < 0)).any(axis=-1)])
+    return np.asarray(((enter < leave) & (enter < 0)).any(axis=-1))
 
 
-def _check(sources: Array, views: Array, who: str) -> None:
+def _refuse(sources: Array, views: NDArray[np.int64], who: str) -> None:
     if views.size:
         at = ", ".join(f"{x + 0.0:.4g}" for x in sources[views[0]])
         seen = f"{views.size} of {len(sources)} views"

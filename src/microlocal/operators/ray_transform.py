@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
@@ -23,7 +24,7 @@ from microlocal.operators.autograd import traced_pair
 from microlocal.operators.base import LinearOperator, linear_pair
 from microlocal.operators.fourier_slice import COARSEST, FourierSlice, shadow_overhang
 from microlocal.operators.norms import perron_bounds
-from microlocal.operators.ray_checks import check_fan
+from microlocal.operators.ray_checks import check_plane
 from microlocal.operators.toeplitz import Toeplitz, fourier_norm_bounds, fourier_normal
 
 METHODS = ("auto", "rays", "fourier")
@@ -67,8 +68,8 @@ class RayTransform(LinearOperator):
     detector cuts the grid's shadow and there are fewer views than a twelfth of the rows, or its pixels are larger than
     the image's;
     ``tolerance`` of the Fourier sums, relative, by default 1e-5 in float32 and 1e-11 in float64. The image holds
-    1/unit, the data are dimensionless. Raises InputError for "fourier" with other beams, and where a fan's
-    source enters the grid or has some of it behind its rays, which are integrated as whole lines.
+    1/unit, the data are dimensionless. Raises InputError for "fourier" with other beams, and where a fan's source enters
+    the grid or has some of it behind its rays, which are integrated as whole lines.
 
     Guarantee: the adjoint is the exact transpose (both directions share their weights); ``norm_bound`` is proved.
     ``normal`` is a convolution where the method is "fourier" and the detector catches the whole grid's shadow.
@@ -86,8 +87,9 @@ class RayTransform(LinearOperator):
     lengths: Tensor
 
     def __init__(self, geometry: Geometry, grid: Grid, method: str = "auto", *, tolerance: float | None = None) -> None:
-        if isinstance(geometry, FanBeam):
-            check_fan(geometry, grid, "RayTransform")
+        check_plane(geometry, grid, "RayTransform")
+        if tolerance is not None:
+            positive(tolerance, "tolerance", "RayTransform")
         super().__init__(grid.shape, geometry.shape)
         self.geometry, self.grid = geometry, grid
         self.method = _chosen(geometry, grid) if method == "auto" else method

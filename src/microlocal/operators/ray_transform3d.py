@@ -19,7 +19,7 @@ from microlocal.operators import rays3d
 from microlocal.operators.autograd import traced_pair
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.norms import perron_bounds
-from microlocal.operators.ray_checks import check_cone
+from microlocal.operators.ray_checks import check_volume
 
 
 def _samples() -> list["RayTransform3D"]:
@@ -41,7 +41,8 @@ class RayTransform3D(LinearOperator):
 
     Parameters: ``geometry``, cone beam, parallel beam with tilt and roll, or the vectors of arbitrary views; ``grid``,
     any box of cubic voxels in front of the source. The volume holds 1/unit, the data are dimensionless. Raises
-    InputError where a source enters the box or has some of it behind its rays, which are integrated as whole lines.
+    InputError where a source enters the box or has some of it behind
+    its rays, which are integrated as whole lines.
 
     An upright parallel beam factors into slices: there the planar ``RayTransform`` of a batch of slices is faster.
 
@@ -58,11 +59,10 @@ class RayTransform3D(LinearOperator):
     views: Tensor
 
     def __init__(self, geometry: Geometry3D | ViewVectors, grid: VolumeGrid) -> None:
-        vectors = geometry.to_vectors()
-        if vectors.diverging:
-            check_cone(vectors, grid, "RayTransform3D")
+        check_volume(geometry, grid, "RayTransform3D")
         super().__init__(grid.shape, geometry.shape)
         self.geometry, self.grid = geometry, grid
+        vectors = geometry.to_vectors()
         self.diverging = vectors.diverging
         self.register_buffer("views", torch.from_numpy(vectors.in_grid(grid)), persistent=False)
 
