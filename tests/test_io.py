@@ -162,6 +162,12 @@ def test_one_sinogram_as_npy_with_a_named_sidecar_and_grid(tmp_path: Path) -> No
     assert scan.grid == grid
 
 
+def test_a_grid_without_a_unit_is_in_that_of_the_geometry(tmp_path: Path) -> None:
+    path = files.npz(tmp_path)
+    files.sidecar(path, unit="um", grid={"shape": [20, 22], "pixel": 0.6})
+    assert read_scan(path).grid == Grid((20, 22), 0.6, unit="um")
+
+
 @pytest.mark.parametrize("form", ["tif", "npy", "inside"])
 def test_counts_with_flats_and_darks_beside_them(tmp_path: Path, form: str) -> None:
     path = tmp_path / "counts.npz"

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -272,6 +273,8 @@ BOX = VolumeGrid((4, 4, 4), 1.0)
         (lambda: RayTransform(FAN, BOX), "got FanBeam and VolumeGrid"),
         (lambda: RayTransform3D(FAN, BOX), "got FanBeam and VolumeGrid. Images are for RayTransform"),
         (lambda: RayTransform3D(CONE, Grid((8, 8), 1.0)), "got ConeBeam and Grid"),
+        (lambda: RayTransform(FAN, Grid((8, 8), 1.0, unit="um")), "unit of the geometry, 'mm', got one in 'um'"),
+        (lambda: RayTransform3D(CONE, replace(BOX, unit="um")), "unit of the geometry, 'mm', got one in 'um'"),
         (lambda: RayTransform(FAN, Grid((8, 8), 1.0), tolerance=NAN), "tolerance > 0, got tolerance = nan"),
         (lambda: NonUniformFourier(torch.zeros(3, 2), (4, 4), tolerance=-1.0), "tolerance > 0, got tolerance = -1"),
     ],

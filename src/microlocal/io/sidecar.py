@@ -74,7 +74,7 @@ def read_sidecar(path: Path) -> Sidecar:
     return Sidecar(
         path=path,
         geometry=parsed_geometry(described, who) if described else None,
-        grid=parsed_grid(fields["grid"], who) if "grid" in fields else None,
+        grid=parsed_grid(fields["grid"], who, fields.get("unit", "mm")) if "grid" in fields else None,
         axes=_axes(fields.get("axes"), who),
         quantity=_choice(fields.get("quantity", QUANTITIES[0]), QUANTITIES, "quantity", who),
         flats=_beside(fields.get("flats"), path, "flats"),
@@ -110,10 +110,10 @@ def parsed_geometry(fields: dict[str, Any], who: str) -> Geometry:
         raise GeometryError(who, expected=error.expected, got=error.got, do=error.do) from error
 
 
-def parsed_grid(fields: Any, who: str) -> Grid:
-    """Return ``Grid.from_dict`` of a value that may be anything; raises ScanFileError."""
+def parsed_grid(fields: Any, who: str, unit: str = "mm") -> Grid:
+    """Return ``Grid.from_dict`` of a value that may be anything, in ``unit`` if it names none; raises ScanFileError."""
     try:
-        return Grid.from_dict(fields)
+        return Grid.from_dict({"unit": unit} | fields)
     except (InputError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ScanFileError(
             who,

@@ -235,7 +235,8 @@ def _with_attributes(sidecar: Sidecar, attributes: dict[str, Any], who: str) -> 
     if sidecar.geometry is None and isinstance(attributes.get("geometry"), dict):
         sidecar = replace(sidecar, geometry=parsed_geometry(attributes["geometry"], who))
     if sidecar.grid is None and "grid" in attributes:
-        sidecar = replace(sidecar, grid=parsed_grid(attributes["grid"], who))
+        unit = "mm" if sidecar.geometry is None else sidecar.geometry.unit
+        sidecar = replace(sidecar, grid=parsed_grid(attributes["grid"], who, unit))
     if sidecar.path is not None:
         return sidecar
     quantity = attributes.get("quantity", sidecar.quantity)

@@ -1,4 +1,4 @@
-"""Whether geometry and grid belong together: their kinds, and every source outside of the grid.
+"""Whether geometry and grid belong together: their kinds, one unit of length, and every source outside of the grid.
 
 The kernels integrate along whole lines, but a ray begins at its source: no ray's line may meet the grid behind it.
 Where the detector stands does not matter.
@@ -20,28 +20,37 @@ LATTICE = 17  # the rays of a panel that are tried, a side, its border among the
 
 
 def check_plane(geometry: Geometry, grid: Grid, who: str) -> None:
-    """Raise InputError for other kinds, or a grid that a ray's line meets behind the source."""
+    """Raise InputError for other kinds, two units, or a grid that a ray's line meets behind the source."""
     if not isinstance(geometry, Geometry) or not isinstance(grid, Grid):
         expected = "a planar geometry (ParallelBeam, FanBeam) and a Grid"
         raise InputError(who, expected=expected, got=_kinds(geometry, grid), do="Volumes are for RayTransform3D.")
+    _check_unit(geometry, grid, who)
     if isinstance(geometry, FanBeam):
         _check_fan(geometry, grid, who)
 
 
 def check_volume(geometry: Geometry3D | ViewVectors, grid: VolumeGrid, who: str) -> None:
-    """Raise InputError for other kinds, or a volume that the line of a ray meets behind the source.
+    """Raise InputError for other kinds, two units, or a volume that the line of a ray meets behind the source.
 
     Of a panel ``LATTICE`` rows and columns of rays are tried.
     """
     if not isinstance(geometry, Geometry3D | ViewVectors) or not isinstance(grid, VolumeGrid):
         expected = "a geometry of volumes (ConeBeam, ParallelBeam3D, ViewVectors) and a VolumeGrid"
         raise InputError(who, expected=expected, got=_kinds(geometry, grid), do="Images are for RayTransform.")
+    _check_unit(geometry, grid, who)
     if geometry.to_vectors().diverging:
         _check_cone(geometry.to_vectors(), grid, who)
 
 
 def _kinds(geometry: object, grid: object) -> str:
     return f"{type(geometry).__name__} and {type(grid).__name__}"
+
+
+def _check_unit(geometry: Geometry | Geometry3D | ViewVectors, grid: Grid | VolumeGrid, who: str) -> None:
+    if geometry.unit != grid.unit:
+        expected, got = f"a grid in the unit of the geometry, {geometry.unit!r}", f"one in {grid.unit!r}"
+        do = f"Give the grid's lengths in {geometry.unit} and say so: unit={geometry.unit!r}."
+        raise InputError(who, expected=expected, got=got, do=do)
 
 
 def _check_fan(geometry: FanBeam, grid: Grid, who: str) -> None:

@@ -68,8 +68,9 @@ class RayTransform(LinearOperator):
     detector cuts the grid's shadow and there are fewer views than a twelfth of the rows, or its pixels are larger than
     the image's;
     ``tolerance`` of the Fourier sums, relative, by default 1e-5 in float32 and 1e-11 in float64. The image holds
-    1/unit, the data are dimensionless. Raises InputError for "fourier" with other beams, and where a fan's source enters
-    the grid or has some of it behind its rays, which are integrated as whole lines.
+    1/unit, the data are dimensionless. Raises InputError for "fourier" with other beams, for a grid in another unit
+    than the geometry, and where a fan's source enters the grid or has some of it behind its rays, which are
+    integrated as whole lines.
 
     Guarantee: the adjoint is the exact transpose (both directions share their weights); ``norm_bound`` is proved.
     ``normal`` is a convolution where the method is "fourier" and the detector catches the whole grid's shadow.

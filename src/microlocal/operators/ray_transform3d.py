@@ -41,7 +41,7 @@ class RayTransform3D(LinearOperator):
 
     Parameters: ``geometry``, cone beam, parallel beam with tilt and roll, or the vectors of arbitrary views; ``grid``,
     any box of cubic voxels in front of the source. The volume holds 1/unit, the data are dimensionless. Raises
-    InputError where a source enters the box or has some of it behind
+    InputError for a grid in another unit than the geometry, and where a source enters the box or has some of it behind
     its rays, which are integrated as whole lines.
 
     An upright parallel beam factors into slices: there the planar ``RayTransform`` of a batch of slices is faster.
