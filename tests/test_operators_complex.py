@@ -1,10 +1,23 @@
 """Complex images: the laws see through broken conjugates, and errors say how to go between real and complex."""
 
+import numpy as np
 import pytest
 import torch
 
 from microlocal.core.errors import InputError
-from microlocal.operators import AsComplex, Complexified, FourierSampling, Gradient, norm_estimate
+from microlocal.frames import AtomFrame, ConvolutionalSynthesis
+from microlocal.operators import (
+    AsComplex,
+    Complexified,
+    Convolution,
+    Downsampling,
+    FourierSampling,
+    Gradient,
+    Mask,
+    NonUniformFourier,
+    Toeplitz,
+    norm_estimate,
+)
 from microlocal.operators.spaces import draw, inner
 from microlocal.testing import LawViolation, check, laws
 from tests.mutants.operators import Turn, complex_operators
@@ -22,6 +35,28 @@ def test_law_catches_its_complex_mutant(name):
     with pytest.raises(LawViolation) as caught:
         LAWS[name](MUTANTS[name])
     assert len(str(caught.value)) > 20
+
+
+WAVE = 1j * torch.ones(3, 3)
+REAL_ONLY = {
+    "Convolution": lambda k: Convolution(k, (8, 8)),
+    "Downsampling": lambda k: Downsampling((8, 8), 2, kernel=k),
+    "FourierSampling": FourierSampling,
+    "Mask": Mask,
+    "Toeplitz": Toeplitz,
+    "ConvolutionalSynthesis": lambda k: ConvolutionalSynthesis(k[None], (8, 8)),
+    "AtomFrame": lambda k: AtomFrame((8, 8), k[None]),
+    "NonUniformFourier": lambda k: NonUniformFourier(k[:, :2], (8, 8)),
+}
+
+
+@pytest.mark.parametrize("build", REAL_ONLY.values(), ids=REAL_ONLY)
+def test_complex_numbers_are_refused_where_their_imaginary_part_would_be_dropped(build):
+    assert build(torch.ones(3, 3)).norm_bound() > 0
+    with pytest.raises(InputError, match=r"expected real numbers, got torch\.complex64"):
+        build(WAVE)
+    with pytest.raises(InputError, match="a torch tensor, got ndarray"):
+        build(np.ones((3, 3)))
 
 
 def test_real_arrays_are_refused_with_the_way_out():

@@ -134,6 +134,7 @@ def test_symmetrised_gradient_comes_close_to_its_bound():
     ("build", "message"),
     [
         (lambda: Convolution(torch.ones(5, 5), (4, 9), "valid"), r"a kernel within \(4, 9\)"),
+        (lambda: Convolution(torch.ones(3), (4, 9), "valid"), r"a kernel within \(4, 9\), got \(3,\)"),
         (lambda: Convolution(torch.ones(3, 3), (4, 9), "mirror"), "one of periodic"),
         (lambda: Pad((3, 3), ((0, -1), (0, 0))), "margins >= 0"),
         (lambda: Pad((3, 3), ((0, 1), (0, 0)), "wrap"), "one of periodic"),

@@ -125,6 +125,8 @@ def test_normal_operators_are_convolutions_with_the_point_spread_function():
     assert isinstance(operator.normal(), HermitianToeplitz)
     with pytest.raises(InputError, match="conj q"):
         HermitianToeplitz(torch.tensor([[1.0 + 1j, 2.0, 1.0 + 1j]]))
+    with pytest.raises(InputError, match="conj q"):
+        HermitianToeplitz(torch.full((3, 3), complex(math.nan)))
 
 
 def test_masks_keep_the_middle_and_the_acceleration():

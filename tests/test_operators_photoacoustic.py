@@ -97,6 +97,13 @@ def test_what_cannot_be_measured_is_refused():
     grid, around = Grid((4, 4), 1.0), circular_detectors(3, 5.0)
     with pytest.raises(InputError, match=r"equally spaced times >= 0.*steps from 1 to 2"):
         Photoacoustic(grid, around, torch.tensor([0.0, 1.0, 3.0]), speed=1.5)
+    for times in ([2.0, 2.0, 2.0], [2.0, 1.0, 0.0], [0.0, math.nan, 2.0], [0.0, 1.0, math.inf]):
+        with pytest.raises(InputError, match="times >= 0 that grow"):
+            Photoacoustic(grid, around, torch.tensor(times), speed=1.5)
+    with pytest.raises(InputError, match="a torch tensor, got ndarray"):
+        Photoacoustic(grid, around, np.arange(9.0), speed=1.5)
+    with pytest.raises(InputError, match="a torch tensor, got ndarray"):
+        Photoacoustic(grid, around.numpy(), torch.arange(9.0), speed=1.5)
     with pytest.raises(InputError, match="the first at -1"):
         Photoacoustic(grid, around, torch.tensor([-1.0, 0.0, 1.0]), speed=1.5)
     with pytest.raises(InputError, match="at least two times"):

@@ -33,6 +33,14 @@ def tensor(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
     return x
 
 
+def real(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
+    """Return ``x`` if it is a tensor of real numbers, whole and Boolean ones too; raises InputError otherwise."""
+    if tensor(x, who).is_complex():
+        do = "Take its real part, or two operators, one for each part."
+        raise InputError(who, expected="real numbers", got=str(x.dtype), do=do)
+    return x
+
+
 def floating(x: Shaped[Tensor, "..."], who: str) -> Shaped[Tensor, "..."]:
     """Return ``x`` if it is float32 or float64; raises InputError otherwise."""
     if tensor(x, who).dtype not in (torch.float32, torch.float64):

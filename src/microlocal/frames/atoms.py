@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from microlocal.core.checks import finite, shape_of, tensor
+from microlocal.core.checks import finite, real, shape_of
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
@@ -49,10 +49,10 @@ class AtomIndex:
 def atom_spectra(atoms: Float[Tensor, "atom row col"], shape: tuple[int, int]) -> Complex[Tensor, "atom row half"]:
     """Return d̂ of atoms centred at (row // 2, col // 2) on the half spectrum of ``shape``, complex128.
 
-    Raises ShapeError where the atoms are no stack of patches within the image, InputError where they hold NaN.
+    Raises ShapeError where the atoms are no stack of patches within the image, InputError for complex ones or NaN.
     """
     rows, cols = shape_of(shape, ["row, col"], "atoms")
-    if tensor(atoms, "atoms").ndim != 3 or len(atoms) == 0 or atoms.shape[1] > rows or atoms.shape[2] > cols:
+    if real(atoms, "atoms").ndim != 3 or len(atoms) == 0 or atoms.shape[1] > rows or atoms.shape[2] > cols:
         expected, got = f"(atom, row, col) of at most {shape} pixels", str(tuple(atoms.shape))
         raise ShapeError("atoms", expected=expected, got=got, do="Take a larger image or smaller atoms.")
     finite(atoms, "atoms", "Learn them again from finite images.")

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import at_least, finite, positive
+from microlocal.core.checks import at_least, finite, positive, real
 from microlocal.core.errors import ShapeError
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -48,7 +48,7 @@ class CircularMeans(LinearOperator):
     places: Tensor
 
     def __init__(self, grid: Grid, detectors: Float[Tensor, "detector 2"], *, rings: int, width: float) -> None:
-        if detectors.ndim != 2 or detectors.shape[1] != 2:
+        if real(detectors, "CircularMeans").ndim != 2 or detectors.shape[1] != 2:
             got = str(tuple(detectors.shape))
             do = "Give one row (x, y) for every detector."
             raise ShapeError("CircularMeans", expected="(detector, 2)", got=got, do=do)

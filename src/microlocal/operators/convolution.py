@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import finite, tensor
+from microlocal.core.checks import finite, real, shape_of
 from microlocal.core.errors import ShapeError, UnknownNameError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -43,7 +43,7 @@ class Convolution(LinearOperator):
 
     Guarantee: the adjoint is exact for every boundary; the norm is at most max |k̂| |P|, P the padding, with equality
     for "periodic", and at most the norm of the convolution with |k|, of which the smaller is taken.
-    Raises ShapeError for kernels larger than the image allows, InputError for kernels with NaN.
+    Raises ShapeError for kernels larger than the image allows, InputError for kernels that are complex or have NaN.
 
     >>> blur = Convolution(torch.full((1, 3), 1 / 3), (1, 4), "replicate")
     >>> blur(torch.tensor([[0.0, 3.0, 0.0, 0.0]])).round(decimals=4).abs().tolist()
@@ -57,12 +57,9 @@ class Convolution(LinearOperator):
     def __init__(self, kernel: Float[Tensor, "krow kcol"], shape: tuple[int, int], boundary: Edge = "symmetric"):
         if boundary not in _EDGES:
             raise UnknownNameError("Convolution", boundary, _EDGES)
-        finite(tensor(kernel, "Convolution"), "Convolution", "Look at how the kernel was made: a division by zero?")
+        finite(real(kernel, "Convolution"), "Convolution", "Look at how the kernel was made: a division by zero?")
+        result = _result(tuple(kernel.shape), shape_of(shape, ["row, col"], "Convolution"), boundary)
         margins = [(n - 1 - n // 2, n // 2) for n in kernel.shape]
-        result = tuple(s - n + 1 for s, n in zip(shape, kernel.shape, strict=True)) if boundary == "valid" else shape
-        if kernel.ndim != 2 or min(result) < 1:
-            do = "Take a smaller kernel or another boundary."
-            raise ShapeError("Convolution", expected=f"a kernel within {shape}", got=str(tuple(kernel.shape)), do=do)
         super().__init__(shape, result)
         self.boundary = boundary
         padded = boundary not in ("periodic", "valid", "zero")
@@ -116,6 +113,15 @@ class Convolution(LinearOperator):
         # Rounding of the FFT turns zero weights into -1e-17, which the floor of 1e-6 in perron_bounds covers.
         absolute = Convolution(self.kernel.abs(), (self.domain_shape[0], self.domain_shape[1]), self.boundary)
         return min(gain * self.pad.norm_bound(), perron_bounds(absolute)[1])
+
+
+def _result(kernel: tuple[int, ...], shape: tuple[int, ...], boundary: str) -> tuple[int, ...]:
+    """Return the shape of the result; raises ShapeError for kernels that are none, or larger than allowed."""
+    lost = [n - 1 if boundary == "valid" else 0 for n in kernel]
+    if len(kernel) != 2 or min(kernel) < 1 or any(a >= n for a, n in zip(lost, shape, strict=True)):
+        do = "Take a kernel (row, col), a smaller one or another boundary."
+        raise ShapeError("Convolution", expected=f"a kernel within {shape}", got=str(kernel), do=do)
+    return tuple(n - a for n, a in zip(shape, lost, strict=True))
 
 
 def gaussian_kernel(sigma: float, truncate: float = 4.0) -> Float[Tensor, "krow kcol"]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
+from microlocal.core.checks import real, tensor
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
@@ -27,7 +28,8 @@ class FourierSampling(LinearOperator):
         (A f)[k] = m[k] / √N Σ_n f[n] exp(-2πi (k - k0)·(n - n0) / shape),    n0 = k0 = shape // 2
 
     Parameters: ``mask``, (row, col), Boolean or weights, with frequency zero in the middle, at shape // 2; all ones
-    is the full transform. Frequencies that are not measured are zero in the result.
+    is the full transform. Frequencies that are not measured are zero in the result. Raises InputError for complex
+    weights.
 
     Guarantee: |A| = max |m|; with a mask of ones, A* A = I.
 
@@ -41,6 +43,7 @@ class FourierSampling(LinearOperator):
     mask: Tensor
 
     def __init__(self, mask: Bool[Tensor, "row col"] | Float[Tensor, "row col"]) -> None:
+        real(mask, "FourierSampling")
         super().__init__(tuple(mask.shape), tuple(mask.shape))
         self.register_buffer("mask", mask.detach().clone(), persistent=False)
 
@@ -82,6 +85,7 @@ class CoilSensitivities(LinearOperator):
     maps: Tensor
 
     def __init__(self, maps: Complex[Tensor, "coil row col"]) -> None:
+        tensor(maps, "CoilSensitivities")
         super().__init__(tuple(maps.shape[-2:]), tuple(maps.shape))
         self.register_buffer("maps", maps.detach().clone(), persistent=False)
 

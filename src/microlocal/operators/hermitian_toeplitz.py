@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
+from microlocal.core.checks import tensor
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -26,7 +27,7 @@ class HermitianToeplitz(LinearOperator):
     """Convolution with a Hermitian kernel: complex (*batch, row, col) -> (*batch, row, col), self-adjoint.
 
     Parameters: ``kernel`` q at the lags -(rows - 1) … rows - 1 and -(cols - 1) … cols - 1. Two FFTs over a doubled
-    grid. Raises InputError for a kernel of even size or one that is not Hermitian.
+    grid. Raises InputError for a kernel of even size, or one that is not Hermitian or has NaN.
 
     Guarantee: |T| <= max |FFT of q|, the norm of a circulant matrix with T as a corner.
 
@@ -39,9 +40,9 @@ class HermitianToeplitz(LinearOperator):
     spectrum: Tensor
 
     def __init__(self, kernel: Complex[Tensor, "down right"]) -> None:
-        odd = kernel.ndim == 2 and all(n % 2 for n in kernel.shape)
+        odd = tensor(kernel, "HermitianToeplitz").ndim == 2 and all(n % 2 for n in kernel.shape)
         gap = float((kernel - kernel.flip(0, 1).conj()).abs().max()) if odd else math.inf
-        if gap > 1e-4 * float(kernel.abs().max()):
+        if not odd or not gap <= 1e-4 * float(kernel.abs().max()):  # NaN is refused too
             got = f"shape {tuple(kernel.shape)}, |q(-d) - conj q(d)| up to {gap:.3g}"
             do = "Give q at every lag once, the lag (0, 0) in the middle."
             raise InputError("HermitianToeplitz", expected="q(-d) = conj q(d)", got=got, do=do)

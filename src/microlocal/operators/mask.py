@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from microlocal.core.checks import real, tensor
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -17,7 +18,7 @@ def _pattern(rows: int, cols: int) -> Tensor:
 class Mask(LinearOperator):
     """Pointwise weights: (*batch, row, col) -> (*batch, row, col), zero where nothing is seen.
 
-    Parameters: ``weights``, (row, col), Boolean or real.
+    Parameters: ``weights``, (row, col), Boolean or real. Raises InputError for complex ones.
 
     Guarantee: |A| = max |w|. Self-adjoint, and a projection for a Boolean mask.
 
@@ -28,6 +29,7 @@ class Mask(LinearOperator):
     weights: Tensor
 
     def __init__(self, weights: Bool[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> None:
+        real(weights, "Mask")
         super().__init__(tuple(weights.shape), tuple(weights.shape))
         self.register_buffer("weights", weights.detach().clone(), persistent=False)
 
@@ -57,7 +59,7 @@ class Restriction(LinearOperator):
     places: Tensor
 
     def __init__(self, marked: Bool[Tensor, "*shape"]) -> None:
-        if marked.dtype != torch.bool or not bool(marked.any()):
+        if tensor(marked, "Restriction").dtype != torch.bool or not bool(marked.any()):
             got = f"{marked.dtype}, {int((marked != 0).sum())} marked"
             do = "Mark pixels by comparing, as in weights > 0."
             raise InputError("Restriction", expected="a Boolean mask with marked pixels", got=got, do=do)

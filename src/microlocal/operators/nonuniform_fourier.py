@@ -14,7 +14,7 @@ from jaxtyping import Complex, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import at_least, finite, positive
+from microlocal.core.checks import at_least, finite, positive, real
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.kernels.nufft_complex import ComplexNonUniformFourier
@@ -60,7 +60,7 @@ class NonUniformFourier(LinearOperator):
     def __init__(
         self, trajectory: Float[Tensor, "sample 2"], shape: tuple[int, int], tolerance: float | None = None
     ) -> None:
-        if trajectory.ndim != 2 or trajectory.shape[1] != 2:
+        if real(trajectory, "NonUniformFourier").ndim != 2 or trajectory.shape[1] != 2:
             do = "Give one row (row frequency, column frequency) for every sample."
             got = str(tuple(trajectory.shape))
             raise ShapeError("NonUniformFourier", expected="(sample, 2)", got=got, do=do)

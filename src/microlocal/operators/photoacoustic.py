@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import positive
+from microlocal.core.checks import positive, real
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -54,7 +54,7 @@ class Photoacoustic(LinearOperator):
     def __init__(
         self, grid: Grid, detectors: Float[Tensor, "detector 2"], times: Float[Tensor, " time"], *, speed: float
     ) -> None:
-        step = _equal_step(times.double())
+        step = _equal_step(real(times, "Photoacoustic").double())
         super().__init__(grid.shape, (len(detectors), len(times)))
         self.speed = positive(speed, "speed", "Photoacoustic")
         reach = self.speed * (float(times[-1]) + step / 2)
@@ -87,10 +87,10 @@ def _equal_step(times: Tensor) -> float:
         raise InputError("Photoacoustic", expected="at least two times", got=str(len(times)), do=do)
     steps = times.diff()
     least, largest, step = float(steps.min()), float(steps.max()), float(steps.mean())
-    if float(times[0]) < 0 or largest - least > 1e-4 * step:
+    if not (float(times[0]) >= 0 and step > 0 and largest - least <= 1e-4 * step < math.inf):  # NaN is refused too
         got = f"the first at {float(times[0]):.4g}, steps from {least:.4g} to {largest:.4g}"
         do = "Resample the data to equal steps from the moment of the pulse."
-        raise InputError("Photoacoustic", expected="equally spaced times >= 0", got=got, do=do)
+        raise InputError("Photoacoustic", expected="equally spaced times >= 0 that grow", got=got, do=do)
     return step
 
 

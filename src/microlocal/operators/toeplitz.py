@@ -20,6 +20,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from microlocal.core.checks import real
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.kernels.nufft import RealNonUniformFourier
@@ -42,7 +43,7 @@ class Toeplitz(LinearOperator):
     """Convolution with an even kernel, without wrapping round: (*batch, row, col) -> (*batch, row, col), self-adjoint.
 
     Parameters: ``kernel`` t at the offsets -(rows - 1) … rows - 1 and -(cols - 1) … cols - 1, with t[-Δ] = t[Δ].
-    Raises InputError for a kernel of even size or that is not even.
+    Raises InputError for a kernel of even size, and for one that is not even or not real.
 
     Guarantee: ``norm_bound`` is proved (see there).
 
@@ -54,6 +55,7 @@ class Toeplitz(LinearOperator):
 
     def __init__(self, kernel: Float[Tensor, "down right"]) -> None:
         who = "Toeplitz"
+        real(kernel, who)
         if kernel.ndim != 2 or not all(n % 2 for n in kernel.shape):
             got = f"{tuple(kernel.shape)}"
             raise InputError(who, expected="a kernel (2 rows - 1, 2 cols - 1)", got=got, do="Give every offset once.")
