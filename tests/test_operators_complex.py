@@ -1,9 +1,12 @@
 """Complex images: the laws see through broken conjugates, and errors say how to go between real and complex."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from microlocal.core import Detector, Grid, ParallelBeam
 from microlocal.core.errors import InputError
 from microlocal.frames import AtomFrame, ConvolutionalSynthesis
 from microlocal.operators import (
@@ -15,6 +18,7 @@ from microlocal.operators import (
     Gradient,
     Mask,
     NonUniformFourier,
+    RayTransform,
     Toeplitz,
     norm_estimate,
 )
@@ -88,6 +92,20 @@ def test_complexified_keeps_the_norm_and_acts_on_both_parts():
         Complexified(operator)
 
 
+def test_a_complexified_projector_takes_conjugates_and_their_gradients():
+    """The imaginary part of a conjugate is negated by torch when read; finufft and scipy's FFT read the memory."""
+    beam = ParallelBeam(tuple(math.pi * k / 9 for k in range(9)), Detector(12, 1.0))
+    operator = Complexified(RayTransform(beam, Grid((8, 8), 1.0), "fourier"))
+    z, w = (draw(a, torch.Generator().manual_seed(1)) for a in (operator, operator.H))
+    assert operator.adjoint(w.conj()).equal(operator.adjoint(w.conj().resolve_conj()))
+    z.requires_grad_()
+    total = (operator(z).conj() * w).sum()
+    (gradient,) = torch.autograd.grad(total.abs(), z)
+    unit = (total / total.abs()).detach()
+    assert gradient.allclose(operator.adjoint(unit.conj() * w))  # |<z', w>| grows along <z', w>/|<z', w>|
+
+
 def test_inner_product_is_the_real_part():
     x, y = torch.tensor([1 + 2j, 3j]), torch.tensor([2 - 1j, 1j])
     assert inner(x, y) == pytest.approx(float((x.conj() * y).sum().real))
+    assert inner(x.conj(), y) == pytest.approx(float((x * y).sum().real))

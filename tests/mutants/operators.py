@@ -82,6 +82,13 @@ class DoublePrecisionOnly(Gradient):
         return super()._forward(x).double()
 
 
+class ReadsMemory(Gradient):
+    """Takes the memory of its input for its values, also where torch has yet to negate them."""
+
+    def _forward(self, x):
+        return super()._forward(-x if x.is_neg() else x)
+
+
 class WritesInput(Gradient):
     """Works in place."""
 
@@ -266,6 +273,7 @@ def operators() -> dict[str, LinearOperator]:
         "batches_are_independent": MixedBatch(shape),
         "an_empty_batch_stays_empty": LosesEmptyBatch(shape),
         "precision_is_kept": DoublePrecisionOnly(shape),
+        "lazy_views_are_taken": ReadsMemory(shape),
         "nothing_is_modified": WritesInput(shape),
         "norm_bound_is_a_bound": SmallNorm(shape),
         "steps_are_valid": LongSteps(shape),

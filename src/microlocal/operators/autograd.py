@@ -24,7 +24,7 @@ class _LinearPair(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, apply: Map, transpose: Map) -> Tensor:
         del transpose
-        return apply(x)
+        return apply(x.resolve_conj().resolve_neg())
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:
@@ -49,6 +49,8 @@ class _LinearPair(torch.autograd.Function):
 
 def linear_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexact[Tensor, "..."]:
     """Return ``apply(x)`` with ``transpose`` as its derivative: no intermediate is kept for the backward pass.
+
+    The maps may hand their argument to numpy: what torch conjugates or negates only when read is resolved before.
 
     >>> x = torch.ones(2, requires_grad=True)
     >>> linear_pair(x, lambda a: 3 * a.detach(), lambda b: 3 * b).sum().backward()

@@ -100,7 +100,7 @@ class MatrixFree(LinearOperator):
 
 def _each(apply: Any, x: Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> Tensor:
     """Apply a numpy function of one vector to every array of a batch."""
-    vectors = x.detach().cpu().resolve_conj().reshape(-1, math.prod(before)).numpy()
+    vectors = x.detach().cpu().reshape(-1, math.prod(before)).numpy()
     results = np.stack([np.asarray(apply(vector)) for vector in vectors])
     return torch.from_numpy(results).to(x.device, x.dtype).reshape(*x.shape[: x.ndim - len(before)], *after)
 
@@ -125,7 +125,7 @@ def to_scipy(
     def through(apply: Any, shape: tuple[int, ...]) -> Any:
         def product(vector: NDArray[np.inexact]) -> NDArray[np.inexact]:
             array = torch.from_numpy(np.ascontiguousarray(vector)).to(dtype).reshape(shape)
-            return apply(array).detach().resolve_conj().numpy().ravel()
+            return apply(array).detach().resolve_conj().resolve_neg().numpy().ravel()
 
         return product
 

@@ -83,12 +83,12 @@ class NonUniformFourier(LinearOperator):
         return linear_pair(y, self._transpose, self._transform)
 
     def _transform(self, x: Tensor) -> Tensor:
-        images = np.ascontiguousarray(x.detach().cpu().reshape(-1, *self.domain_shape).resolve_conj().numpy())
+        images = np.ascontiguousarray(x.detach().cpu().reshape(-1, *self.domain_shape).numpy())
         sums = torch.from_numpy(self.sums.forward(images)).to(x.device)
         return sums.reshape(*x.shape[:-2], *self.codomain_shape) * self._scale()
 
     def _transpose(self, y: Tensor) -> Tensor:
-        sums = np.ascontiguousarray(y.detach().cpu().reshape(-1, *self.codomain_shape).resolve_conj().numpy())
+        sums = np.ascontiguousarray(y.detach().cpu().reshape(-1, *self.codomain_shape).numpy())
         images = torch.from_numpy(self.sums.adjoint(sums)).to(y.device)
         return images.reshape(*y.shape[:-1], *self.domain_shape) * self._scale()
 

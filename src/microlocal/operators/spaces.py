@@ -24,7 +24,7 @@ def inner(x: Inexact[Tensor, "..."], y: Inexact[Tensor, "..."]) -> float:
     >>> inner(torch.tensor([1j, 2.0]), torch.tensor([1j, 1.0]))
     3.0
     """
-    left, right = (torch.view_as_real(a) if a.is_complex() else a for a in (x, y))
+    left, right = (torch.view_as_real(a.resolve_conj()) if a.is_complex() else a for a in (x, y))
     return float((left.double() * right.double()).sum())
 
 

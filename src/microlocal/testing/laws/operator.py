@@ -105,6 +105,19 @@ def precision_is_kept(operator: LinearOperator) -> None:
         expect(got == declared, f"{_name(operator)}: {precision} gave {got}, declared {declared}")
 
 
+def lazy_views_are_taken(operator: LinearOperator) -> None:
+    """Tensors that torch negates or conjugates only when read, as z.conj().imag, give what their copies give."""
+    x, y = _input(operator, 15), _output(operator, 16)
+    lazy_x, lazy_y, source = _lazy(x), _lazy(y), x.clone().requires_grad_()
+    try:
+        got = operator(lazy_x), operator.adjoint(lazy_y), torch.autograd.grad(operator(source), source, lazy_y)[0]
+    except RuntimeError as error:
+        raise LawViolation(f"{_name(operator)} refuses a view that is negated or conjugated: {error}") from error
+    for image, wanted in zip(got, (operator(x), operator.adjoint(y), operator.adjoint(y)), strict=True):
+        gap = float((image - wanted).norm()) / max(float(wanted.norm()), 1e-300)
+        expect(gap <= 1e-10, f"{_name(operator)}: a view that is negated or conjugated differs by {gap:.3g}")
+
+
 def nothing_is_modified(operator: LinearOperator) -> None:
     """Neither the input nor the operator's own tensors change."""
     x, y = _input(operator, 9), _output(operator, 10)
@@ -159,6 +172,13 @@ def wrong_numbers_are_refused(operator: LinearOperator) -> None:
                 raise LawViolation(f"{_name(operator)} accepted {dtype}")
 
 
+def _lazy(x: Tensor) -> Tensor:
+    """Return the values of ``x`` as a view that torch has yet to conjugate (complex) or to negate (real)."""
+    if x.is_complex():
+        return x.conj().resolve_conj().conj()
+    return torch.complex(torch.zeros_like(x), -x).conj().imag
+
+
 def _both_ways(operator: LinearOperator) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     return operator, operator.adjoint
 
@@ -166,7 +186,7 @@ def _both_ways(operator: LinearOperator) -> tuple[Callable[[Tensor], Tensor], Ca
 def _fingerprint(operator: LinearOperator) -> str:
     digest = hashlib.sha256()
     for name, tensor in (*operator.named_buffers(), *operator.named_parameters()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -182,6 +202,7 @@ LAWS = (
     batches_are_independent,
     an_empty_batch_stays_empty,
     precision_is_kept,
+    lazy_views_are_taken,
     nothing_is_modified,
     norm_bound_is_a_bound,
     steps_are_valid,
