@@ -106,6 +106,7 @@ def test_vectors_whose_rays_run_in_the_panel_are_refused():
 def test_views_can_be_chosen():
     chosen = LAMINO.select([2, 0])
     np.testing.assert_array_equal(chosen.to_vectors().table, LAMINO.to_vectors().table[[2, 0]])
+    np.testing.assert_array_equal(LAMINO.to_vectors().select([2, 0]).table, chosen.to_vectors().table)
 
 
 def test_default_grid_is_the_field_of_view():

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
-from microlocal.core.errors import InputError
+from microlocal.core.errors import GeometryError, InputError, ShapeError
+from microlocal.core.geometry3d import ConeBeam, FlatPanel
+from microlocal.core.volume import VolumeGrid
 from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
 from microlocal.kernels.ray_plan import plan
 from microlocal.kernels.scratch import KEPT, scratch
-from microlocal.operators import RayTransform, rays
+from microlocal.operators import RayTransform, RayTransform3D, ViewSubset, rays
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_checks import check_plane
 from microlocal.operators.subsets import OrderedSubsets
@@ -136,6 +138,38 @@ def test_subsets_add_up_to_the_operator(build, count):
         assert float(torch.linalg.vector_norm(subset(x[0]))) <= subset.norm_bound() * float(torch.linalg.norm(x[0]))
     assert bool((subsets.join(parts) == operator(x)).all())
     assert sorted(i for i, _ in subsets) == list(range(count))
+
+
+CONE = ConeBeam(ANGLES, FlatPanel(5, 6, (1.5, 1.5)), source_axis=20.0, source_detector=30.0)
+
+
+@pytest.mark.parametrize("geometry", [CONE, CONE.to_vectors()], ids=["cone", "vectors"])
+def test_subsets_of_a_volume_are_operators_of_their_own_views(geometry):
+    """Each projects its views only, and its bound is its own: that of the whole would be about √3 times as large."""
+    operator = RayTransform3D(geometry, VolumeGrid((4, 5, 6), 1.0))
+    subsets = OrderedSubsets(operator, 3)
+    x = torch.randn(2, 4, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    for part, subset in zip(subsets.split(operator(x)), subsets.subsets, strict=True):
+        assert isinstance(subset, RayTransform3D)
+        assert torch.equal(subset(x), part)
+        assert subset.norm_bound() < 0.75 * operator.norm_bound()
+
+
+@pytest.mark.parametrize("views", [[], [0, 0], [-1], [7], [0.5]])
+def test_views_that_are_not_there_or_come_twice_are_refused(views):
+    with pytest.raises(InputError, match="ViewSubset: expected"):
+        ViewSubset(RayTransform(GEOMETRIES["fan"], GRID), views)
+
+
+def test_data_of_other_views_are_refused():
+    subsets = OrderedSubsets(RayTransform(GEOMETRIES["fan"], GRID), 3)
+    detector = subsets.operator.codomain_shape[1]
+    with pytest.raises(ShapeError, match=r"OrderedSubsets.split: expected \(\*batch, 7, "):
+        subsets.split(torch.zeros(5, detector))
+    parts = subsets.split(torch.zeros(7, detector))
+    for wrong in (parts[:2], [parts[1], *parts[1:]]):
+        with pytest.raises(ShapeError, match=r"OrderedSubsets\.join: expected"):
+            subsets.join(wrong)
 
 
 @pytest.mark.parametrize("count", [0, 8])

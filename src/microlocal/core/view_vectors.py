@@ -5,7 +5,8 @@
 from the source s (diverging rays) or along the direction s (parallel rays).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,10 @@ class ViewVectors:
     def shape(self) -> tuple[int, int, int]:
         """The shape (angle, v, u) of the data."""
         return self.table.shape[0], self.rows, self.cols
+
+    def select(self, views: Sequence[int] | NDArray[np.int64]) -> "ViewVectors":
+        """Return the geometry of the chosen views only."""
+        return replace(self, table=self.table[np.asarray(views, dtype=np.int64)])
 
     def to_vectors(self) -> "ViewVectors":
         """Return itself: the form that every geometry has."""

@@ -8,45 +8,63 @@ nearly the same singularities, so that ‖A_i‖² ≈ ‖A‖²/count.
 Reference: H. M. Hudson and R. S. Larkin, IEEE Trans. Med. Imaging 13(4), 1994.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
-from microlocal.core.errors import InputError
+from microlocal.core.checks import trailing_shape, whole
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.geometry import Detector, ParallelBeam
+from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
+from microlocal.core.volume import VolumeGrid
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.nonuniform_fourier import NonUniformFourier, radial_trajectory
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.operators.ray_transform3d import RayTransform3D
+from microlocal.operators.spaces import device_of
 
 
 def _samples() -> list["ViewSubset"]:
-    beam = ParallelBeam((0.0, 0.7, 1.4, 2.0), Detector(7, 1.0))
-    ray = RayTransform(beam, Grid((5, 6), 1.0))
-    return [ViewSubset(ray, [0, 2]), ViewSubset(ray, [3])]
+    angles = (0.0, 0.7, 1.4, 2.0)
+    ray = RayTransform(ParallelBeam(angles, Detector(7, 1.0)), Grid((5, 6), 1.0))
+    cone = ConeBeam(angles, FlatPanel(3, 4, (1.2, 1.1)), source_axis=12.0, source_detector=17.0)
+    return [
+        ViewSubset(ray, [0, 2]),
+        ViewSubset(ray, [3]),
+        ViewSubset(NonUniformFourier(radial_trajectory(3, 5), (4, 5)), [7, 2, 11]),
+        ViewSubset(RayTransform3D(cone, VolumeGrid((2, 3, 4), 1.0)), [3, 1]),
+    ]
 
 
 @register("operator", "view-subset", samples=_samples, reference="hudson1994")
 class ViewSubset(LinearOperator):
     """The chosen views of an operator: (*batch, *domain) -> (*batch, view, ...), rows of A and nothing else.
 
+    Parameters: ``operator``, real or complex, whose data's first axis is the view; ``views``, their numbers from 0,
+    each once, in any order. Raises InputError for other numbers, for a view that comes twice and for none.
+
     It applies the whole operator and drops what is not asked for; ``norm_bound`` is that of the whole, which bounds
     every part. ``OrderedSubsets`` takes an operator of its own for each subset where the geometry can be cut.
     """
 
-    def __init__(self, operator: LinearOperator, views: list[int]) -> None:
-        super().__init__(operator.domain_shape, (len(views), *operator.codomain_shape[1:]))
-        self.operator, self.views = operator, views
+    def __init__(self, operator: LinearOperator, views: Sequence[int]) -> None:
+        chosen = _distinct(views, operator.codomain_shape[0])
+        super().__init__(operator.domain_shape, (len(chosen), *operator.codomain_shape[1:]))
+        self.domain_axes, self.codomain_axes = operator.domain_axes, operator.codomain_axes
+        self.domain_complex, self.codomain_complex = operator.domain_complex, operator.codomain_complex
+        self.operator, self.views = operator, chosen
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.operator._forward(x).index_select(-len(self.codomain_shape), self._index(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
         axis = -len(self.codomain_shape)
-        whole = y.new_zeros(*y.shape[:axis], *self.operator.codomain_shape)
-        return self.operator._adjoint(whole.index_copy(axis, self._index(y), y))
+        every = y.new_zeros(*y.shape[:axis], *self.operator.codomain_shape)
+        return self.operator._adjoint(every.index_copy(axis, self._index(y), y))
 
     def _index(self, x: Tensor) -> Tensor:
         return torch.tensor(self.views, device=x.device)
@@ -55,12 +73,21 @@ class ViewSubset(LinearOperator):
         return self.operator.norm_bound()
 
 
+def _distinct(views: Sequence[int], count: int) -> list[int]:
+    chosen = [whole(view, "view", "ViewSubset") for view in views]
+    if not chosen or len(set(chosen)) < len(chosen) or not 0 <= min(chosen) <= max(chosen) < count:
+        expected = f"different views from 0 to {count - 1}, at least one"
+        raise InputError("ViewSubset", expected=expected, got=str(chosen), do="Count views from 0, each once.")
+    return chosen
+
+
 class OrderedSubsets:
     """An operator A, whose data's first axis is the view, as ``count`` operators of interleaved views.
 
     ``subsets[i]`` holds the views i, i + count, ...; iterating goes through them in bit-reversed order, so that
     consecutive subsets differ most. ``split`` and ``join`` cut and rebuild data. Guarantee: Σ A_i* A_i = A* A.
-    Raises InputError unless 1 <= count <= views.
+    Subsets of ``RayTransform`` and ``RayTransform3D`` project their own views only, those of others are
+    ``ViewSubset``. Raises InputError unless 1 <= count <= views.
 
     >>> from microlocal.core import Detector, Grid, ParallelBeam
     >>> ray = RayTransform(ParallelBeam((0.0, 0.5, 1.0), Detector(3, 1.0)), Grid((2, 3), 1.0))
@@ -70,7 +97,7 @@ class OrderedSubsets:
 
     def __init__(self, operator: LinearOperator, count: int) -> None:
         views = operator.codomain_shape[0]
-        if not 1 <= count <= views:
+        if not 1 <= whole(count, "count", "OrderedSubsets") <= views:
             raise InputError(
                 "OrderedSubsets",
                 expected=f"a count from 1 to the number of views, {views}",
@@ -93,14 +120,21 @@ class OrderedSubsets:
         """Return a proved upper bound of the norm of every subset."""
         return [subset.norm_bound() for subset in self.subsets]
 
-    def split(self, y: Float[Tensor, "*batch view detector"]) -> list[Float[Tensor, "*batch part detector"]]:
-        """Return the data of each subset."""
-        axis = y.ndim - len(self.operator.codomain_shape)
+    def split(self, y: Inexact[Tensor, "*batch view detector"]) -> list[Inexact[Tensor, "*batch part detector"]]:
+        """Return the data of each subset. Raises ShapeError for data of another operator."""
+        whole_shape, axes = self.operator.codomain_shape, self.operator.codomain_axes
+        trailing_shape(y, whole_shape, axes, "OrderedSubsets.split", "Give data of all views.")
+        axis = y.ndim - len(whole_shape)
         every = [torch.arange(i, y.shape[axis], self.count, device=y.device) for i in range(self.count)]
         return [y.index_select(axis, views) for views in every]
 
-    def join(self, parts: list[Float[Tensor, "*batch part detector"]]) -> Float[Tensor, "*batch view detector"]:
-        """Return the data whose subsets are ``parts``: the inverse of ``split``."""
+    def join(self, parts: list[Inexact[Tensor, "*batch part detector"]]) -> Inexact[Tensor, "*batch view detector"]:
+        """Return the data whose subsets are ``parts``: the inverse of ``split``. Raises ShapeError likewise."""
+        who, do = "OrderedSubsets.join", "Give the data of every subset, in the order of split."
+        if len(parts) != self.count:
+            raise ShapeError(who, expected=f"{self.count} parts", got=str(len(parts)), do=do)
+        for part, subset in zip(parts, self.subsets, strict=True):
+            trailing_shape(part, subset.codomain_shape, subset.codomain_axes, who, do)
         axis = parts[0].ndim - len(self.operator.codomain_shape)
         together = torch.cat(parts, dim=axis)
         views = self.operator.codomain_shape[0]
@@ -110,7 +144,9 @@ class OrderedSubsets:
 
 def _chosen(operator: LinearOperator, views: list[int]) -> LinearOperator:
     if isinstance(operator, RayTransform):
-        return RayTransform(
-            operator.geometry.select(views), operator.grid, operator.method, tolerance=operator.tolerance
-        )
+        cut = operator.geometry.select(views)
+        ray = RayTransform(cut, operator.grid, operator.method, tolerance=operator.tolerance)
+        return ray.to(device_of(operator))
+    if isinstance(operator, RayTransform3D):
+        return RayTransform3D(operator.geometry.select(views), operator.grid).to(device_of(operator))
     return ViewSubset(operator, views)
