@@ -22,7 +22,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.volume import VolumeGrid
 from microlocal.operators.base import LinearOperator
-from microlocal.operators.nonuniform_fourier import NonUniformFourier, radial_trajectory
+from microlocal.operators.fourier import FourierSampling
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.ray_transform3d import RayTransform3D
 from microlocal.operators.spaces import device_of
@@ -35,7 +35,7 @@ def _samples() -> list["ViewSubset"]:
     return [
         ViewSubset(ray, [0, 2]),
         ViewSubset(ray, [3]),
-        ViewSubset(NonUniformFourier(radial_trajectory(3, 5), (4, 5)), [7, 2, 11]),
+        ViewSubset(FourierSampling(torch.arange(20.0).reshape(4, 5) / 10 - 1), [3, 0]),
         ViewSubset(RayTransform3D(cone, VolumeGrid((2, 3, 4), 1.0)), [3, 1]),
     ]
 
