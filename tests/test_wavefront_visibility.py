@@ -54,6 +54,15 @@ def test_parallel_wedge_is_the_arc_at_every_point(first: int, last: int, want: l
     ]
 
 
+def test_sparser_views_miss_nothing_and_single_views_close_no_wedge() -> None:
+    dense, sparse = np.arange(0.0, 90.0, 0.75), np.arange(90.0, 180.0, 3.0)
+    assert missing_wedge(ParallelBeam(tuple(np.radians([*dense, *sparse])), WIDE)) == pytest.approx(0, abs=1e-5)
+    part = ParallelBeam(tuple(np.radians([*dense[:80], *sparse])), WIDE)
+    assert missing_wedge(part) == pytest.approx(90 - 59.25 - 3, abs=1e-5)
+    single = [*np.arange(0.0, 61.0), 80.0, 100.0, *np.arange(120.0, 180.0)]
+    assert missing_wedge(ParallelBeam(tuple(np.radians(single)), WIDE)) == pytest.approx(57.0, abs=1e-5)
+
+
 def test_two_arcs_leave_two_wedges() -> None:
     beam = ParallelBeam(views(10, 40) + views(100, 130), WIDE)
     assert degrees(measured_range(beam, 5.0, 5.0)) == pytest.approx([10, 40, 100, 130], abs=1e-6)

@@ -156,16 +156,25 @@ def view_angles(angles_rad: object, who: str) -> tuple[float, ...]:
     return angles
 
 
-def usual_gap(gaps: Array) -> tuple[float, float]:
-    """Return the usual step between sorted views, and the gap above which directions between them are missing.
+def usual_gap(gaps: Array) -> tuple[float, Array]:
+    """Return the usual step between sorted views, and for every gap the length above which directions are missing.
 
     Missing is what exceeds 2.5 median steps and twice the step that 80 % of the gaps stay below: the second lets
-    golden-angle scans pass, whose gaps have up to three lengths, in the ratio 1 : 1.618 : 2.618.
+    golden-angle scans pass, whose gaps have up to three lengths, in the ratio 1 : 1.618 : 2.618. Five gaps or more in
+    a row above 2.5 median steps are a part of the scan with sparser views, and are judged among themselves; the usual
+    step is then that of the sparsest part.
     """
     if not gaps.size:
-        return math.radians(1.0), math.inf
+        return math.radians(1.0), gaps
     usual = float(np.median(gaps))
-    return usual, max(2.5 * usual, 2.0 * float(np.quantile(gaps, 0.8, method="lower")))
+    longest = np.full(gaps.shape, max(2.5 * usual, 2.0 * float(np.quantile(gaps, 0.8, method="lower"))))
+    order = np.roll(np.arange(gaps.size), -int(gaps.argmin()))  # from a gap that is not long, since views go in circles
+    long = np.flatnonzero(gaps[order] > 2.5 * usual)
+    for run in np.split(order[long], np.flatnonzero(np.diff(long) > 1) + 1):
+        if run.size >= 5:
+            sparser, limit = usual_gap(gaps[run])
+            usual, longest[run] = max(usual, sparser), np.maximum(longest[run], limit)
+    return usual, longest
 
 
 @dataclass(frozen=True)

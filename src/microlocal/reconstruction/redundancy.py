@@ -47,7 +47,7 @@ def redundancy(geometry: Geometry) -> Float[np.ndarray, "angle detector"]:
 
 
 def view_steps(geometry: Geometry) -> Float[np.ndarray, "angle"]:
-    """Return Δt of every view: half the way to its neighbours, a usual step at the ends of the arcs.
+    """Return Δt of every view: half the way to its neighbours; at the ends of the arcs, a usual step for the gap.
 
     Where a view is measured twice (modulo a full turn), the two share its step.
     """
