@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.interpolate import RegularGridInterpolator
 
-from microlocal.core import Detector, FanBeam, Grid, ParallelBeam, Scan
+from microlocal.core import ConeBeam, Detector, FanBeam, FlatPanel, Grid, InputError, ParallelBeam, Scan
+from microlocal.core.errors import GeometryError, ShapeError
 from microlocal.data import phantoms
 from microlocal.reconstruction import reconstruct
 from microlocal.reconstruction.fbp import filtered_backprojection, ramp_filter
@@ -59,6 +60,10 @@ COMPLETE = {
     "parallel golden angles": ParallelBeam(_golden(math.pi, 300), Detector(226, 0.8)),
     "fan golden angles": FanBeam(_golden(2 * math.pi, 450), Detector(200, 1.0), "mm", 300.0, 400.0),
     "parallel jittered": ParallelBeam(_jittered(400), Detector(226, 0.8)),
+    "parallel, two densities": ParallelBeam(_views(90, 360) + _views(90, 90, 0.3 + math.pi / 2), Detector(226, 0.8)),
+    "fan, two densities": FanBeam(
+        _views(240, 450) + _views(120, 80, 0.3 + math.radians(240)), Detector(200, 1.0), "mm", 300.0, 400.0
+    ),
 }
 REGULAR = {name: geometry for name, geometry in COMPLETE.items() if "golden" not in name}
 
@@ -124,6 +129,56 @@ def test_ramp_filter_is_the_convolution_it_says():
     np.testing.assert_allclose(ramp_filter(data, 0.7, 0.05).numpy(), data.numpy() @ curved * 0.7, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(1, 12), (9, 1), (9, 11), (12,), (12, 9)])
+def test_data_of_another_geometry_are_refused(shape):
+    """A single row or column would broadcast into a plausible image."""
+    beam = ParallelBeam(_views(180, 9), Detector(12, 1.0))
+    with pytest.raises(ShapeError, match=r"filtered_backprojection: expected \(\*batch, 9, 12\) \[angle, detector\]"):
+        filtered_backprojection(torch.zeros(shape), beam, Grid((8, 8), 1.0))
+
+
+def test_numbers_and_geometries_that_cannot_be_are_refused():
+    beam, grid = ParallelBeam(_views(180, 9), Detector(12, 1.0)), Grid((8, 8), 1.0)
+    for dtype in (torch.half, torch.complex64, torch.int64):
+        with pytest.raises(InputError, match="float32 or float64"):
+            filtered_backprojection(torch.zeros(9, 12, dtype=dtype), beam, grid)
+    with pytest.raises(InputError, match="a torch tensor"):
+        filtered_backprojection(np.zeros((9, 12)), beam, grid)
+    cone = ConeBeam(_views(360, 9), FlatPanel(9, 12, (1.0, 1.0)), source_axis=20.0, source_detector=30.0)
+    with pytest.raises(GeometryError, match="planar"):
+        filtered_backprojection(torch.zeros(cone.shape), cone, grid)
+
+
+SMALL = [
+    ParallelBeam(_views(180, 7), Detector(12, 0.9, offset=0.7, reversed=True)),
+    ParallelBeam(_views(120, 5), Detector(6, 1.0)),  # shorter than the grid's shadow
+    FanBeam(_views(215, 7), Detector(12, 1.6), "mm", 20.0, 31.0),
+    FanBeam(_views(360, 6), Detector(9, 1.6, offset=2.0), "mm", 20.0, 31.0, "arc"),
+]
+
+
+@pytest.mark.parametrize("geometry", SMALL)
+def test_the_gradient_is_the_transpose(geometry):
+    grid, source = Grid((6, 7), 1.0, (0.3, -0.2)), torch.Generator().manual_seed(1)
+
+    def apply(data):
+        return filtered_backprojection(data, geometry, grid)
+
+    basis = torch.eye(math.prod(geometry.shape), dtype=torch.float64).reshape(-1, *geometry.shape)
+    image = torch.randn(2, *grid.shape, dtype=torch.float64, generator=source)
+    data = torch.randn(2, *geometry.shape, dtype=torch.float64, generator=source).requires_grad_()
+    (gradient,) = torch.autograd.grad((apply(data) * image).sum(), data)
+    wanted = torch.einsum("drc,brc->bd", apply(basis), image).reshape(data.shape)
+    assert gradient.allclose(wanted, rtol=0, atol=1e-11 * float(wanted.abs().max()))
+    assert torch.autograd.gradgradcheck(apply, data, fast_mode=True)
+
+
+def test_no_data_in_no_image_out():
+    image = filtered_backprojection(torch.zeros(3, 0, *SMALL[0].shape, requires_grad=True), SMALL[0], Grid((6, 7), 1.0))
+    assert image.shape == (3, 0, 6, 7)
+    assert image.requires_grad
+
+
 def test_parts_of_an_arc_add_up_to_the_whole():
     whole = _parallel(180)
     data = torch.from_numpy(phantoms.sinogram(SHAPES, whole))
@@ -133,6 +188,13 @@ def test_parts_of_an_arc_add_up_to_the_whole():
         for part in (slice(0, 100), slice(100, 300))
     )
     assert float((parts - full).norm() / full.norm()) < 1e-6
+
+
+def test_sparser_views_stand_for_the_way_to_their_neighbours():
+    """A quarter of 0.75 degrees a step and one of 3: every gap of the scan is given to the views at its ends."""
+    steps = np.degrees(view_steps(ParallelBeam(_views(90, 120, 0.0) + _views(90, 30, math.pi / 2), Detector(3, 1.0))))
+    assert steps.sum() == pytest.approx(180)
+    assert steps[[60, 120, 140]] == pytest.approx([0.75, 1.875, 3.0])
 
 
 def test_repeated_views_share_their_step():

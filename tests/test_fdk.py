@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from microlocal.core import ConeBeam, FlatPanel, GeometryError, ParallelBeam3D, ShapeError, VolumeGrid
+from microlocal.core import ConeBeam, FlatPanel, GeometryError, InputError, ParallelBeam3D, ShapeError, VolumeGrid
 from microlocal.data import phantoms3d
 from microlocal.data.phantoms3d import Ellipsoid
 from microlocal.reconstruction.fbp import filtered_backprojection
@@ -124,3 +124,14 @@ def test_what_cannot_be_is_refused():
         fdk(torch.zeros(rolled.shape), rolled, GRID)
     with pytest.raises(ShapeError, match="angle, v, u"):
         fdk(torch.zeros(4, 100, 70), _cone(360, 4, CENTRED), GRID)
+    with pytest.raises(InputError, match="without a gradient"):
+        fdk(torch.zeros(4, 70, 100, requires_grad=True), _cone(360, 4, CENTRED), GRID)
+    stack = ParallelBeam3D(_views(180, 4), CENTRED)
+    for method, geometry in ((fdk, stack), (fbp_volume, _cone(360, 4, CENTRED)), (fdk, stack.to_vectors())):
+        with pytest.raises(GeometryError, match=f"{method.__name__}: expected a"):
+            method(torch.zeros(geometry.shape), geometry, GRID)
+
+
+@pytest.mark.parametrize(("method", "geometry"), [COMPLETE["cone 360"], COMPLETE["rolled panel"]])
+def test_no_volume_in_no_volume_out(method, geometry):
+    assert method(torch.zeros(2, 0, *geometry.shape), geometry, GRID).shape == (2, 0, *GRID.shape)

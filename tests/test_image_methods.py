@@ -178,6 +178,11 @@ def test_images_of_a_batch_do_not_share_thresholds_in_decimated_frames(method):
     assert bool(torch.allclose(together, alone, atol=1e-4))
 
 
+def test_an_empty_batch_is_refused_in_words():
+    with pytest.raises(ShapeError, match=r"denoise: expected at least one image, got \(0, 32, 32\)"):
+        ml.denoise(torch.rand(0, 32, 32))
+
+
 def test_arrays_and_odd_frames_are_refused_in_words():
     with pytest.raises(InputError, match="torch tensor"):
         ml.denoise(np.ones((8, 8)))

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import denoise_tv as denoise_tv
     from microlocal.reconstruction import fbp_volume as fbp_volume
     from microlocal.reconstruction import fdk as fdk
+    from microlocal.reconstruction import filtered_backprojection as filtered_backprojection
     from microlocal.reconstruction import haarpsi as haarpsi
     from microlocal.reconstruction import inpaint as inpaint
     from microlocal.reconstruction import inpaint_plug_and_play as inpaint_plug_and_play
@@ -179,6 +180,7 @@ _NAMES = {
         "denoise_tv",
         "fbp_volume",
         "fdk",
+        "filtered_backprojection",
         "haarpsi",
         "inpaint",
         "inpaint_plug_and_play",

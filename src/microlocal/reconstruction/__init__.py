@@ -4,6 +4,7 @@ from microlocal.reconstruction.cgls import cgls as cgls
 from microlocal.reconstruction.cluster import Scheduler as Scheduler
 from microlocal.reconstruction.directional_tv import directional_tv as directional_tv
 from microlocal.reconstruction.fbp import fbp as fbp
+from microlocal.reconstruction.fbp import filtered_backprojection as filtered_backprojection
 from microlocal.reconstruction.fdk import fbp_volume as fbp_volume
 from microlocal.reconstruction.fdk import fdk as fdk
 from microlocal.reconstruction.images import ImageEstimate as ImageEstimate

@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from microlocal.core.checks import floating, trailing_shape
+from microlocal.core.errors import GeometryError
 from microlocal.core.geometry import Detector, FanBeam, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
-from microlocal.kernels import pixel_driven, pixel_lanes
+from microlocal.kernels import pixel_driven, pixel_driven_torch, pixel_lanes
 from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.kernels.threads import fft_threads_for
+from microlocal.operators.autograd import linear_pair
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.redundancy import redundancy, view_steps
 from microlocal.reconstruction.toy import MethodTrial, trial
@@ -59,7 +62,20 @@ def fbp(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 def filtered_backprojection(
     data: Float[Tensor, "*batch angle detector"], geometry: Geometry, grid: Grid
 ) -> Float[Tensor, "*batch row col"]:
-    """Return the filtered backprojection of ``data`` on ``grid``, in 1/unit."""
+    """Return the filtered backprojection of ``data`` on ``grid``, in 1/unit: linear, and differentiable in the data.
+
+    Parallel and fan beams, any arc and detector offset. Raises ShapeError for data that do not fit the geometry,
+    InputError for other numbers than float32 and float64, GeometryError for the geometry of a volume.
+
+    >>> from microlocal.core import ParallelBeam
+    >>> beam = ParallelBeam(tuple(np.radians(np.arange(0.0, 180.0, 6.0))), Detector(9, 1.0))
+    >>> filtered_backprojection(torch.ones(2, 30, 9), beam, Grid((5, 6), 1.0)).shape
+    torch.Size([2, 5, 6])
+    """
+    _checked(data, geometry, "filtered_backprojection")
+    shape = (*data.shape[:-2], *grid.shape)
+    if not data.numel():
+        return data.sum().expand(shape)
     weighted, geometry = widened(data * _weights(geometry, data.dtype).to(data.device), geometry)
     pitch = geometry.detector.pitch / geometry.magnification
     if isinstance(geometry, FanBeam) and geometry.curved:
@@ -69,8 +85,20 @@ def filtered_backprojection(
         filtered = ramp_filter(weighted, pitch)
     power = 2 if isinstance(geometry, FanBeam) else 0
     projections = filtered.reshape(-1, *geometry.shape)
-    images = _accumulated(projections, _index_table(geometry, grid), view_steps(geometry), power, grid.shape)
-    return images.reshape(*data.shape[:-2], *grid.shape)
+    table, steps, count = _index_table(geometry, grid), view_steps(geometry), geometry.detector.count
+    images = linear_pair(
+        projections,
+        lambda part: _accumulated(part, table, steps, power, grid.shape),
+        lambda part: pixel_driven_torch.spread(part, table, steps, power, count),
+    )
+    return images.reshape(shape)
+
+
+def _checked(data: Tensor, geometry: Geometry, who: str) -> None:
+    if not isinstance(geometry, Geometry):
+        got = type(geometry).__name__
+        raise GeometryError(who, expected="a planar geometry", got=got, do="Use fdk or fbp_volume for volumes.")
+    floating(trailing_shape(data, geometry.shape, "angle, detector", who, "Give the geometry of these data."), who)
 
 
 def _accumulated(projections: Tensor, table: Array, steps: Array, power: int, shape: tuple[int, int]) -> Tensor:

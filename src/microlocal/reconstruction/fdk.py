@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.checks import floating, trailing_shape
-from microlocal.core.errors import GeometryError
+from microlocal.core.errors import GeometryError, InputError
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, Geometry3D, ParallelBeam3D
 from microlocal.core.volume import VolumeGrid
 from microlocal.kernels.cuda_kernels import cuda_kernels
@@ -46,7 +46,8 @@ def fdk(
     """Return Feldkamp's filtered backprojection of cone-beam ``data`` on ``grid``, in 1/unit.
 
     Any arc and panel offset; of a short arc the measured part, in the right scale. Raises ShapeError for data that do
-    not fit, GeometryError for a panel rolled around the beam.
+    not fit, GeometryError for other geometries and a panel rolled around the beam, InputError for data whose gradient
+    is wanted.
 
     >>> panel = FlatPanel(3, 32, (1.0, 1.0))
     >>> views = tuple(np.radians(np.arange(0.0, 360.0, 6.0)))
@@ -54,6 +55,7 @@ def fdk(
     >>> fdk(torch.ones(60, 3, 32), cone, VolumeGrid((1, 5, 6), 0.5)).shape
     torch.Size([1, 5, 6])
     """
+    _of_kind(geometry, ConeBeam, "fdk")
     if geometry.roll_rad != 0:
         got = f"roll_rad = {geometry.roll_rad:.6g}"
         do = "Turn the projections by the roll first, or use an iterative method with RayTransform3D."
@@ -67,13 +69,25 @@ def fbp_volume(
     """Return the filtered backprojection of parallel-beam ``data`` on ``grid``, in 1/unit: stacks and laminography.
 
     Any tilt, roll, arc and panel offset (a rolled panel should see the whole object). Raises ShapeError for data that
-    do not fit.
+    do not fit, GeometryError for other geometries, InputError for data whose gradient is wanted.
     """
+    _of_kind(geometry, ParallelBeam3D, "fbp_volume")
     return _filtered_backprojection(data, geometry, grid, "fbp_volume")
+
+
+def _of_kind(geometry: Geometry3D, kind: type[Geometry3D], who: str) -> None:
+    if not isinstance(geometry, kind):
+        do = "Use fdk for a ConeBeam, fbp_volume for a ParallelBeam3D, filtered_backprojection in the plane."
+        raise GeometryError(who, expected=f"a {kind.__name__}", got=type(geometry).__name__, do=do)
 
 
 def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGrid, who: str) -> Tensor:
     floating(trailing_shape(data, geometry.shape, "angle, v, u", who, "Give the geometry of these data."), who)
+    if data.requires_grad and torch.is_grad_enabled():
+        do = "Give data.detach(), or use RayTransform3D and its adjoint, which are differentiable."
+        raise InputError(who, expected="data without a gradient", got="requires_grad=True", do=do)
+    if not data.numel():
+        return data.new_zeros((*data.shape[:-3], *grid.shape))
     stack = data.reshape(-1, *geometry.shape)
     volumes = stack.new_zeros((stack.shape[0], *grid.shape))
     # The shares of all views, since a view's depends on where the others end; the scale of the ramp is the axis'.

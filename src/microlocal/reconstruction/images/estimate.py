@@ -39,13 +39,16 @@ class ImageEstimate:
 
 
 def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Tensor, "*batch row col"]:
-    """Return ``image``, cut off from autograd, if it is one of finite floats with at least 4 x 4 pixels.
+    """Return ``image``, cut off from autograd, if it is one, or some, of finite floats with at least 4 x 4 pixels.
 
     Raises ShapeError or InputError otherwise.
     """
     if tensor(image, who).ndim < 2 or min(image.shape[-2:]) < 4:
         got = str(tuple(image.shape))
         raise ShapeError(who, expected="(*batch, row, col) of at least 4 x 4", got=got, do="Give a whole image.")
+    if not image.numel():
+        do = "Leave empty batches out."
+        raise ShapeError(who, expected="at least one image", got=str(tuple(image.shape)), do=do)
     return finite(floating(image.detach(), who), who, "Mark missing pixels in a mask and use inpaint.")
 
 
