@@ -251,6 +251,14 @@ def test_the_bound_holds_for_colours(weights):
     assert torch.allclose(found.values.mean(dim=(-2, -1)), colours.mean(dim=(-2, -1)))
 
 
+def test_the_scale_of_every_plane_is_named(weights):
+    colours = torch.from_numpy(picture(channels=3)).permute(0, 3, 1, 2)
+    found = denoise_pages(colours, denoiser_of(None, weights), 10.0)
+    named = [h.measured for h in found.certificates[1].hypotheses if h.statement.startswith("a, s and σ")]
+    assert len(set(named)) == 3
+    assert all(one.endswith("σ = 10") for one in named)
+
+
 def test_clipped_colours_do_not_hide_their_noise(weights):
     colours = torch.full((1, 3, 96, 96), 120.0)
     colours[:, :, :, 40:] = 3.0

@@ -44,6 +44,27 @@ def test_only_the_non_expansive_one_promises_distances(tmp_path):
     assert counts == [2, 3]
 
 
+def test_distances_are_promised_for_the_numbers_of_one_image_and_these_are_named(tmp_path):
+    """Half of an image is flat, so that no noise is found: a little of it there, and all of the image is denoised."""
+    u = torch.zeros(64, 64, dtype=torch.float64)
+    u[:, 32:] = 1.0 + 0.1 * torch.randn(64, 32, generator=generator(0), dtype=torch.float64)
+    v = u + 1e-4 * torch.randn(64, 64, generator=generator(1), dtype=torch.float64)
+    weights = tiny_denoiser(tmp_path / "tiny")
+    one, other = ml.denoise_network(u, weights), ml.denoise_network(v, weights)
+    apart = float((one.image - other.image).norm() / (u - v).norm())
+    assert apart > 10  # each with numbers of its own
+    claim = other.certificates[1]
+    assert claim.claim.startswith("At the scale and noise level of this image")
+    (a,), (s,), sigma = other.config["black"], other.config["span"], float(other.noise)
+    (fixed,) = (h for h in claim.hypotheses if h.statement == "a, s and σ are held at those of this image")
+    assert fixed.measured == f"a = {a:.6g}, s = {s:.6g}, σ = {sigma:.6g}"
+    network = load_denoiser(weights)[0].double()
+    with torch.no_grad():
+        moved = [s * network(((x - a) / s)[None, None], sigma / s) for x in (u, v)]
+    assert float((moved[0] - moved[1]).norm() / (u - v).norm()) <= claim.bound
+    assert fixed not in other.certificates[0].hypotheses  # a statement on one image and its mean
+
+
 def test_it_is_the_network_in_the_unit_of_the_image(weights):
     y = noisy().double()
     found = ml.denoise_network(y, weights, noise=0.1)

@@ -108,5 +108,10 @@ def from_opponents(pages: Float[Tensor, "page channel row col"]) -> Float[Tensor
 
 
 def worst_of(issued: list[tuple[Certificate, ...]]) -> tuple[Certificate, ...]:
-    """Return each claim with the largest value among the planes."""
-    return tuple(replace(same[0], value=max(c.value for c in same)) for same in zip(*issued, strict=True))
+    """Return each claim with the largest value among the planes, and with what it rests on in any of them."""
+    return tuple(_worst(same) for same in zip(*issued, strict=True))
+
+
+def _worst(same: tuple[Certificate, ...]) -> Certificate:
+    rests = dict.fromkeys(hypothesis for certificate in same for hypothesis in certificate.hypotheses)
+    return replace(same[0], value=max(certificate.value for certificate in same), hypotheses=tuple(rests))

@@ -2,9 +2,11 @@
 
     x = a + s N((y - a)/s, σ/s)
 
-a and s bring the image to [0, 1], the unit of the images that the network was trained on. What is proved of N for all
-images and noise levels is true of this map as well, since scaling and shifting change no ratio of distances. So s is
-free, and is taken such that the network sees noise of a level it was trained on.
+a and s bring the image to [0, 1], the unit of the images that the network was trained on. For fixed a, s and σ what is
+proved of N is true of this map as well, since scaling and shifting change no ratio of distances. So s is free, and is
+taken such that the network sees noise of a level it was trained on. But a, s and, unless given, σ are read off the
+image: bounds of one image and its mean hold all the same, those of two images only where both have these three numbers
+in common, which the certificate names.
 
 Reference: Alt, Weickert, Peter (2020).
 """
@@ -19,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from microlocal.certificates.base import Hypothesis
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
@@ -95,7 +98,7 @@ def denoise_network(
         config={"weights": str(weights) if isinstance(weights, str | Path) else type(weights).__name__,
                 "black": [scale.black for scale in scales], "span": [scale.span for scale in scales]},
         notes=(said, *_unlike(scales, trained)),
-        certificates=certificates_of(network, planes.to(kind), found, run),
+        certificates=certificates_of(network, planes.to(kind), found, run, _fixed(scales, levels)),
     )  # fmt: skip
 
 
@@ -125,6 +128,12 @@ def _scale(plane: Float[Tensor, "row col"], level: float, trained: tuple[float, 
     own = level / span
     low, high = trained or (own, own)
     return Scale(black, level / min(max(own, low), high), own)
+
+
+def _fixed(scales: list[Scale], levels: list[float]) -> Hypothesis:
+    """Return which numbers a statement on two images takes to be those of both."""
+    told = (f"a = {a:.6g}, s = {s:.6g}, σ = {level:.6g}" for (a, s, _), level in zip(scales, levels, strict=True))
+    return Hypothesis("a, s and σ are held at those of this image", "; ".join(told), True)
 
 
 def _trained_range(card: Mapping[str, Any]) -> tuple[float, float] | None:

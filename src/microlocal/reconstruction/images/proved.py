@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.certificates.attack import Score, Search, drift, gain, spread, worst
-from microlocal.certificates.base import Certificate, Kind
+from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.maps import Certified
 
 BRIEF = Search(starts=2, steps=15)
@@ -19,25 +19,33 @@ Run = Callable[[Float[Tensor, "row col"], int], Float[Tensor, "row col"]]
 
 
 def certificates_of(
-    network: nn.Module, planes: Float[Tensor, "image row col"], found: Float[Tensor, "image row col"], run: Run
+    network: nn.Module,
+    planes: Float[Tensor, "image row col"],
+    found: Float[Tensor, "image row col"],
+    run: Run,
+    fixed: Hypothesis,
 ) -> tuple[Certificate, ...]:
     """Return what a network proves of its results ``found`` for ``planes``; nothing where it proves nothing.
 
-    ``run`` maps a plane as plane k was mapped. Values are the worst over the images, computed in float64 from results
-    in the precision of the images, whose rounding the bounds allow for.
+    ``run`` maps a plane as plane k was mapped, ``fixed`` says what it takes from plane k: statements on two images hold
+    for that map, not where each image has numbers of its own. Values are the worst over the images, computed in float64
+    from results in the precision of the images, whose rounding the bounds allow for.
     """
     if not isinstance(network, Certified):
         return ()
-    return tuple(_certificates(network, planes, found, run))
+    return tuple(_certificates(network, planes, found, run, fixed))
 
 
-def _certificates(network: nn.Module, planes: Tensor, found: Tensor, run: Run) -> Iterator[Certificate]:
+def _certificates(
+    network: nn.Module, planes: Tensor, found: Tensor, run: Run, fixed: Hypothesis
+) -> Iterator[Certificate]:
     proved, hypotheses = network.guarantee(), network.hypotheses()  # type: ignore[operator]
     kind = Kind.PROVED if all(h.holds for h in hypotheses) else Kind.ESTIMATED
     rounding = 64 * torch.finfo(planes.dtype).eps
 
-    def issued(claim: str, bound: float, values: list[float], score: Score) -> Certificate:
-        return Certificate(claim, kind, max(values), bound, hypotheses, "combettes2015", _attack(network, score))
+    def issued(claim: str, bound: float, values: list[float], score: Score, *more: Hypothesis) -> Certificate:
+        rests = (*hypotheses, *more)
+        return Certificate(claim, kind, max(values), bound, rests, "combettes2015", _attack(network, score))
 
     if math.isfinite(proved.gain) and proved.mean:
         claim = f"Nothing grows: |N(u) - m| <= {proved.gain:.6g} |u - m|, m the mean grey value of the image."
@@ -45,9 +53,10 @@ def _certificates(network: nn.Module, planes: Tensor, found: Tensor, run: Run) -
             claim, proved.gain * (1 + rounding), [_growth(*pair) for pair in zip(planes, found, strict=True)], gain
         )
     if math.isfinite(proved.lipschitz):
-        claim = f"Images stay together: |N(u) - N(v)| <= {proved.lipschitz:.6g} |u - v|; measured for v = N(u)."
+        bound = f"|N(u) - N(v)| <= {proved.lipschitz:.6g} |u - v|"
+        claim = f"At the scale and noise level of this image, images stay together: {bound}; measured for v = N(u)."
         values = [_spread(u, v, run(v, k)) for k, (u, v) in enumerate(zip(planes, found, strict=True))]
-        yield issued(claim, proved.lipschitz * (1 + rounding), values, spread)
+        yield issued(claim, proved.lipschitz * (1 + rounding), values, spread, fixed)
     if proved.mean:
         values = [_drift(u, v) for u, v in zip(planes, found, strict=True)]
         yield issued("The mean grey value is kept.", rounding, values, drift)
