@@ -280,6 +280,55 @@ def test_certify_on_the_command_line(tmp_path):
     assert not told.costliest
 
 
+@pytest.mark.parametrize("side", [23, 25, 31, (1, 65)])
+def test_large_filters_keep_their_hypotheses(side):
+    block = SymmetricBlock(1, 2, side, Mixture(2))
+    assert [h.statement for h in block.hypotheses() if not h.holds] == []
+    rows, cols = block.raw.shape[-2:]
+    kernel = block.filters().detach().double()
+    assert float(filter_norm_bound(kernel, grid=16 * max(rows, cols))) <= 1.001
+
+
+def test_an_offset_of_the_filters_changes_nothing():
+    block = SymmetricBlock(1, 4, 3, Mixture(4))
+    block.raw.data = (1024 * block.raw.data).round() / 1024  # so that the sum is exact in float32
+    before = block.filters().detach()
+    block.raw.data += 8192
+    assert [h.statement for h in block.hypotheses() if not h.holds] == []
+    torch.testing.assert_close(block.filters().detach(), before, rtol=0, atol=1e-5)
+    assert float(block.filters().detach().double().mean(dim=(-2, -1)).abs().max()) <= 1e-6
+
+
+def _broken(folder, damaged, value):
+    network = denoiser(SMALL)
+    network.blocks[0].get_parameter(damaged).data.fill_(value)
+    return save_weights(folder / "broken", network.state_dict(), {"task": "denoising", "architecture": SMALL})
+
+
+@pytest.mark.parametrize(
+    ("damaged", "value", "failing", "claims"),
+    [("raw", math.nan, "|K| <= 1", 3), ("activation.log_contrast", 100.0, "contrasts of Φ are finite", 3),
+     ("raw_step", math.nan, "0 < τ <= 2", 0)],
+)  # fmt: skip
+def test_where_a_hypothesis_fails_nothing_is_proved(tmp_path, damaged, value, failing, claims):
+    found = examine(_broken(tmp_path, damaged, value), shape=(8, 8))
+    assert f"block 0: {failing}" in [h.statement for h in found.hypotheses if not h.holds]
+    assert [(c.kind, c.holds) for c in found.certificates] == [("estimated", False)] * claims
+    assert found.claims
+    assert not found.holds
+    assert not found.proved.nonexpansive
+
+
+def test_a_hypothesis_that_fails_is_shown(tmp_path):
+    shown = CliRunner().invoke(app, ["certify", str(_broken(tmp_path, "raw", math.nan))])
+    assert shown.exit_code == 1, shown.output
+    words = " ".join(shown.output.split())
+    assert "What is claimed, and does not hold" in words
+    assert "✗ block 0: |K| <= 1" in words
+    assert "✗ estimated" in words
+    assert "✓ proved" not in words
+
+
 def test_weights_of_another_task_are_refused(tmp_path):
     save_weights(tmp_path / "other", {"a": torch.ones(1)}, {"task": "directions"})
     with pytest.raises(InputError, match="the task denoising, got 'directions'"):

@@ -1,5 +1,6 @@
 """``microlocal certify``: what is proved of a network, with the values that the proof rests on, and an attack."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,15 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from microlocal.cli import lazy
+from microlocal.cli.failures import BROKEN
 from microlocal.cli.screen import screen_of
 from microlocal.cli.summary import certificate_table
 from microlocal.cli.teaching import examples
 from microlocal.cli.words import facts, heading, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from microlocal.certificates import Certificate
+    from microlocal.certificates.base import Hypothesis
     from microlocal.networks.certify import Examination
 
 EXAMPLES = examples(
@@ -37,13 +40,16 @@ Long = Annotated[bool, typer.Option("--attack", help="Search for counterexamples
 
 
 def certify(context: typer.Context, name: Name, attack: Long = False) -> None:
-    """Print what is proved of a network, what the proof rests on, and how near an attack comes."""
+    """Print what is proved of a network, what the proof rests on, and how near an attack comes.
+
+    The exit code is 1 where something that is claimed does not hold.
+    """
     screen = screen_of(context)
     with screen.bars() as bars:
         found = lazy.certify.examine(name, attack, bars)
     screen.answer(fields_of(found), *lines_of(found))
-    if found.certificates and not found.holds:
-        raise typer.Exit(1)
+    if found.claims and not found.holds:
+        raise typer.Exit(BROKEN)
 
 
 def fields_of(found: "Examination") -> dict[str, Any]:
@@ -53,6 +59,7 @@ def fields_of(found: "Examination") -> dict[str, Any]:
         "kind": found.kind,
         "parameters": found.parameters,
         "holds": found.holds,
+        "hypotheses": [asdict(hypothesis) for hypothesis in found.hypotheses],
         "certificates": [certificate.to_dict() for certificate in found.certificates],
         "measured": found.measured,
         "parts": [
@@ -69,9 +76,10 @@ def lines_of(found: "Examination") -> "list[RenderableType | Path]":
     """Return the answer for people."""
     head = f"{found.name}: a network of the kind {found.kind} with {found.parameters} parameters."
     parts: list[RenderableType | Path] = [Text(head)]
-    if found.certificates:
-        parts += [heading("What is proved"), certificate_table(found.certificates)]
-        parts += [heading("What the proofs rest on"), _hypotheses(found.certificates[0])]
+    if found.claims:
+        said = "What is proved" if found.holds else "What is claimed, and does not hold"
+        parts += [heading(said), certificate_table(found.certificates)]
+        parts += [heading("What the proofs rest on"), _hypotheses(found.hypotheses)]
     else:
         parts.append(Text("Nothing is proved of this network.", style="caution"))
     parts += [heading("Measured on images with noise"), facts([(k, number(v)) for k, v in found.measured.items()])]
@@ -81,9 +89,9 @@ def lines_of(found: "Examination") -> "list[RenderableType | Path]":
     return [*parts, Text(f"\n{half}", style="quiet")]
 
 
-def _hypotheses(certificate: "Certificate") -> Padding:
+def _hypotheses(hypotheses: "Sequence[Hypothesis]") -> Padding:
     table = Table.grid(padding=(0, 2))
-    for hypothesis in certificate.hypotheses:
+    for hypothesis in hypotheses:
         mark = Text("✓", style="good") if hypothesis.holds else Text("✗", style="bad")
         table.add_row(mark, Text(hypothesis.statement), Text(hypothesis.measured, style="quiet"))
     return Padding(table, (0, 0, 0, 2))

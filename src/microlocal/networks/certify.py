@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.certificates.attack import Search, overshoot, spread, worst
-from microlocal.certificates.base import Certificate
+from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.certificates.layers import Part, costliest, guarantee_of, parts_of
-from microlocal.certificates.maps import Certified, certify_map
+from microlocal.certificates.maps import Certified, certify_map, claims
+from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
 from microlocal.networks import denoisers, diffusion_maps
@@ -33,7 +35,8 @@ LEVELS = (0.02, 0.1, 0.2)  # noise of the images near which amplification is mea
 class Examination:
     """What was found out about a network.
 
-    ``proved``; ``certificates``, one for each claim, with the worst value found; ``measured``, what attacks found near
+    ``proved``, nothing where a hypothesis fails; ``certificates``, one for each claim, with the worst value found, and
+    the ``hypotheses`` they rest on; ``measured``, what attacks found near
     images with noise, where nothing need be proved; ``parts`` and the name of the ``costliest``; ``half_gap``, the
     largest difference of its result in bfloat16, in parts of the image's range.
     """
@@ -43,9 +46,15 @@ class Examination:
     parameters: int
     proved: Guarantee
     certificates: tuple[Certificate, ...]
+    hypotheses: tuple[Hypothesis, ...]
     measured: dict[str, float]
     parts: list[Part]
     half_gap: float
+
+    @property
+    def claims(self) -> bool:
+        """Whether the network claims anything of itself."""
+        return bool(self.certificates or self.hypotheses)
 
     @property
     def holds(self) -> bool:
@@ -70,6 +79,8 @@ def examine(
     network, card = load_network(weights, MAKERS)
     search = LONG if attack else SHORT
     full = (1, *shape)
+    hypotheses = network.hypotheses() if isinstance(network, Certified) else ()
+    sound = all(hypothesis.holds for hypothesis in hypotheses)
     rounds = SEEDS if attack else 1
     progress.start("attack", rounds)
     certificates: tuple[Certificate, ...] = ()
@@ -82,10 +93,11 @@ def examine(
         name=Path(weights).stem,
         kind=str(card["architecture"]["kind"]),
         parameters=sum(p.numel() for p in network.parameters()),
-        proved=guarantee_of(network),
+        proved=guarantee_of(network) if sound else Guarantee(),
         certificates=certificates,
+        hypotheses=hypotheses,
         measured=measured,
-        parts=parts_of(network),
+        parts=parts_of(network) if sound else [],
         half_gap=_half_gap(network, full),
     )
 
@@ -106,8 +118,20 @@ def _attacked(
     """Return the certificates with the worst value of another search, if it is worse."""
     if not isinstance(network, Certified):
         return ()
-    found = certify_map(network, shape, search, seed)
+    sound = all(hypothesis.holds for hypothesis in network.hypotheses())
+    found = certify_map(network, shape, search, seed) if sound else tuple(_unproved(network, shape, search, seed))
     return tuple(max(pair, key=lambda c: c.value) for pair in zip(found, before, strict=True)) if before else found
+
+
+def _unproved(network: nn.Module, shape: tuple[int, int, int], search: Search, seed: int) -> Iterator[Certificate]:
+    """Return what a network claims although a hypothesis fails, with what an attack finds; no bounds that are NaN."""
+    try:
+        stated = network.guarantee()  # type: ignore[operator]
+    except InputError:
+        return
+    for claim, bound, score, reference in claims(stated):
+        value = max(worst(network, shape, score, search, seed)[0], 0.0)
+        yield Certificate(claim, Kind.ESTIMATED, value, bound, network.hypotheses(), reference)  # type: ignore[operator]
 
 
 def _scene(shape: tuple[int, int, int]) -> Float[Tensor, "1 channel row col"]:

@@ -152,5 +152,9 @@ class StoppedFlow(nn.Module):
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         time, longest = float(self.time().detach()), self.longest()
-        norm, _, rest = self.block.hypotheses()
-        return (norm, rest, Hypothesis("T (2λ + 1) <= 2 S", f"T = {time:.4g}, at most {longest:.4g}", time <= longest))
+        norm, _, *others = self.block.hypotheses()
+        return (
+            norm,
+            *others,
+            Hypothesis("T (2λ + 1) <= 2 S", f"T = {time:.4g}, at most {longest:.4g}", time <= longest),
+        )

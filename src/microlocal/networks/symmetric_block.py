@@ -33,7 +33,6 @@ from microlocal.networks.mixture import Mixture
 from microlocal.networks.trial import NetworkTrial
 
 LONGEST = 2.0  # τ for |K| = 1 and L = 1
-FINE = 256  # places along an axis at which hypotheses are measured
 
 
 def _samples() -> list[NetworkTrial]:
@@ -83,6 +82,7 @@ class SymmetricBlock(nn.Module):
         """Return K: of mean zero in each filter, |K| <= 1."""
         raw = self.raw if self.raw.dtype in (torch.float32, torch.float64) else self.raw.float()
         plain = raw - raw.mean(dim=(-2, -1), keepdim=True)
+        plain = plain - plain.mean(dim=(-2, -1), keepdim=True)  # what rounding left of a large mean
         return plain / filter_norm_bound(plain)
 
     def step(self) -> Float[Tensor, ""]:
@@ -122,12 +122,14 @@ class SymmetricBlock(nn.Module):
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         kernel, step = self.filters().detach().double(), float(self.step().detach())
-        norm = float(filter_norm_bound(kernel, grid=FINE))
+        norm = float(filter_norm_bound(kernel))  # as fine as it was divided by: a coarser one would say more than it is
         rest = float(kernel.mean(dim=(-2, -1)).abs().max())
+        least, most = (float(end) for end in self.activation.contrasts().detach().aminmax())
         return (
             Hypothesis("|K| <= 1", f"at most {norm:.6f}", norm <= 1 + 1e-6),
             Hypothesis("0 < τ <= 2", f"{step:.4f}", 0 < step <= LONGEST),
             Hypothesis("filters have mean zero", f"at most {rest:.1e}", rest <= 1e-6),
+            Hypothesis("contrasts of Φ are finite", f"{least:.3g} to {most:.3g}", 0 < least <= most < math.inf),
         )
 
 
