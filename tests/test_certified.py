@@ -259,6 +259,25 @@ def test_certificates_outlive_the_compiler_and_16_bits():
     assert float(half.norm() / u.norm()) <= 1.01
 
 
+def test_nothing_is_proved_for_half_precision():
+    """On two values that bfloat16 holds exactly, the norm about the mean grows."""
+    torch.manual_seed(0)
+    block = SymmetricBlock(1, 8, 5, Mixture(8, "soft"), step=1.9)
+    u = 1 + torch.randint(0, 2, (1, 1, 32, 32), generator=generator(0)) / 128
+    assert torch.equal(u.bfloat16().float(), u)
+    with torch.no_grad():
+        found = block.bfloat16()(u.bfloat16()).double()
+    assert float((found - u.double().mean()).norm() / (u.double() - u.double().mean()).norm()) > 1.001
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_shrinkage_in_half_precision_stays_finite_on_flat_images(dtype):
+    network = AdaptiveShrinkage((4, 4)).to(dtype)
+    flat = torch.full((1, 1, 16, 16), 0.5, dtype=dtype)
+    with torch.no_grad():
+        torch.testing.assert_close(network(flat), flat, rtol=0.01, atol=0)
+
+
 def _written(folder, kind, **arguments):
     torch.manual_seed(0)
     architecture = {"kind": kind, **arguments}
@@ -270,10 +289,12 @@ def test_certify_on_the_command_line(tmp_path):
     file = _written(tmp_path, "nonexpansive", dilations=[1, 2], filters=4, side=3)
     found = CliRunner().invoke(app, ["certify", str(file)])
     assert found.exit_code == 0, found.output
-    for part in ("What is proved", "|N(u) - N(v)| <= 1 |u - v|", "|K| <= 1", "Layer by layer", "bfloat16"):
+    for part in ("What is proved", "|N(u) - N(v)| <= 1 |u - v|", "|K| <= 1", "Layer by layer", "half precision"):
         assert part in " ".join(found.output.split()), part
     plain = _written(tmp_path, "dncnn", depth=3, width=2)
-    assert "Nothing is proved" in CliRunner().invoke(app, ["certify", str(plain)]).output
+    shown = CliRunner().invoke(app, ["certify", str(plain)]).output
+    assert "Nothing is proved" in shown
+    assert "bfloat16" not in shown
     told = examine(file)
     assert told.holds
     assert told.proved.nonexpansive

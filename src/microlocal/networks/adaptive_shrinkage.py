@@ -91,8 +91,8 @@ class AdaptiveShrinkage(nn.Module):
         waves = own[:, 1:]
         shares, changes = self._predicted(waves / (UNIT * level), (level / self.usual).log())
         proposed = shares * waves + UNIT * level * changes
-        length, before = (x.square().sum(dim=1, keepdim=True).clamp_min(TINY**2).sqrt() for x in (proposed, waves))
-        kept = torch.cat([own[:, :1], proposed * (before / length).clamp(max=1.0)], dim=1)
+        length, before = (_length(x) for x in (proposed, waves))
+        kept = torch.cat([own[:, :1], proposed * (before / length).clamp(max=1.0).to(proposed)], dim=1)
         return _mirrored(kept, rows, cols, coefficients.shape[-2:])
 
     def _predicted(self, waves: Tensor, log_level: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,6 +113,12 @@ class AdaptiveShrinkage(nn.Module):
             Hypothesis("|P c| <= |c| on every patch: longer proposals are shortened", "for any weights", True),
             Hypothesis("patches beyond the border are changed as mirror images", "at even places", SIDE % STRIDE == 0),
         )
+
+
+def _length(x: Tensor) -> Float[Tensor, "batch 1 row col"]:
+    """Return |c| of every patch, in 32 bits at least: squares leave the range of 16."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return wide.square().sum(dim=1, keepdim=True).clamp_min(TINY**2).sqrt()
 
 
 @lru_cache(maxsize=8)

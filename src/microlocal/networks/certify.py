@@ -37,8 +37,8 @@ class Examination:
 
     ``proved``, nothing where a hypothesis fails; ``certificates``, one for each claim, with the worst value found, and
     the ``hypotheses`` they rest on; ``measured``, what attacks found near
-    images with noise, where nothing need be proved; ``parts`` and the name of the ``costliest``; ``half_gap``, the
-    largest difference of its result in bfloat16, in parts of the image's range.
+    images with noise, where nothing need be proved; ``parts`` and the name of the ``costliest``; ``half_gap``, by
+    how much bfloat16 changes the result on one image, in parts of its range: an example, and no bound.
     """
 
     name: str
@@ -148,7 +148,7 @@ def _noise(shape: tuple[int, int, int], seed: int) -> Float[Tensor, "1 channel r
 
 
 def _half_gap(network: nn.Module, shape: tuple[int, int, int]) -> float:
-    """Return by how much the result changes in bfloat16, in parts of the range of the image."""
+    """Return by how much the result on an image with noise changes in bfloat16, in parts of the range of the image."""
     image = _scene(shape) + LEVELS[1] * _noise(shape, 6)
     with torch.no_grad():
         exact = copy.deepcopy(network).double()(image)
