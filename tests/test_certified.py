@@ -358,6 +358,29 @@ def test_weights_of_another_task_are_refused(tmp_path):
         certify_map(nn.ReLU(), (1, 3, 3))
 
 
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ({}, "a card with an architecture, names and values, got None"),
+        ({"architecture": ["a"]}, r"got \['a'\]"),
+        ({"architecture": SMALL | {"foo": 1}}, "an architecture of the kind nonexpansive, got .*'foo'"),
+        ({"architecture": SMALL | {"dilations": "x"}}, "a whole number dilation"),
+        ({"architecture": {"kind": "adaptive-shrinkage", "widths": "x"}}, "an architecture of the kind adaptive"),
+        ({"architecture": {"kind": "adaptive-shrinkage", "widths": [-4]}}, "an architecture of the kind adaptive"),
+    ],
+)
+def test_damaged_cards_are_refused(tmp_path, card, told):
+    save_weights(tmp_path / "damaged", {"a": torch.ones(1)}, {"task": "denoising"} | card)
+    with pytest.raises(InputError, match=told):
+        load_denoiser(tmp_path / "damaged")
+
+
+@pytest.mark.parametrize("name", ["", "/", "."])
+def test_a_name_of_nothing_is_no_file_of_weights(name):
+    with pytest.raises(InputError, match="expected"):
+        load_denoiser(name)
+
+
 def test_denoisers_repeat_their_noise_level():
     network = Nonexpansive((1,), filters=4, side=3).double()
     u = torch.rand(1, 1, 9, 9, dtype=torch.float64, generator=generator(0))

@@ -197,6 +197,8 @@ def test_ctrl_c_leaves_what_is_done(tmp_path, weights, monkeypatch):
     [
         (["--model", "shrinkge"], "shrinkage"), (["--sigma", "much"], "auto or a number"),
         (["--sigma", "-3"], "above 0"), (["--sigma", "nan"], "above 0"), (["--weights", "none"], "none"),
+        (["--sigma", "1e300"], "noise up to"), (["--sigma", "1e38", "--weights", "WEIGHTS"], "noise of the size"),
+        (["--weights", ""], "Take one of these names"),
         (["--model", "tv", "--weights", "WEIGHTS"], "no network"),
         (["--model", "shrinkage", "--weights", "WEIGHTS"], "adaptive-shrinkage"),
     ],

@@ -8,7 +8,8 @@ import microlocal as ml
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.seeding import generator
 from microlocal.networks.denoisers import denoiser, load_denoiser
-from microlocal.networks.weights import shipped_weights
+from microlocal.networks.weights import save_weights, shipped_weights
+from microlocal.reconstruction.images.models import denoiser_of
 from microlocal.reconstruction.images.tiles import in_tiles, reach_of
 from microlocal.reconstruction.images.trial import cartoon
 
@@ -82,6 +83,36 @@ def test_negatives_and_shifts_change_nothing(weights):
     plain = ml.denoise_network(y, weights, noise=0.1).image
     shifted = ml.denoise_network(40 * y - 1000, weights, noise=4.0).image
     assert torch.allclose(shifted, 40 * plain - 1000, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [2.0**-110, 2.0**100])
+def test_tiny_and_huge_units_change_nothing(weights, unit):
+    plain, scaled = ml.denoise_network(noisy(), weights), ml.denoise_network(unit * noisy(), weights)
+    assert torch.equal(scaled.noise, unit * plain.noise)
+    assert torch.allclose(scaled.image / unit, plain.image, atol=1e-5)
+    for one, other in zip(plain.certificates, scaled.certificates, strict=True):
+        assert other.holds
+        assert other.value == pytest.approx(one.value, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("noise", [1e38, 1e300])
+def test_noise_that_the_image_cannot_have_is_refused(weights, noise):
+    with pytest.raises(InputError, match="noise"):
+        ml.denoise_network(255 * noisy(), weights, noise=noise)
+
+
+def test_results_that_are_not_finite_are_refused_by_the_name_of_the_weights(tmp_path):
+    path = tiny_denoiser(tmp_path / "spoilt", "shrinkage")
+    network, card = load_denoiser(path)
+    for parameter in network.parameters():
+        parameter.data.fill_(torch.nan)
+    save_weights(path, network.state_dict(), card)
+    with pytest.raises(InputError, match="the result of the weights spoilt: expected finite values"):
+        ml.denoise_network(noisy(), path)
+    with pytest.raises(InputError, match="the result of the weights AdaptiveShrinkage"):
+        ml.denoise_network(noisy(), network)
+    with pytest.raises(InputError, match="the result of the weights spoilt"):
+        denoiser_of(None, path).run(noisy(), 0.1)
 
 
 def test_noise_unlike_that_of_the_training_is_told(tmp_path):

@@ -107,6 +107,11 @@ def test_a_regulariser_of_ones_own_can_be_trained_through():
         (from_diffusivity, lambda s: torch.log(s - 1), "finite values"),
         (from_shrinkage, lambda r: r + 1, "an odd function"),
         (from_regulariser, lambda s: s, "an even function"),
+        (from_activation, "tanh", "'str' object is not callable"),
+        (from_activation, math.tanh, "a function of torch operations"),
+        (from_diffusivity, lambda s: 1.0, "got a float"),
+        (from_diffusivity, lambda s: torch.ones(3), r"got shape \(3,\)"),
+        (from_regulariser, lambda s: torch.from_numpy(s.numpy() ** 2), "slope of the regulariser own"),
     ],
 )
 def test_what_is_no_nonlinearity_is_refused(way, function, told):

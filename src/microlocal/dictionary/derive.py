@@ -75,6 +75,8 @@ def from_regulariser(psi: Scalar, name: str = "own") -> Nonlinearity:
             (slope,) = torch.autograd.grad(psi(x).sum(), x, create_graph=s.requires_grad)
         return slope / 2
 
+    _values(phi, PLACES, f"slope of the regulariser {name}")
+
     def grounded(s: Tensor) -> Tensor:
         return psi(s) - psi(torch.zeros((), dtype=s.dtype))
 
@@ -122,7 +124,7 @@ def _integrated(phi: Scalar, s: Tensor) -> tuple[Tensor, float]:
 
 def _symmetric(function: Scalar, sign: int, who: str) -> None:
     """Refuse what is not finite, or not f(-s) = ``sign`` f(s)."""
-    ahead, behind = function(PLACES), function(-PLACES)
+    ahead, behind = _values(function, PLACES, who), _values(function, -PLACES, who)
     if not bool(torch.isfinite(ahead).all() and torch.isfinite(behind).all()):
         place = float(PLACES[~(torch.isfinite(ahead) & torch.isfinite(behind))][0])
         got = f"{float(function(PLACES.new_tensor([place]))[0])} at s = {place:.3g}"
@@ -134,3 +136,16 @@ def _symmetric(function: Scalar, sign: int, who: str) -> None:
         kind = "an odd function" if sign < 0 else "an even function"
         got = f"{float(ahead[k]):.4g} at s = {float(PLACES[k]):.3g}, {float(behind[k]):.4g} at its negative"
         raise InputError(who, expected=kind, got=got, do="Filtering must commute with the negative: make it symmetric.")
+
+
+def _values(function: Scalar, s: Float[Tensor, " place"], who: str) -> Float[Tensor, " place"]:
+    """Return the values of a function that is to be one of torch's operations; raises InputError where it is not."""
+    expected, do = "a function of torch operations, from a tensor to one of its shape", "Give one such as torch.tanh."
+    try:
+        found = function(s)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(who, expected=expected, got=f"{type(error).__name__}: {error}"[:160], do=do) from error
+    if not isinstance(found, Tensor) or found.shape != s.shape:
+        got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise InputError(who, expected=expected, got=got, do=do)
+    return found

@@ -85,9 +85,10 @@ def find_weights(text: str | Path) -> Path:
     shipped = shipped_weights()
     if str(text) in shipped:
         return shipped[str(text)]
-    path = Path(text).with_suffix(".safetensors")
+    given = Path(text)
+    path = given.with_suffix(".safetensors") if given.name else given
     if not path.is_file():
-        if shipped and Path(text).parent == Path() and Path(text).suffix == "":
+        if shipped and given.parent == Path() and given.suffix == "":
             raise UnknownNameError("weights", str(text), list(shipped))
         do = "Give the .safetensors file that microlocal train wrote, with its .json beside it."
         raise InputError(f"weights {path.stem}", expected="a file of weights", got=f"no file {path}", do=do)

@@ -8,7 +8,7 @@ from torch import nn
 
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.catalogue import find_weights
-from microlocal.networks.weights import fill, load_weights
+from microlocal.networks.weights import DO, fill, load_weights
 
 Maker = Callable[[Mapping[str, Any]], nn.Module]
 
@@ -16,7 +16,7 @@ Maker = Callable[[Mapping[str, Any]], nn.Module]
 def built(architecture: Mapping[str, Any], kinds: Mapping[str, type[nn.Module]], who: str) -> nn.Module:
     """Return a network that has learned nothing: ``kind``, one of ``kinds``, and the arguments of that network.
 
-    Raises UnknownNameError for another kind.
+    Raises UnknownNameError for another kind, InputError for arguments that it cannot be built with.
 
     >>> built({"kind": "linear", "in_features": 2, "out_features": 3}, {"linear": nn.Linear}, "network")
     Linear(in_features=2, out_features=3, bias=True)
@@ -24,7 +24,12 @@ def built(architecture: Mapping[str, Any], kinds: Mapping[str, type[nn.Module]],
     kind = str(architecture.get("kind"))
     if kind not in kinds:
         raise UnknownNameError(who, kind, kinds)
-    return kinds[kind](**{name: value for name, value in architecture.items() if name != "kind"})
+    try:
+        return kinds[kind](**{name: value for name, value in architecture.items() if name != "kind"})
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(who, expected=f"an architecture of the kind {kind}", got=str(error)[:160], do=DO) from error
 
 
 def load_network(weights: str | Path, makers: Mapping[str, Maker]) -> tuple[nn.Module, dict[str, Any]]:
@@ -39,6 +44,10 @@ def load_network(weights: str | Path, makers: Mapping[str, Maker]) -> tuple[nn.M
     if maker is None:
         expected, do = f"the task {' or '.join(makers)}", "microlocal weights lists what there is."
         raise InputError(f"weights {path.stem}", expected=expected, got=repr(card.get("task")), do=do)
-    network = maker(card["architecture"])
+    architecture = card.get("architecture")
+    if not isinstance(architecture, Mapping):
+        expected = "a card with an architecture, names and values"
+        raise InputError(f"weights {path.stem}", expected=expected, got=repr(architecture)[:160], do=DO)
+    network = maker(architecture)
     fill(network, state, f"weights {path.stem}")
     return network.eval(), card

@@ -20,7 +20,7 @@ from torch import Tensor
 from microlocal.certificates.base import Certificate
 from microlocal.core.progress import SILENT, Progress
 from microlocal.reconstruction.images.models import Denoiser
-from microlocal.reconstruction.images.noise import at_ends, image_noise
+from microlocal.reconstruction.images.noise import at_ends, given_noise, image_noise
 
 TASK = "denoising"
 SILENT_PICTURE = "No noise was found, so that nothing was removed."
@@ -52,6 +52,8 @@ def denoise_pages(
     ``noise``, its standard deviation in every channel, estimated for every plane unless given. Raises InputError for
     pages that cannot be used. Notes speak of the first plane, grey or y, of the pages.
     """
+    if noise is not None:
+        given_noise(noise, pages, denoiser.name)
     turned = in_opponents(pages)
     result, levels = turned.clone(), turned.new_empty(turned.shape[:2])
     certificates: list[tuple[Certificate, ...]] = []

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from microlocal.certificates.base import Hypothesis
+from microlocal.core.checks import finite
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
@@ -69,7 +71,8 @@ def denoise_network(
     note says where the noise lies outside of what was trained on. Images are treated one after the other, large ones
     in tiles with exactly the result of the whole; memory stays below two gigabytes.
 
-    Raises InputError for images or weights that cannot be used. Reference: Alt et al. (2020).
+    Raises InputError for images or weights that cannot be used, and where the result is not finite. Reference: Alt et
+    al. (2020).
 
     >>> image = torch.rand(24, 24, generator=torch.Generator().manual_seed(0))
     >>> network = denoiser({"kind": "adaptive-shrinkage", "widths": [4, 4]})
@@ -89,17 +92,17 @@ def denoise_network(
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
         return _denoised(network, plane, levels[k], scales[k])
 
-    found = torch.stack([run(plane, k) for k, plane in enumerate(planes.to(kind))])
+    name = str(weights) if isinstance(weights, str | Path) else str(known.get("name", type(weights).__name__))
+    found = _finite(torch.stack([run(plane, k) for k, plane in enumerate(planes.to(kind))]), name)
     result = found.to(y.dtype).reshape(y.shape)
     return ImageEstimate(
         result,
         y - result,
         sigma,
-        config={"weights": str(weights) if isinstance(weights, str | Path) else type(weights).__name__,
-                "black": [scale.black for scale in scales], "span": [scale.span for scale in scales]},
+        config={"weights": name, "black": [scale.black for scale in scales], "span": [scale.span for scale in scales]},
         notes=(said, *_unlike(scales, trained)),
         certificates=certificates_of(network, planes.to(kind), found, run, _fixed(scales, levels)),
-    )  # fmt: skip
+    )
 
 
 def _denoised(
@@ -117,6 +120,11 @@ def _denoised(
         return in_tiles(run, plane, reach_of(network))
 
 
+def _finite(found: Float[Tensor, "..."], name: str) -> Float[Tensor, "..."]:
+    do = "Train again, or take other weights: microlocal certify says what is wrong with these."
+    return finite(found, f"the result of the weights {Path(name).stem}", do)
+
+
 def _scale(plane: Float[Tensor, "row col"], level: float, trained: tuple[float, float] | None) -> Scale:
     """Return how an image is brought to [0, 1], or as near as makes its noise one of those trained on."""
     means = avg_pool2d(plane[None], BLOCK).flatten().sort().values
@@ -127,7 +135,11 @@ def _scale(plane: Float[Tensor, "row col"], level: float, trained: tuple[float, 
     span = max(white - black, SILENCE * reach)
     own = level / span
     low, high = trained or (own, own)
-    return Scale(black, level / min(max(own, low), high), own)
+    wide = level / min(max(own, low), high)
+    if wide > torch.finfo(plane.dtype).max:
+        got, do = f"{level:.4g}, and values that differ by {reach:.4g}", "Give it in the unit of the image."
+        raise InputError(WHO, expected="noise of the size of the image's values", got=got, do=do)
+    return Scale(black, wide, own)
 
 
 def _fixed(scales: list[Scale], levels: list[float]) -> Hypothesis:

@@ -62,6 +62,7 @@ def denoiser_of(model: str | None, weights: str | Path | None = None) -> Denoise
         do = "Leave --model out, or give weights of that model."
         raise InputError(f"--model {model}", expected=f"weights of {NETWORKS[model]}", got=f"{kind}", do=do)
     named = name if weights is None else Path(weights).stem
+    card = card | {"name": named}
     reference = registered("network")[kind].reference if kind in registered("network") else ""
     return Denoiser(
         named, lambda plane, noise: denoise_network(plane, network, noise=noise, card=card), card, reference

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from microlocal.core.checks import positive
+from microlocal.core.errors import InputError
 
 SIDE = 8  # of a patch; an image that is smaller is one patch
 SHARE, LEAST = 0.01, 100  # of the patches, and how many at least
@@ -48,11 +49,20 @@ def given_or_estimated(
 ) -> tuple[Float[Tensor, "*batch"], str]:
     """Return σ for every image and the sentence that says where it comes from."""
     if noise is not None:
-        size = positive(noise, "noise", who)
+        size = given_noise(noise, image, who)
         return image.new_full(image.shape[:-2], size), f"The noise level {size:.4g} was given."
     estimated = image_noise(image)
     listed = ", ".join(f"{value:.4g}" for value in estimated.flatten()[:4].tolist())
     return estimated, f"The noise level {listed} was estimated from the flattest patches."
+
+
+def given_noise(noise: float, image: Float[Tensor, "..."], who: str) -> float:
+    """Return σ if it is a positive number that the type of the image can hold; raises InputError otherwise."""
+    most = torch.finfo(image.dtype).max
+    if positive(noise, "noise", who) > most:
+        do = "Give the standard deviation in the unit of the image."
+        raise InputError(who, expected=f"noise up to {most:.3g}", got=f"noise = {noise}", do=do)
+    return noise
 
 
 def at_ends(plane: Float[Tensor, "row col"]) -> Bool[Tensor, "row col"]:
@@ -61,6 +71,12 @@ def at_ends(plane: Float[Tensor, "row col"]) -> Bool[Tensor, "row col"]:
 
 
 def _noise(plane: Float[Tensor, "row col"], clipped: Bool[Tensor, "row col"]) -> Float[Tensor, ""]:
+    """Return σ, in a unit of a power of two, so that squares of very small and very large values are no 0 or ∞."""
+    unit = torch.ldexp(torch.ones_like(plane.max()), torch.frexp(plane.abs().max()).exponent - 1)
+    return unit * _noise_of_unit(plane / unit, clipped)
+
+
+def _noise_of_unit(plane: Float[Tensor, "row col"], clipped: Bool[Tensor, "row col"]) -> Float[Tensor, ""]:
     side = min(SIDE, *plane.shape)
     step = max(1, math.ceil(math.sqrt(plane.numel() / MOST)))
     sum_of_frequencies = torch.arange(side)[:, None] + torch.arange(side)

@@ -13,7 +13,7 @@ from microlocal.certificates.maps import Certified
 
 BRIEF = Search(starts=2, steps=15)
 SMALL = (1, 12, 12)  # what is attacked
-TINY = 1e-30
+TINY = 1e-300
 
 Run = Callable[[Float[Tensor, "row col"], int], Float[Tensor, "row col"]]
 
