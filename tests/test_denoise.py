@@ -226,6 +226,19 @@ def test_noise_outside_of_the_training_is_told(tmp_path, weights):
     assert any("was trained on 0.02 to 0.2" in note for note in one["notes"])
 
 
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**100])
+def test_the_unit_of_a_file_does_not_matter(tmp_path, weights, unit):
+    values = picture()[0, :, :, 0].astype(np.float32)
+    for name, scale in (("plain", 1.0), ("scaled", unit)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values * np.float32(scale))
+        result = run("denoise", tmp_path / f"{name}.tif", "--weights", weights, "--out", tmp_path / name, "--json")
+        assert result.exit_code == 0
+    plain, scaled = (loaded(tmp_path / name / "denoised.tif") for name in ("plain", "scaled"))
+    assert np.allclose(scaled / unit, plain, atol=1e-3)
+    pages = [(tmp_path / name / "removed.png").read_bytes() for name in ("plain", "scaled")]
+    assert pages[0] == pages[1]
+
+
 def test_without_noise_nothing_is_removed(tmp_path, weights):
     drawn = np.zeros((32, 32, 3), np.uint8)
     drawn[8:20, 8:20] = 200

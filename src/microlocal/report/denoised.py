@@ -58,6 +58,11 @@ class DenoisedPicture:
         return float(self.found.noise.double().square().mean().sqrt())
 
     @property
+    def spread(self) -> float:
+        """The standard deviation of what was removed from the page that is shown; squares of float32 may overflow."""
+        return float(self.removed.std(dtype=np.float64))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
         kind = self.picture.kind
@@ -82,7 +87,7 @@ class DenoisedPicture:
             "noise": self.noise,
             "noise_is": "estimated" if self.given is None else "given",
             "noise_of_planes": self.found.noise.tolist(),
-            "removed": {"page": self.page, "mean": float(self.removed.mean()), "std": float(self.removed.std())},
+            "removed": {"page": self.page, "mean": float(self.removed.mean()), "std": self.spread},
             "notes": list(self.notes),
             "certificates": [certificate.to_dict() for certificate in self.found.certificates],
             "weights": {name: card[name] for name in CARD if name in card},
@@ -103,7 +108,7 @@ def write_denoised(done: DenoisedPicture, folder: Path) -> list[Path]:
     write_photograph(done.picture, done.after, picture)
     removed = folder / "removed.png"
     with replacing(removed) as temporary:
-        temporary.write_bytes(as_png(signed(done.removed, REACH * max(done.noise, float(done.removed.std())))))
+        temporary.write_bytes(as_png(signed(done.removed, REACH * max(done.noise, done.spread))))
     certificate = write_json(done.fields, folder / "certificate.json")
     page = folder / "report.html"
     text = render_denoised_page(done.picture, done.after[done.page], done.page, done.fields, done.found.certificates)
