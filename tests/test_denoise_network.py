@@ -7,6 +7,7 @@ from tiny_weights import tiny_denoiser
 import microlocal as ml
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.seeding import generator
+from microlocal.networks import LearnedDiffusivity
 from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.networks.weights import save_weights, shipped_weights
 from microlocal.reconstruction.images.models import denoiser_of
@@ -191,6 +192,18 @@ def test_a_network_as_an_object_is_left_as_it_is():
     found = ml.denoise_network(noisy().double(), network)
     assert found.image.dtype == torch.float64
     assert next(network.parameters()).dtype == torch.float32
+
+
+def test_networks_that_take_no_noise_level_are_called_without():
+    network, y = LearnedDiffusivity(2, 4), noisy(size=16).double()
+    found = ml.denoise_network(y, network, noise=0.1)
+    (a,), (s,) = found.config["black"], found.config["span"]
+    with torch.no_grad():
+        expected = a + s * network.double()(((y - a) / s)[None, None])[0, 0]
+    assert torch.allclose(found.image, expected, atol=1e-12)
+    assert [c.holds for c in found.certificates] == [True, True]
+    with pytest.raises(InputError, match=r"Conv2d: expected \(1, 1, 16, 16\), got \(1, 1, 14, 14\)"):
+        ml.denoise_network(y, torch.nn.Conv2d(1, 1, 3), noise=0.1)
 
 
 def test_weights_that_cannot_be_used_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from microlocal.certificates import Guarantee, Hypothesis, certify_fixed_point
 from microlocal.certificates.fixed_point import largest_growth
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.seeding import generator
+from microlocal.networks import DiffusionNetwork, Mixture, SymmetricBlock
 from microlocal.networks.adaptive_shrinkage import AdaptiveShrinkage
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.networks.weights import save_weights
@@ -329,6 +330,16 @@ def test_a_blur_is_undone():
     assert found.certificates[0].holds
     with pytest.raises(InputError, match="not zero"):
         ml.deblur_plug_and_play(blurred, 0 * kernel, tiny_denoiser())
+
+
+def test_averaged_networks_that_take_no_noise_level_are_called_without():
+    kernel, image = gaussian_kernel(1.0), torch.rand(12, 12, dtype=torch.float64, generator=generator(2))
+    network = DiffusionNetwork([SymmetricBlock(1, 4, 3, Mixture(4))], repeats=2)
+    found = ml.deblur_plug_and_play(image, kernel, network, noise=0.01, iterations=5)
+    assert found.certificates[0].holds
+    assert found.config["averaged"] < 1
+    with pytest.raises(InputError, match="Conv2d, Lipschitz constant <= inf"):
+        ml.deblur_plug_and_play(image, kernel, nn.Conv2d(1, 1, 3), noise=0.01, iterations=5)
 
 
 def test_an_operator_without_a_bound_is_refused():

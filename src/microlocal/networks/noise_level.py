@@ -1,10 +1,14 @@
-"""The noise level that a denoiser is told: one number, or one for every image of a batch."""
+"""The noise level that a denoiser is told: one number, or one for every image of a batch; or none at all."""
+
+from inspect import Parameter, signature
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from microlocal.core.errors import InputError
+from microlocal.core.errors import InputError, ShapeError
+
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 LevelOf = float | Float[Tensor, "*batch"] | None
 
@@ -18,3 +22,27 @@ def levels(
         expected, got = f"positive, one or {len(f)} of them", f"{level.flatten()[:4].tolist()}"
         raise InputError("noise level", expected=expected, got=got, do="Give the standard deviation of the noise.")
     return level
+
+
+def at_level(
+    denoiser: nn.Module, f: Float[Tensor, "batch channel row col"], noise: float | Float[Tensor, "*batch"]
+) -> Float[Tensor, "batch channel row col"]:
+    """Return N(f, noise), or N(f) of a network that takes no noise level, whose guarantee is one for all levels.
+
+    Raises ShapeError where the result has another shape than the images.
+    """
+    found: Tensor = denoiser(f, noise) if takes_level(denoiser) else denoiser(f)
+    if found.shape != f.shape:
+        do = "Give a network from images to images of the same size."
+        raise ShapeError(type(denoiser).__name__, expected=str(tuple(f.shape)), got=str(tuple(found.shape)), do=do)
+    return found
+
+
+def takes_level(denoiser: nn.Module) -> bool:
+    """Return whether a network is called with an image and a noise level.
+
+    >>> takes_level(nn.ReLU())
+    False
+    """
+    kinds = [parameter.kind for parameter in signature(denoiser.forward).parameters.values()]
+    return Parameter.VAR_POSITIONAL in kinds or sum(kind in POSITIONAL for kind in kinds) > 1

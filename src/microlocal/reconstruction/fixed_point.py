@@ -29,6 +29,7 @@ from microlocal.certificates.fixed_point import certify_fixed_point
 from microlocal.certificates.guarantee import Guarantee, gradient_step
 from microlocal.certificates.maps import Certified
 from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.networks.noise_level import at_level
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
 from microlocal.reconstruction.images.denoise_network import RANGE
@@ -48,10 +49,10 @@ NOTHING = Guarantee()
 class Iteration(nn.Module):
     """T on images (image, 1, row, col) of size one.
 
-    Parameters: ``data_step`` G, ``denoiser`` D called as D(u, noise), ``level`` of the noise for every image (image,),
-    ``scheme``, ``box`` the least and the greatest value of a pixel, ``strength`` λ of red; ``trained``, the least and
-    the greatest noise that D was trained on: for a level s beyond, n is the nearest of them and D is s/n D(u n/s, n),
-    which is proved to be what D is at n. Raises UnknownNameError for another scheme.
+    Parameters: ``data_step`` G, ``denoiser`` D called as D(u, noise), or D(u) where it takes none, ``level`` of the
+    noise for every image (image,), ``scheme``, ``box`` the least and the greatest value of a pixel, ``strength`` λ of
+    red; ``trained``, the least and the greatest noise that D was trained on: for a level s beyond, n is the nearest of
+    them and D is s/n D(u n/s, n), which is proved to be what D is at n. Raises UnknownNameError for another scheme.
     """
 
     level: Tensor
@@ -87,7 +88,7 @@ class Iteration(nn.Module):
         count = max(AT_ONCE // (u.shape[-2] * u.shape[-1]), 1)
         beyond = self.level / self.told
         parts = torch.split(u / beyond, count), torch.split(self.told.expand(len(u), 1, 1, 1), count)
-        return beyond * torch.cat([self.denoiser(part, noise) for part, noise in zip(*parts, strict=True)])
+        return beyond * torch.cat([at_level(self.denoiser, part, noise) for part, noise in zip(*parts, strict=True)])
 
     def proved(self) -> Guarantee:
         """Return what the denoiser states at these levels, the weakest of them; nothing where it states nothing."""

@@ -26,6 +26,7 @@ from microlocal.core.checks import finite
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import denoiser, load_denoiser
+from microlocal.networks.noise_level import at_level
 from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
 from microlocal.reconstruction.images.noise import given_or_estimated
 from microlocal.reconstruction.images.proved import certificates_of
@@ -63,7 +64,8 @@ def denoise_network(
 ) -> ImageEstimate:
     """Remove white noise from images (*batch, row, col) with a trained network.
 
-    ``weights``, the name of shipped ones ("shrinkage", "nonexpansive"), a file, or a denoiser; ``noise``, its standard
+    ``weights``, the name of shipped ones ("shrinkage", "nonexpansive"), a file, or a denoiser N(u, noise) or
+    N(u); ``noise``, its standard
     deviation in the unit of the image, estimated for every image unless given; ``card`` of a denoiser that is given as
     an object, which says what noise it was trained on. The image is brought to [0, 1] by the
     1st and 99th percentile of its means over 4 x 4 pixels, so that its unit does not matter.
@@ -113,7 +115,7 @@ def _denoised(
         return plane
 
     def run(part: Float[Tensor, "row col"]) -> Float[Tensor, "row col"]:
-        found: Tensor = network((part - scale.black)[None, None] / scale.span, level / scale.span)
+        found = at_level(network, (part - scale.black)[None, None] / scale.span, level / scale.span)
         return scale.black + scale.span * found[0, 0]
 
     with torch.no_grad():

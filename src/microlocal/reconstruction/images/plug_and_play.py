@@ -75,10 +75,10 @@ def deblur_plug_and_play(
 ) -> ImageEstimate:
     """Undo a known blur of images (*batch, row, col) with a denoiser for a prior.
 
-    ``kernel`` as for ``deblur``; ``denoiser``, the name or file of weights, or a network D(u, noise); ``noise``, its
-    standard deviation, estimated for every image unless given, and what the denoiser is told; ``scheme``,
-    "plug-and-play" or "red". Raises InputError for images and kernels that cannot be used, and for denoisers of which
-    convergence is not proved, unless forced.
+    ``kernel`` as for ``deblur``; ``denoiser``, the name or file of weights, or a network D(u, noise), or D(u) where
+    it takes none; ``noise``, its standard deviation, estimated for every image unless given, and what the denoiser is
+    told; ``scheme``, "plug-and-play" or "red". Raises InputError for images and kernels that cannot be used, and for
+    denoisers of which convergence is not proved, unless forced.
     """
     y = checked_image(image, "deblur_plug_and_play")
     if not bool((tensor(kernel, "deblur_plug_and_play") != 0).any()):
