@@ -10,7 +10,7 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from microlocal.certificates import Guarantee, certify_map, filter_norm_bound
-from microlocal.certificates.attack import Search, overshoot, spread, worst
+from microlocal.certificates.attack import Search, drift, gain, overshoot, spread, worst
 from microlocal.certificates.guarantee import IDENTITY, chain, gradient_step
 from microlocal.certificates.layers import costliest, guarantee_of, parts_of
 from microlocal.cli.app import app
@@ -245,6 +245,51 @@ def test_a_plain_network_has_a_bound_and_stays_below_it():
     nn.init.normal_(network.residual[-1].weight, std=0.3)
     found = worst(network, (1, 10, 10), spread, Search(4, 40))[0]
     assert 1.5 < found <= network.upper_bound().lipschitz
+
+
+class Spoiled(nn.Module):
+    """The identity, except where a pixel is above a level; its slope at zero is no number."""
+
+    def __init__(self, level=math.inf):
+        super().__init__()
+        self.level = level
+
+    def forward(self, u):
+        return torch.where(u > self.level, math.nan, u.square().sqrt())
+
+
+@pytest.mark.parametrize("score", [gain, spread, overshoot, drift])
+def test_a_result_that_is_no_number_is_infinitely_bad(score):
+    assert worst(Spoiled(3.0), (1, 5, 5), score, Search(2, 3))[0] == math.inf
+
+
+def test_a_slope_that_is_no_number_refutes_nothing():
+    flat = torch.zeros(1, 1, 5, 5)
+    assert worst(Spoiled(), (1, 5, 5), gain, Search(2, 3), images=flat)[0] <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "network",
+    [AdaptiveShrinkage((4,)), LearnedDiffusivity(2, 4), SymmetricBlock(1, 4, 3, Mixture(4)), Nonexpansive((1,), 4, 3)],
+    ids=lambda network: type(network).__name__,
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_not_certified(network, value):
+    broken = copy.deepcopy(network)
+    for parameter in broken.parameters():
+        parameter.data.fill_(value)
+    with pytest.raises(InputError, match=r"all weights are finite: (\d+) of \1 are not"):
+        certify_map(broken, (1, 8, 8))
+
+
+def test_certify_refuses_a_file_whose_weights_are_no_numbers(tmp_path):
+    network = denoiser({"kind": "adaptive-shrinkage", "widths": [4, 4]})
+    next(network.parameters()).data[0].fill_(math.nan)
+    card = {"task": "denoising", "architecture": {"kind": "adaptive-shrinkage", "widths": [4, 4]}}
+    file = save_weights(tmp_path / "broken", network.state_dict(), card)
+    found = CliRunner().invoke(app, ["certify", str(file), "--json"])
+    assert found.exit_code != 0
+    assert "all weights are finite" in found.output
 
 
 def test_certificates_outlive_the_compiler_and_16_bits():

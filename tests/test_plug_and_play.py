@@ -212,6 +212,21 @@ def test_growing_steps_do_not_hold():
         certify_fixed_point(nn.Identity(), (1.0,), (1, 1, *SHAPE))
 
 
+def test_what_is_no_number_refutes_convergence():
+    iteration, _, _ = problem(Quadratic(0.1))
+    assert not certify_fixed_point(iteration, (1.0, math.nan, 0.6), (1, 1, *SHAPE)).holds
+    iteration.denoiser.forward = lambda u, noise: u * math.nan
+    assert certify_fixed_point(iteration, (1.0, 0.6), (1, 1, *SHAPE)).falsify() == math.inf
+
+
+def test_a_denoiser_whose_weights_are_no_numbers_is_refused():
+    network = tiny_denoiser().double()
+    network.blocks[0].activation.log_contrast.data.fill_(math.nan)
+    iteration, _, _ = problem(network)
+    with pytest.raises(InputError, match="not: all weights are finite"):
+        refuse_unproved(iteration, "plug-and-play", force=False)
+
+
 def test_what_is_not_averaged_is_refused_unless_forced():
     network = AdaptiveShrinkage((4, 4))
     with pytest.raises(InputError, match=r"AdaptiveShrinkage.*nonexpansive"):

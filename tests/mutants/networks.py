@@ -75,6 +75,14 @@ class LooksAtTheBatch(Halved):
         return super().forward(u - u.mean(dim=0, keepdim=True))
 
 
+class KeepsItsWeightsOutOfSight(Halved):
+    """Has weights that are no parameters: nothing sees that they changed."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.weight = torch.linspace(-0.9, 0.9, SHAPE[-1])
+
+
 def networks():
     """Return the mutant of every law of networks."""
     broken = {
@@ -84,5 +92,6 @@ def networks():
         "survives_writing_and_reading": KeepsAFactorToItself,
         "precision_is_kept": InSinglePrecision,
         "images_do_not_meet": LooksAtTheBatch,
+        "not_a_number_proves_nothing": KeepsItsWeightsOutOfSight,
     }
     return {law: NetworkTrial(kind.__name__, kind, SHAPE) for law, kind in broken.items()}

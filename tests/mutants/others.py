@@ -125,6 +125,14 @@ class ForgetsBound(Certificate):
         return super().to_dict() | {"bound": round(self.bound)}
 
 
+class HoldsUnlessRefuted(Certificate):
+    """Holds where its value is not above the bound, and so for what is no number."""
+
+    @property
+    def holds(self):
+        return not self.value > self.bound
+
+
 def _claim(**changes) -> Certificate:
     fields = {"claim": "x <= 1.4", "kind": Kind.BOUNDED, "value": 1.0, "bound": 1.4, "attack": lambda seed: 1.0}
     return Certificate(**(fields | changes))
@@ -138,6 +146,7 @@ def certificates():
         "can_be_attacked": _claim(attack=None),
         "survives_writing_and_reading": ForgetsBound("x <= 1.4", Kind.BOUNDED, 1.0, 1.4),
         "proofs_rest_on_hypotheses": _claim(kind=Kind.PROVED),
+        "not_a_number_never_holds": HoldsUnlessRefuted("x <= 1.4", Kind.BOUNDED, 1.0, 1.4),
     }
 
 

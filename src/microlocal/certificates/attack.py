@@ -1,8 +1,10 @@
 """Search for inputs on which a map of images breaks what is claimed of it: random starts, then gradient ascent.
 
-Each search returns the worst value that it found, a lower estimate of the true one, in float64.
+Each search returns the worst value that it found, a lower estimate of the true one, in float64. A result that is not
+finite counts as infinitely bad: it is never within a bound.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -86,7 +88,7 @@ def worst(
         with torch.enable_grad():
             values = score(run, u, d)
             slopes = torch.autograd.grad(values.sum(), (u, d), allow_unused=True) if step < how.steps else ()
-        scores = values.detach()
+        scores = values.detach().nan_to_num(nan=math.inf, posinf=math.inf)
         best = int(scores.argmax())
         if float(scores[best]) > found:
             found, place = float(scores[best]), u[best].detach()
@@ -107,9 +109,10 @@ def _starts(count: int, shape: Sequence[int], source: torch.Generator) -> Tensor
 
 
 def _moved(x: Tensor, slope: Tensor | None, rate: float) -> Tensor:
-    """Return x moved uphill by a part of its own size."""
+    """Return x moved uphill by a part of its own size; a slope that is not finite moves nothing."""
     if slope is None:
         return x.detach()
+    slope = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     unit = (-1, *(1 for _ in x.shape[1:]))
     return (x + rate * (_size(x) / _size(slope)).reshape(unit) * slope).detach()
 

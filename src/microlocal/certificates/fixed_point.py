@@ -5,6 +5,7 @@ converges to one (Krasnoselskii and Mann), and |T(u) - u| never increases on the
 |u - v|. The last two can be measured, so that an attack can refute them.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee, gradient_step
-from microlocal.certificates.maps import Certified
+from microlocal.certificates.maps import Certified, hypotheses_of
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
@@ -63,18 +64,20 @@ def certify_fixed_point(
         kind=Kind.PROVED,
         value=largest_growth(distances, rounding),
         bound=1 + ROUNDING,
-        hypotheses=(*iteration.hypotheses(), whole),
+        hypotheses=(*hypotheses_of(iteration), whole),
         reference="bauschke2017",
         attack=lambda seed: _worst_growth(iteration, shape, seed),
     )
 
 
 def largest_growth(distances: Sequence[float], rounding: float = 0.0) -> float:
-    """Return the largest (d_{k+1} - rounding)/d_k; 0 for fewer than two distances.
+    """Return the largest (d_{k+1} - rounding)/d_k; 0 for fewer than two distances, infinite if one is not finite.
 
     >>> largest_growth([4.0, 2.0, 1.5])
     0.75
     """
+    if not all(map(math.isfinite, distances)):
+        return math.inf
     growths = (max(after - rounding, 0.0) / before if before else 0.0 for before, after in pairwise(distances))
     return max(growths, default=0.0)
 
@@ -115,9 +118,11 @@ def _followed(run: Callable[[Tensor], Tensor], u: Tensor, d: Tensor, *, move: bo
     worst, length = 0.0, d.norm()
     here = run(u)
     for _ in range(STEPS):
-        if not length > 0:
+        if length == 0:
             break
         after = run(u + d) - here
+        if not after.isfinite().all():
+            return math.inf
         worst = max(worst, float(after.norm() / length))
         if move:
             u, here, d = here, here + after, after

@@ -54,7 +54,7 @@ def certify_map(
     """Return a certificate for each thing that is proved of a network, as its weights are.
 
     ``shape`` of an input, (channel, row, col), for the attacks; the claims hold for every size. The value is what the
-    attack of ``seed`` finds. Raises InputError where the network states nothing.
+    attack of ``seed`` finds. Raises InputError where the network states nothing, or a hypothesis is broken.
     """
     return tuple(_certificates(network, shape, search, seed))
 
@@ -66,7 +66,7 @@ def _certificates(
         do = "Give it the methods guarantee() and hypotheses(); docs/certified-networks.md shows how."
         raise InputError("certify_map", expected="a network that states what is proved of it",
                          got=type(network).__name__, do=do)  # fmt: skip
-    hypotheses = network.hypotheses()
+    hypotheses = _sound(hypotheses_of(network))
     for claim, bound, score, reference in claims(network.guarantee()):
 
         def attack(seed: int, score: Score = score) -> float:
@@ -74,6 +74,30 @@ def _certificates(
 
         allowed = bound * (1 + ROUNDING) + ROUNDING
         yield Certificate(claim, Kind.PROVED, attack(first), allowed, hypotheses, reference, attack)
+
+
+def hypotheses_of(network: Certified) -> tuple[Hypothesis, ...]:
+    """Return what every proof rests on, finite weights, and what that of this network does.
+
+    Where weights are not finite nothing else can be measured, and the first is the only one.
+    """
+    finite = _finite(network)
+    return (finite, *network.hypotheses()) if finite.holds else (finite,)
+
+
+def _sound(hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
+    """Return the hypotheses of a proof as they are; raises InputError, with what was measured, if one is broken."""
+    broken = [f"{h.statement}: {h.measured}" for h in hypotheses if not h.holds]
+    if broken:
+        expected, do = "every hypothesis of the proof to hold", "Train again: nothing is proved of these weights."
+        raise InputError("certify_map", expected=expected, got="; ".join(broken[:3]), do=do)
+    return hypotheses
+
+
+def _finite(network: Certified) -> Hypothesis:
+    state = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
+    broken, total = sum(int((~value.isfinite()).sum()) for value in state), sum(value.numel() for value in state)
+    return Hypothesis("all weights are finite", f"{broken} of {total} are not", broken == 0)
 
 
 def claims(proved: Guarantee) -> Iterator[tuple[str, float, Score, str]]:

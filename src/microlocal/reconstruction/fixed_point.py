@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from microlocal.certificates.base import Certificate, Hypothesis
 from microlocal.certificates.fixed_point import certify_fixed_point
 from microlocal.certificates.guarantee import Guarantee, gradient_step
-from microlocal.certificates.maps import Certified
+from microlocal.certificates.maps import Certified, hypotheses_of
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.noise_level import at_level
 from microlocal.networks.nonexpansive import Nonexpansive
@@ -149,16 +149,20 @@ def weakest(guarantees: list[Guarantee]) -> Guarantee:
 
 def refuse_unproved(iteration: Iteration, who: str, *, force: bool) -> None:
     """Raise InputError where it is not proved that the iteration converges, unless it is forced."""
-    averaged = iteration.guarantee().averaged < 1 and all(h.holds for h in iteration.hypotheses())
-    if averaged or force:
+    if force or _proved(iteration):
         return
     proved, kind = iteration.proved(), type(iteration.denoiser).__name__
     expected = "a denoiser that is proved to be averaged (Lipschitz constant one)"
     if iteration.scheme == "red":
         expected = "a denoiser with a proved Lipschitz constant of one"
-    got = f"{kind}, Lipschitz constant <= {proved.lipschitz:.4g}, averaged {proved.averaged:.4g}"
+    broken = "".join(f"; not: {h.statement} ({h.measured})" for h in hypotheses_of(iteration) if not h.holds)
+    got = f"{kind}, Lipschitz constant <= {proved.lipschitz:.4g}, averaged {proved.averaged:.4g}{broken}"
     do = "Take weights of the kind nonexpansive, or force=True: the iteration may then wander, without a certificate."
     raise InputError(who, expected=expected, got=got, do=do)
+
+
+def _proved(iteration: Iteration) -> bool:
+    return iteration.guarantee().averaged < 1 and all(h.holds for h in hypotheses_of(iteration))
 
 
 def iterate(iteration: Iteration, start: Float[Tensor, "image 1 row col"], driver: Driver) -> Solution:
@@ -170,7 +174,7 @@ def iterate(iteration: Iteration, start: Float[Tensor, "image 1 row col"], drive
 
 def certificate_of(iteration: Iteration, solution: Solution) -> tuple[Certificate, ...]:
     """Return the certificate of a run; none where nothing is proved, or nothing was run. The attack is on image 0."""
-    if not iteration.guarantee().averaged < 1:
+    if not _proved(iteration):
         return ()
     value = solution.value
     rounding = ROUNDINGS * torch.finfo(value.dtype).eps * float(value.norm())

@@ -1,5 +1,8 @@
 """The laws of certificates."""
 
+import math
+from dataclasses import replace
+
 from microlocal.certificates.base import Certificate, Kind, certificate_from_dict
 from microlocal.testing.violation import expect
 
@@ -36,10 +39,16 @@ def proofs_rest_on_hypotheses(certificate: Certificate) -> None:
         expect(complete, f"{certificate.claim} is called proved without hypotheses or reference")
 
 
+def not_a_number_never_holds(certificate: Certificate) -> None:
+    """A value that is not a number is within no bound."""
+    expect(not replace(certificate, value=math.nan).holds, f"{certificate.claim} holds for a value that is no number")
+
+
 LAWS = (
     holds_as_issued,
     survives_the_attack,
     can_be_attacked,
     survives_writing_and_reading,
     proofs_rest_on_hypotheses,
+    not_a_number_never_holds,
 )

@@ -7,6 +7,7 @@ import torch
 
 from microlocal.certificates.attack import Search
 from microlocal.certificates.maps import Certified, certify_map
+from microlocal.core.errors import InputError
 from microlocal.core.seeding import generator
 from microlocal.networks.trial import NetworkTrial
 from microlocal.testing.violation import LawViolation, expect
@@ -74,6 +75,18 @@ def images_do_not_meet(trial: NetworkTrial) -> None:
     expect(gap <= 1e-5, f"{trial.name}: a neighbour in the batch changes an image by {gap:.3g}")
 
 
+def not_a_number_proves_nothing(trial: NetworkTrial) -> None:
+    """Weights that are not numbers are refused: comparisons with them say nothing."""
+    network = trial.build()
+    for value in network.parameters():
+        value.data.flatten()[:1].fill_(math.nan)
+    try:
+        found = certify_map(network, trial.shape, SEARCH)
+    except InputError:
+        return
+    expect(not any(c.holds for c in found), f"{trial.name}: certified although its weights are not numbers")
+
+
 def _attacked(trial: NetworkTrial, network: torch.nn.Module, when: str) -> None:
     for seed in range(2):
         for certificate in certify_map(network, trial.shape, SEARCH):
@@ -88,4 +101,5 @@ LAWS = (
     survives_writing_and_reading,
     precision_is_kept,
     images_do_not_meet,
+    not_a_number_proves_nothing,
 )
