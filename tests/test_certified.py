@@ -1,6 +1,7 @@
 """Guarantees and their algebra, upper bounds of filters, certified networks, and what breaks them."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -61,6 +62,80 @@ def test_bounds_hold_for_every_boundary(boundary):
     for shape in ((3, 3), (4, 7), (12, 9)):
         norm = float(torch.linalg.matrix_norm(dense(filters, shape, **dict(how)), 2))
         assert norm <= float(filter_norm_bound(filters, boundary))
+
+
+def _norm(layer, shape):
+    """Return the norm of a layer on images of a shape, from its matrix; zero where torch refuses it."""
+    unit = torch.eye(math.prod(shape), dtype=torch.float64).reshape(-1, *shape)
+    try:
+        with torch.no_grad():
+            return float(torch.linalg.matrix_norm(layer.double()(unit).flatten(1).T, 2))
+    except RuntimeError:
+        return 0.0
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize("side", [1, 2, 3])
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even")
+def test_no_convolution_exceeds_its_bound(mode, side):
+    """All paddings, strides, dilations and groups, on odd and even images as small as the padding allows."""
+    compared = 0
+    for padding, stride, dilation, groups in itertools.product((0, 1, 2, "same"), (1, 2, 3, (1, 2)), (1, 2), (1, 2)):
+        if padding == "same" and stride != 1:
+            continue
+        layer = nn.Conv2d(2, 2, side, stride, padding, dilation, groups, bias=False, padding_mode=mode)
+        for fill in (nn.init.ones_, nn.init.normal_):
+            fill(layer.weight)
+            norms = [_norm(layer, (2, *shape)) for shape in ((2, 3), (3, 3), (4, 4), (5, 4), (6, 7))]
+            assert max(norms) <= guarantee_of(layer).lipschitz, layer
+            compared += sum(norm > 0 for norm in norms)
+    assert compared > 200
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+def test_no_convolution_of_signals_exceeds_its_bound(mode):
+    for side, padding, stride, n in itertools.product((1, 2, 3), (0, 1, 2), (1, 2), (2, 3, 4, 7)):
+        layer = nn.Conv1d(1, 2, side, stride, padding, bias=False, padding_mode=mode)
+        nn.init.ones_(layer.weight)
+        assert _norm(layer, (1, n)) <= guarantee_of(layer).lipschitz, (layer, n)
+
+
+def test_usual_convolutions_lose_nothing_to_their_padding():
+    """Around a torus, and with zeros: the bound is that of the filters, 2 % above the norm."""
+    for layer in (
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", bias=False),
+        nn.Conv2d(1, 1, 3, padding="same", padding_mode="circular", bias=False),
+        nn.Conv2d(1, 1, 3, padding=2, bias=False),
+    ):
+        nn.init.ones_(layer.weight)
+        assert 9.0 <= guarantee_of(layer).lipschitz <= 9.2
+    half = nn.Conv2d(1, 1, 2, stride=2, bias=False)
+    nn.init.ones_(half.weight)
+    assert 2.0 <= guarantee_of(half).lipschitz <= 2.1
+
+
+def test_layers_of_ones_own_class_have_no_bound():
+    class Residual(nn.Sequential):
+        def forward(self, u):
+            return u + super().forward(u)
+
+    class Tenfold(nn.Conv2d):
+        def forward(self, u):
+            return 10 * super().forward(u)
+
+    class Doubled(nn.ReLU):
+        def forward(self, u):
+            return 2 * super().forward(u)
+
+    for layer in (Residual(nn.Identity()), Tenfold(1, 1, 1), Doubled(), nn.Sequential(Tenfold(1, 1, 1))):
+        assert guarantee_of(layer).lipschitz == math.inf
+    assert [part.name for part in parts_of(Residual(nn.Identity()))] == ["network"]
+
+
+def test_softplus_that_jumps_has_no_bound():
+    assert guarantee_of(nn.Softplus()).lipschitz == 1.0
+    assert guarantee_of(nn.Softplus(threshold=0.0)).lipschitz == math.inf
+    assert guarantee_of(nn.ELU(alpha=-3.0)).lipschitz == 3.0
 
 
 def test_neither_a_reshaped_kernel_nor_power_iteration_is_a_bound():

@@ -5,9 +5,10 @@
 K̂(ω) is the matrix (filter, channel) of Fourier transforms. Along any line λ_max lies above trigonometric polynomials
 v* K̂* K̂ v of degree d that touch it at its maximum M, and such a polynomial is at least M cos(d t) at a distance t
 (M. Riesz): the next of N places is at most π/N away. The operator on all of Z² has exactly this supremum as its norm;
-convolutions inside the image ("valid"), with zeros around it, or around a torus are parts or samples of that one. An
-image that is continued by reflection holds every value up to four times, and the bound doubles. A reshaped kernel
-matrix has a smaller norm than the convolution, and power iteration a smaller value than the norm: neither is a bound.
+convolutions inside the image ("valid"), with zeros around it, or around a torus (whose sides the stride divides) are
+parts or samples of that one. Continuing an image by one reflection repeats a pixel up to three times along an axis, in
+images not much wider than the padding, and the bound triples. A reshaped kernel matrix has a smaller norm than the
+convolution, and power iteration a smaller value than the norm: neither is a bound.
 
 Reference: Pfister and Bresler (2019); Sedghi, Gupta, Long (2019).
 """
@@ -26,7 +27,7 @@ Boundary = Literal["valid", "zero", "circular", "reflect"]
 Filters = Float[Tensor, "filter channel row col"]
 
 FINENESS = 12  # places along an axis, by degree: the bound is 3.5 % above the norm at most
-COPIES = {"valid": 1.0, "zero": 1.0, "circular": 1.0, "reflect": 2.0}
+COPIES = {"valid": 1.0, "zero": 1.0, "circular": 1.0, "reflect": 3.0}
 ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
@@ -37,7 +38,7 @@ def filter_norm_bound(
 
     ``filters`` as ``torch.nn.functional.conv2d`` has them, without groups; ``grid`` places along an axis, 12 for
     each degree unless given: the finer, the nearer to the norm. Dilation changes
-    nothing. Raises InputError, ShapeError.
+    nothing for stride 1. Raises InputError, ShapeError.
 
     >>> ones = torch.ones(1, 1, 3, 3, dtype=torch.float64)  # the norm is 9, that of the reshaped kernel is 3
     >>> round(float(filter_norm_bound(ones, grid=1024)), 3)

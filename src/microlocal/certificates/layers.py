@@ -1,12 +1,17 @@
 """What is proved of torch's own layers, and of networks that are a sequence of them.
 
-    convolution     an upper bound of its norm for the boundary condition in use (``filters``)
+    convolution     |K| <= |k| |P|: the norm of its filters on Z² (``filters``), and that of its padding P
     linear          the largest singular value
     activations     the largest slope
     normalisation   the largest |γ|/√(v + ε), with the statistics that were learned (evaluation mode)
     pooling         1/k for means of k² pixels, 1 for maxima of disjoint ones
 
-The Lipschitz constant of a sequence is at most the product. A layer that is not listed has none that is known here.
+The padding repeats pixels, and |P|² is how often it repeats one at most, in images of any size: 3 along an axis for
+"reflect" and "circular", 1 + the pixels added for "replicate". Around a torus, where no result is computed twice, it
+counts as one; stride and borders leave parts of the whole.
+
+The Lipschitz constant of a sequence is at most the product. A layer that is not listed has none that is known here, and
+neither has one of a class of one's own: its ``forward`` may do anything.
 """
 
 import math
@@ -16,12 +21,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from microlocal.certificates.filters import Boundary, filter_norm_bound
+from microlocal.certificates.filters import filter_norm_bound
 from microlocal.certificates.guarantee import IDENTITY, Guarantee, chain
 from microlocal.certificates.maps import Certified
 
 FINE = 16  # places along an axis, for every pixel of a filter: 2 % above the norm at most
-BOUNDARIES: dict[str, Boundary] = {"zeros": "zero", "circular": "circular", "reflect": "reflect"}
+SMOOTH = 20.0  # threshold of softplus from which its jump, e^-20, is below rounding in float32
 SLOPES: dict[type[nn.Module], float] = {
     nn.ReLU: 1.0,
     nn.Tanh: 1.0,
@@ -32,6 +37,8 @@ SLOPES: dict[type[nn.Module], float] = {
     nn.GELU: 1.1290,  # at √2: 1.12890
     nn.ELU: 1.0,
 }
+KNOWN = (*SLOPES, nn.Identity, nn.Dropout, nn.Conv1d, nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d,
+         nn.AvgPool2d, nn.MaxPool2d)  # fmt: skip
 AT_ZERO = (nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU)  # that leave zero alone
 ROUNDING = 1e-6  # of sums in float32
 
@@ -55,9 +62,9 @@ def guarantee_of(network: nn.Module) -> Guarantee:
     """
     if isinstance(network, Certified):
         return network.guarantee()
-    if isinstance(network, nn.Sequential):
+    if type(network) is nn.Sequential:
         return chain([guarantee_of(layer) for layer in network])
-    return _of_layer(network)
+    return _of_layer(network) if type(network) in KNOWN else Guarantee()
 
 
 def parts_of(network: nn.Module) -> list[Part]:
@@ -65,7 +72,7 @@ def parts_of(network: nn.Module) -> list[Part]:
     own: Callable[[], Sequence[tuple[str, Guarantee]]] | None = getattr(network, "parts", None)
     if own is not None:
         return [Part(name, "block", proved) for name, proved in own()]
-    if isinstance(network, nn.Sequential):
+    if type(network) is nn.Sequential:
         return [Part(name, type(layer).__name__, guarantee_of(layer)) for name, layer in network.named_children()]
     return [Part("network", type(network).__name__, guarantee_of(network))]
 
@@ -78,9 +85,8 @@ def costliest(parts: Sequence[Part]) -> Part | None:
 
 
 def _of_layer(layer: nn.Module) -> Guarantee:
-    slope = SLOPES.get(type(layer))
+    slope = _slope(layer)
     if slope is not None:
-        slope = max(slope, layer.alpha) if isinstance(layer, nn.ELU) else slope
         return Guarantee(gain=slope if isinstance(layer, AT_ZERO) else math.inf, lipschitz=slope)
     if isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and not layer.training):
         return IDENTITY
@@ -88,6 +94,14 @@ def _of_layer(layer: nn.Module) -> Guarantee:
     # Normalisation subtracts a mean even where it has no bias.
     biased = getattr(layer, "bias", None) is not None or isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
     return Guarantee(gain=math.inf if biased else bound, lipschitz=bound)
+
+
+def _slope(layer: nn.Module) -> float | None:
+    """Return the largest slope of an activation; none of other layers."""
+    if isinstance(layer, nn.Softplus) and layer.threshold < SMOOTH:
+        return math.inf
+    slope = SLOPES.get(type(layer))
+    return max(1.0, abs(layer.alpha)) if isinstance(layer, nn.ELU) else slope
 
 
 def _linear_norm(layer: nn.Module) -> float:
@@ -109,11 +123,33 @@ def _linear_norm(layer: nn.Module) -> float:
 
 def _convolution_norm(layer: nn.Conv1d | nn.Conv2d) -> float:
     """Return an upper bound; groups act on channels of their own, so the largest of their bounds."""
-    boundary = BOUNDARIES.get(layer.padding_mode)
-    if boundary is None or len(set(layer.stride)) > 1:
-        return math.inf
     weight = layer.weight.detach().double()
-    weight = weight if weight.ndim == 4 else weight[:, :, None]
-    groups = weight.chunk(layer.groups)
-    grid = FINE * max(weight.shape[-2:])
-    return max(float(filter_norm_bound(group, boundary, layer.stride[0], grid)) for group in groups) * (1 + ROUNDING)
+    groups = (weight if weight.ndim == 4 else weight[:, :, None]).chunk(layer.groups)
+    grid = FINE * max(layer.kernel_size)
+
+    def norm(stride: int) -> float:
+        return max(float(filter_norm_bound(group, "zero", stride, grid)) for group in groups) * (1 + ROUNDING)
+
+    whole = norm(1) * _padding_norm(layer, torus=True)
+    if {*layer.dilation} != {1} or len({*layer.stride}) > 1:
+        return whole
+    return min(whole, norm(layer.stride[0]) * _padding_norm(layer, torus=False))
+
+
+def _padding_norm(layer: nn.Conv1d | nn.Conv2d, *, torus: bool) -> float:
+    """Return |P|; with ``torus`` axes count as one along which all results of stride one lie around a torus."""
+    copies = 1
+    for axis, (side, dilation) in enumerate(zip(layer.kernel_size, layer.dilation, strict=True)):
+        reach = dilation * (side - 1)
+        added = _added(layer.padding, axis, reach)
+        around = torus and layer.padding_mode == "circular" and added <= reach
+        if added and layer.padding_mode != "zeros" and not around:
+            copies *= 1 + added if layer.padding_mode == "replicate" else 3
+    return math.sqrt(copies)
+
+
+def _added(padding: str | tuple[int, ...], axis: int, reach: int) -> int:
+    """Return how many pixels are added along an axis, on both sides together."""
+    if isinstance(padding, str):
+        return reach if padding == "same" else 0
+    return 2 * padding[axis]
