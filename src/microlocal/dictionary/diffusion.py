@@ -53,7 +53,7 @@ def diffuse(
 ) -> Images:
     """Return the images (*batch, row, col) after nonlinear diffusion for ``time`` T, differentiably.
 
-    ``entry``, of ``nonlinearity`` or one's own, with Φ(s) s >= 0; ``steps``, in all, the fewest that are stable unless
+    ``entry``, of ``nonlinearity`` or one's own, with g >= 0; ``steps``, in all, the fewest that are stable unless
     given (for Du Fort and Frankel steps of h²/L); ``cycles``, of the scheme fsi, into which the steps divide, 2;
     ``coupled``, whether both derivatives share one diffusivity; ``contrast``, a factor of the entry's own, which scales
     the image instead: c u(x/c); ``spacing`` h. T and the contrast may be tensors, one value an image, and have
@@ -79,7 +79,9 @@ def diffuse(
 
 
 def largest_step(entry: Nonlinearity) -> float:
-    """Return the largest stable τ of two-dimensional explicit diffusion for h = 1, 1/(4L); 0 where g has no bound.
+    """Return the largest stable τ of two-dimensional explicit diffusion for h = 1, 1/(4L).
+
+    It is 0 where g has no bound, or is negative somewhere.
 
     >>> from microlocal.dictionary import nonlinearity
     >>> largest_step(nonlinearity("perona-malik")), largest_step(nonlinearity("tv"))
@@ -113,7 +115,8 @@ def _steps(entry: Nonlinearity, time: float, steps: int | None, scheme: str, cyc
     if stable == 0:
         if steps is None or scheme == "du-fort-frankel":
             do = "Use a truncated one (soft, garrote), or give steps and another scheme: no step is proved stable."
-            raise InputError("diffuse", expected="a bounded diffusivity", got=entry.name, do=do)
+            got = entry.name if _facts(entry).nonnegative else f"{entry.name}, which is negative somewhere"
+            raise InputError("diffuse", expected="a bounded diffusivity g >= 0", got=got, do=do)
         return _divided(at_least(steps, 1, "steps", "diffuse"), cycles)
     whole_steps = time / stable if math.isfinite(stable) else 0.0
     least = max(1, math.ceil(whole_steps * (1 - ROUNDING)))

@@ -2,9 +2,10 @@
 
     L = sup |Φ(s)/s| = sup g,       max-min principle for τ <= h²/(2L),      no new sign changes for τ <= h²/(4L)
 
-L is not the Lipschitz constant of Φ: that of hard shrinkage is infinite, and its L is 1. Ψ'' = 2 Φ', so that Ψ is
-convex where Φ increases; only then is a step non-expansive. Nothing is declared: all is found on a logarithmic grid of
-both faces and refined, and hence estimated from below.
+Both ask for g >= 0: where g is negative, diffusion runs backward, and no step size is stable. L is not the Lipschitz
+constant of Φ: that of hard shrinkage is infinite, and its L is 1. Ψ'' = 2 Φ', so that Ψ is convex where Φ increases;
+only then is a step non-expansive. Nothing is declared: all is found on a logarithmic grid of both faces and refined,
+hence estimated from below. For named rows the grid has the unit of their contrast.
 
 Reference: Alt, Weickert, Peter (2020), Theorem 2.
 """
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from microlocal.dictionary.nonlinearity import Nonlinearity, Scalar
 
-REACH, COUNT = 9, 36001  # s from 10^-9 to 10^9
+REACH, COUNT = 9, 36001  # s from 10^-9 to 10^9, for named rows in parts of the contrast
 FINER, ROUNDS = 65, 12  # places of a refinement, and how many
 ROUNDING = 1e-9
 
@@ -27,8 +28,8 @@ class Facts:
     """What follows from a nonlinearity, estimated.
 
     ``largest_ratio`` is L; ``lipschitz`` the Lipschitz constant of Φ, infinite where it jumps; ``slopes`` the least
-    and the greatest Φ'; ``jumps`` and ``turns`` where Φ jumps, and where Φ' changes its sign, s > 0; ``bounded``
-    whether g is, without which no step size is stable.
+    and the greatest Φ'; ``jumps`` and ``turns`` where Φ jumps, and where Φ' changes its sign, s > 0; ``nonnegative``
+    and ``bounded`` whether g is, without which no step size is stable.
     """
 
     largest_ratio: float
@@ -37,6 +38,7 @@ class Facts:
     jumps: tuple[float, ...]
     turns: tuple[float, ...]
     increasing: bool
+    nonnegative: bool
     bounded: bool
 
     @property
@@ -45,7 +47,9 @@ class Facts:
         return self.increasing
 
     def max_min_step(self, spacing: float = 1.0) -> float:
-        """Return the largest τ with the maximum-minimum principle, for grid size h."""
+        """Return the largest τ with the maximum-minimum principle, for grid size h; 0 where g is negative somewhere."""
+        if not self.nonnegative:
+            return 0.0
         return spacing**2 / (2 * self.largest_ratio) if self.largest_ratio else math.inf
 
     def sign_step(self, spacing: float = 1.0) -> float:
@@ -63,9 +67,10 @@ def facts(entry: Nonlinearity) -> Facts:
     >>> facts(nonlinearity("hard")).lipschitz, facts(nonlinearity("hard")).max_min_step()
     (inf, 0.5)
     """
-    s = torch.logspace(-REACH, REACH, COUNT, dtype=torch.float64)
-    ratio, value, slope = entry.diffusivity(s).abs(), entry.activation(s), _slope(entry.activation, s)
-    bounded = _settles(ratio)
+    s = torch.logspace(-REACH, REACH, COUNT, dtype=torch.float64) * (entry.contrast or 1.0)
+    g, value, slope = entry.diffusivity(s), entry.activation(s), _slope(entry.activation, s)
+    ratio = g.abs()
+    bounded, lowest = _settles(ratio), -_refined(lambda x: -entry.diffusivity(x), s, -g)
     largest = _refined(lambda x: entry.diffusivity(x).abs(), s, ratio) if bounded else math.inf
     jumps = _jumps(entry.activation, s, value, slope)
     greatest = _refined(lambda x: _slope(entry.activation, x), s, slope)
@@ -78,6 +83,7 @@ def facts(entry: Nonlinearity) -> Facts:
         jumps=jumps,
         turns=_turns(entry.activation, s, slope),
         increasing=least >= -ROUNDING * greatest and not drops,
+        nonnegative=lowest >= -ROUNDING * float(ratio.max()),
         bounded=bounded,
     )
 
@@ -124,7 +130,7 @@ def _bisected(phi: Scalar, low: float, high: float) -> float:
         middle = (low + high) / 2
         ends = phi(torch.tensor([low, middle, high], dtype=torch.float64)).diff().abs()
         low, high = (low, middle) if ends[0] >= ends[1] else (middle, high)
-    return round((low + high) / 2, 12)
+    return float(f"{(low + high) / 2:.12g}")
 
 
 def _height(phi: Scalar, place: float) -> float:
@@ -137,8 +143,10 @@ def _turns(phi: Scalar, s: Tensor, slope: Tensor) -> tuple[float, ...]:
     """Return where the slope changes its sign, by bisection."""
     found = []
     sign = torch.where(slope.abs() <= ROUNDING, 0.0, slope.sign())
-    for k in ((sign[1:] * sign[:-1]) < 0).nonzero().flatten().tolist():
-        low, high = float(s[k]), float(s[k + 1])
+    known = sign.nonzero().flatten()  # a slope that vanishes on a place of the grid has turned all the same
+    changed = sign[known].diff() != 0
+    for k, after in zip(known[:-1][changed].tolist(), known[1:][changed].tolist(), strict=True):
+        low, high = float(s[k]), float(s[after])
         for _ in range(60):
             middle = (low + high) / 2
             same = float(_slope(phi, s.new_tensor([middle]))[0]) * float(slope[k]) > 0
