@@ -1,5 +1,6 @@
 """Stable residual networks against closed forms, dense Jacobians, and inputs that break a bound without its reason."""
 
+import copy
 import math
 from itertools import pairwise
 
@@ -340,6 +341,30 @@ def test_the_error_of_an_inverse_is_bounded_before_and_after():
     assert float((invert_residual(branch, y, 0.8, 1e-14, enough).value - exact).norm(dim=1).max()) <= 1e-6
     with pytest.raises(InputError, match="Lip g < 1"):
         invert_residual(branch, y, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("network", "level"),
+    [(DiffeomorphicFlow(1, 4, 8), 5.0), (InvertibleNetwork(1, 4, 3, bias=False, residual=0.5), 1000.0)],
+    ids=["flow", "invertible"],
+)
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-7])
+def test_the_error_of_an_inverse_holds_in_float32(network, level, tolerance):
+    y = level + torch.rand(2, 1, 16, 16, generator=generator(0))
+    exact = copy.deepcopy(network).double().inverse(y.double(), tolerance=1e-12)
+    found = network.inverse(y, tolerance)
+    missed = (found.value.double() - exact.value).flatten(1).norm(dim=1)
+    assert bool((missed <= found.error + exact.error).all())
+    assert bool((found.error <= 100 * missed + 1e-3 * tolerance).all())
+
+
+def test_the_error_of_an_inverse_is_never_said_to_be_zero():
+    network, y = InvertibleNetwork(1, 4, 2).double(), _noise(1, 1, 5, 5)
+    found = network.inverse(y, tolerance=1e-14)
+    assert 1e-16 < float(found.error) < 1e-9
+    plain = invert_residual(lambda x: 0.5 * torch.sin(x), y.float(), 0.5, tolerance=1e-9)
+    finer = invert_residual(lambda x: 0.5 * torch.sin(x), y, 0.5, tolerance=1e-13)
+    assert float((plain.value - finer.value).norm()) <= float(plain.error)
 
 
 @pytest.mark.parametrize(

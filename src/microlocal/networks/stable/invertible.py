@@ -16,6 +16,7 @@ network tends to the diffeomorphism exp(v), its inverse to exp(-v), with an erro
 Reference: Behrmann et al. (2019); Rousseau, Drumetz, Fablet (2020).
 """
 
+import copy
 import math
 
 import torch
@@ -32,6 +33,8 @@ from microlocal.networks.stable.convolution import Features, Weights, checked
 from microlocal.networks.stable.evidence import norms_held
 from microlocal.networks.stable.inverse import Inverse, invert_residual
 from microlocal.networks.trial import NetworkTrial
+
+MORE = 100  # operations beside the convolutions: the activation, the bias, three sums, the kernels' own norms
 
 
 class ResidualBijection(nn.Module):
@@ -62,15 +65,21 @@ class ResidualBijection(nn.Module):
     def inverse(self, u: Features, tolerance: float = 1e-6, most: int = 200) -> Inverse:
         """Return the image that the network sends to u, with a proved bound of the error for every entry.
 
-        ``tolerance`` of each layer, ``most`` iterations a layer.
+        ``tolerance`` of each layer, ``most`` iterations a layer. The error is that of the network in exact arithmetic:
+        what the result misses is measured in float64, whatever the precision of u, and rounding is added.
         """
         x, count = checked(u, self.channels, self.dims, type(self).__name__), 0
-        error = u.new_zeros(len(u))
-        for (branch, kernels), q in zip(self._steps()[::-1], self.contractions()[::-1], strict=True):
-            layer = invert_residual(_Scaled(branch, kernels, self.scale), x, q, tolerance, most)
+        double = copy.deepcopy(self).double()
+        error = u.new_zeros(len(u), dtype=torch.float64)
+        layers = zip(self._fields()[::-1], double._fields()[::-1], double.contractions()[::-1], strict=True)
+        for field, exact, q in layers:
+            layer = invert_residual(field, x, q, tolerance, most, exact, exact.operations())
             x, count = layer.value, count + layer.iterations
             error = error / (1 - q) + layer.error
         return Inverse(x, error, count)
+
+    def _fields(self) -> list["_Scaled"]:
+        return [_Scaled(branch, kernels, self.scale) for branch, kernels in self._steps()]
 
     def contractions(self) -> list[float]:
         """Return q_k, layer by layer."""
@@ -103,6 +112,15 @@ class _Scaled:
 
     def __call__(self, x: Features) -> Features:
         return self.scale * self.branch(x, self.kernels)
+
+    def operations(self) -> float:
+        """Return a bound of the operations on a number, in parts of |x| and of the bias.
+
+        A convolution of n products a number is off by n ε | |K| |x| |, and | |K| | <= taps √channels for |K| <= 1.
+        """
+        products = sum(kernel.numel() * kernel[0, 0].numel() for kernel in self.kernels)
+        bias = 0.0 if self.branch.bias is None else float(self.branch.bias.abs().sum())
+        return (products + MORE) * (1 + bias)
 
 
 def _invertible() -> list[NetworkTrial]:
