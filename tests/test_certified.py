@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from microlocal.certificates import Guarantee, certify_map, filter_norm_bound
+from microlocal.certificates import Guarantee, Hypothesis, certify_map, filter_norm_bound
 from microlocal.certificates.attack import Search, drift, gain, overshoot, spread, worst
 from microlocal.certificates.guarantee import IDENTITY, chain, gradient_step
 from microlocal.certificates.layers import costliest, guarantee_of, parts_of
@@ -336,6 +336,34 @@ class Spoiled(nn.Module):
 @pytest.mark.parametrize("score", [gain, spread, overshoot, drift])
 def test_a_result_that_is_no_number_is_infinitely_bad(score):
     assert worst(Spoiled(3.0), (1, 5, 5), score, Search(2, 3))[0] == math.inf
+
+
+class LoudWhen(nn.Module):
+    """The identity, but twice as large where told little noise, or for a picture that is not zero in the mean."""
+
+    def __init__(self, flaw):
+        super().__init__()
+        self.flaw, self.usual, self.noise = flaw, 0.1, 0.1
+
+    def forward(self, u, noise=None):
+        level = torch.as_tensor(self.noise if noise is None else noise).reshape(-1, 1, 1, 1)
+        bright = u.mean(dim=(1, 2, 3), keepdim=True) > 0.7 * u.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        return u * torch.where(bright if self.flaw == "a picture" else level < 0.05, 2.0, 1.0)
+
+    def guarantee(self):
+        return Guarantee(gain=1.0)
+
+    def hypotheses(self):
+        return (Hypothesis("it is the identity", "so they say", True),)
+
+
+@pytest.mark.parametrize("flaw", ["little noise", "a picture"])
+def test_attacks_tell_several_noise_levels_and_start_from_pictures(flaw):
+    (certificate,) = certify_map(LoudWhen(flaw), (1, 6, 7), Search(2, 0))
+    assert certificate.value == pytest.approx(2.0)
+    assert not certificate.holds
+    noise = torch.randn(1, 1, 6, 7, generator=generator(0))
+    assert worst(LoudWhen(flaw), (1, 6, 7), gain, Search(2, 0), images=noise)[0] == pytest.approx(1.0)
 
 
 def test_a_slope_that_is_no_number_refutes_nothing():

@@ -1,4 +1,4 @@
-"""Search for inputs on which a map of images breaks what is claimed of it: random starts, then gradient ascent.
+"""Search for inputs on which a map of images breaks what is claimed of it: many starts, then gradient ascent.
 
 Each search returns the worst value that it found, a lower estimate of the true one, in float64. A result that is not
 finite counts as infinitely bad: it is never within a bound.
@@ -7,6 +7,7 @@ finite counts as infinitely bad: it is never within a bound.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,8 @@ Map = Callable[[Signals], Signals]
 Score = Callable[[Map, Signals, Signals], Float[Tensor, " batch"]]
 
 SIZES = (1e-3, 0.1, 1.0, 10.0)  # of the signals of the first round
+NOISES = (1.0, 0.2, 2.0)  # levels that denoisers are told, in parts of the usual one: those they are trained for
+KINDS = 3  # of starts
 TINY = 1e-30
 
 
@@ -66,22 +69,19 @@ def worst(
     search: Search | None = None,
     seed: int = 0,
     images: Float[Tensor, "batch ..."] | None = None,
+    noises: Sequence[float] = (),
 ) -> tuple[float, Float[Tensor, "..."]]:
     """Return the worst score found and the image u it was found at, without its batch axis.
 
-    ``shape`` of one input, as (channel, row, col); ``images`` near which is searched, beside all others; the network is
-    left as it is. Raises InputError.
+    ``shape`` of one input, as (channel, row, col); ``images`` near which is searched beside all others, pictures with
+    noise unless given; ``noises``, levels that the network is told, in turn, its own unless given. The network is left
+    as it is. Raises InputError.
     """
     how = search or Search()
     at_least(how.starts, 1, "starts", "attack")
-    run, source = _in_float64(network), generator(seed)
-    sizes = torch.tensor(SIZES, dtype=torch.float64).repeat_interleave(how.starts)
-    u = sizes.reshape(-1, *(1 for _ in shape)) * _starts(len(sizes), shape, source)
-    if images is not None:
-        u = torch.cat([images.double(), u])
-    unit = u.flatten(1).square().mean(dim=1).sqrt().reshape(-1, *(1 for _ in shape))
-    near = 10.0 ** (-3 * torch.rand(unit.shape, generator=source, dtype=torch.float64))
-    d = unit * near * torch.randn(u.shape, generator=source, dtype=torch.float64)
+    u, d = _pairs(shape, how.starts, generator(seed), images)
+    told = torch.tensor(noises, dtype=torch.float64)[torch.arange(len(u)) // KINDS % len(noises)] if noises else None
+    run = _in_float64(network, told)
     found, place = -float("inf"), u[0]
     for step in range(how.steps + 1):
         u, d = u.detach().requires_grad_(), d.detach().requires_grad_()
@@ -98,13 +98,49 @@ def worst(
     return found, place
 
 
+def noises_of(network: nn.Module) -> tuple[float, ...]:
+    """Return the noise levels to tell a denoiser, around its ``usual`` one; none where it is told none."""
+    usual = getattr(network, "usual", None)
+    if usual is None or "noise" not in signature(network.forward).parameters:
+        return ()
+    return tuple(float(usual) * part for part in NOISES)
+
+
+def _pairs(
+    shape: Sequence[int], starts: int, source: torch.Generator, images: Tensor | None
+) -> tuple[Signals, Signals]:
+    """Return signals u of all sizes, and d beside them."""
+    sizes = torch.tensor(SIZES, dtype=torch.float64).repeat_interleave(starts).reshape(-1, *(1 for _ in shape))
+    u = sizes * _starts(len(sizes), shape, source)
+    u = u if images is None else torch.cat([images.double(), u])
+    d = _beside(u, source)
+    if images is not None:
+        return u, d
+    pictures = sizes[::starts] * _pictures(len(SIZES), shape, source)
+    return torch.cat([u, pictures]), torch.cat([d, _beside(pictures, source)])
+
+
+def _beside(u: Signals, source: torch.Generator) -> Signals:
+    """Return noise that is smaller than u, by up to three decades."""
+    unit = u.flatten(1).square().mean(dim=1).sqrt().reshape(-1, *(1 for _ in u.shape[1:]))
+    near = 10.0 ** (-3 * torch.rand(unit.shape, generator=source, dtype=torch.float64))
+    return unit * near * torch.randn(u.shape, generator=source, dtype=torch.float64)
+
+
+def _pictures(count: int, shape: Sequence[int], source: torch.Generator) -> Tensor:
+    """Return a ramp with an edge in it, each time with other noise."""
+    ramp = torch.as_tensor(sum(torch.meshgrid(*[torch.linspace(0, 1, n).double() for n in shape], indexing="ij")))
+    ramp = ramp / ramp.max().clamp_min(TINY)
+    return (ramp + (ramp > 0.5)) / 2 + 0.1 * torch.randn(count, *shape, generator=source, dtype=torch.float64)
+
+
 def _starts(count: int, shape: Sequence[int], source: torch.Generator) -> Tensor:
     """Return signals of three kinds: noise, signs that alternate from pixel to pixel, and jumps."""
     noise = torch.randn(count, *shape, generator=source, dtype=torch.float64)
     places = sum(torch.meshgrid(*[torch.arange(n) for n in shape], indexing="ij"))
     waves = 1.0 - 2.0 * (torch.as_tensor(places) % 2).double()
     jumps = torch.randn(count, *shape, generator=source, dtype=torch.float64).sign()
-    kind = (torch.arange(count) % 3).reshape(-1, *(1 for _ in shape))
+    kind = (torch.arange(count) % KINDS).reshape(-1, *(1 for _ in shape))
     return torch.where(kind == 0, noise, torch.where(kind == 1, waves + 0.1 * noise, jumps))
 
 
@@ -117,11 +153,12 @@ def _moved(x: Tensor, slope: Tensor | None, rate: float) -> Tensor:
     return (x + rate * (_size(x) / _size(slope)).reshape(unit) * slope).detach()
 
 
-def _in_float64(network: nn.Module) -> Map:
+def _in_float64(network: nn.Module, noise: Float[Tensor, " batch"] | None) -> Map:
     """Return the network as a function, with its parameters in float64; the module keeps its own."""
+    told = {} if noise is None else {"noise": noise}
     state = {name: value.detach().double() if value.is_floating_point() else value
              for name, value in (*network.named_parameters(), *network.named_buffers())}  # fmt: skip
-    return lambda x: torch.func.functional_call(network, state, (x,))
+    return lambda x: torch.func.functional_call(network, state, (x,), told)
 
 
 def _size(x: Tensor) -> Float[Tensor, " batch"]:

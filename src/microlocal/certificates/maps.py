@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.attack import Score, Search, drift, gain, overshoot, spread, worst
+from microlocal.certificates.attack import Score, Search, drift, gain, noises_of, overshoot, spread, worst
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.core.errors import InputError
@@ -54,7 +54,8 @@ def certify_map(
     """Return a certificate for each thing that is proved of a network, as its weights are.
 
     ``shape`` of an input, (channel, row, col), for the attacks; the claims hold for every size. The value is what the
-    attack of ``seed`` finds. Raises InputError where the network states nothing, or a hypothesis is broken.
+    attack of ``seed`` finds; denoisers are told several noise levels. Raises InputError where the network states
+    nothing, or a hypothesis is broken.
     """
     return tuple(_certificates(network, shape, search, seed))
 
@@ -70,7 +71,7 @@ def _certificates(
     for claim, bound, score, reference in claims(network.guarantee()):
 
         def attack(seed: int, score: Score = score) -> float:
-            return max(worst(network, shape, score, search, seed)[0], 0.0)
+            return max(worst(network, shape, score, search, seed, noises=noises_of(network))[0], 0.0)
 
         allowed = bound * (1 + ROUNDING) + ROUNDING
         yield Certificate(claim, Kind.PROVED, attack(first), allowed, hypotheses, reference, attack)
