@@ -164,6 +164,41 @@ def test_facts_of_ones_own():
     assert (backward.largest_ratio, backward.increasing) == (2.0, False)
 
 
+@pytest.mark.parametrize(
+    ("entry", "diffusivity", "regulariser"),
+    [
+        (nonlinearity("soft"), "any s", "any s"),
+        (nonlinearity("tv"), "s ≠ 0", "any s"),
+        (nonlinearity("bfb", 2.0), "s ≠ 0", "s ≠ 0"),
+        (from_activation(nonlinearity("bfb").activation), "s ≠ 0", "no s"),
+        (from_activation(lambda s: s.sign() * s.abs().sqrt()), "s ≠ 0", "any s"),
+    ],
+    ids=["soft", "tv", "bfb", "own bfb", "root"],
+)
+def test_the_domain_of_every_face(entry, diffusivity, regulariser):
+    found = facts(entry).domain
+    assert (found["diffusivity"], found["regulariser"]) == (diffusivity, regulariser)
+    assert (found["shrinkage"], found["activation"]) == ("any s", "any s")
+
+
+def test_an_integral_that_diverges_is_infinite_and_so_is_its_error():
+    own = from_activation(nonlinearity("bfb").activation)
+    assert own.error == math.inf
+    assert own.regulariser(torch.tensor([0.0, 1.0])).tolist() == [0.0, math.inf]
+    steep = from_activation(lambda s: s.sign() * s.abs().clamp_min(1e-300) ** -0.5)  # Ψ = 4 √s
+    assert steep.regulariser(torch.tensor([4.0], dtype=torch.float64)).item() == pytest.approx(8.0, rel=1e-3)
+    assert steep.error < 0.1
+
+
+@pytest.mark.parametrize("name", ["hard", "perona-malik", "soft"])
+@pytest.mark.parametrize("contrast", [1e-6, 1e-4, 1e-3])
+def test_the_error_of_an_integral_covers_what_is_small(name, contrast):
+    entry = nonlinearity(name, contrast)
+    for own in (from_activation(entry.activation), from_diffusivity(entry.diffusivity)):
+        s = torch.tensor([1.0], dtype=torch.float64)
+        assert _relative(own.regulariser(s), entry.regulariser(s)) <= max(own.error, 1e-9)
+
+
 BACKWARD = {
     "everywhere": lambda s: -1 / (1 + s * s),
     "for large differences": lambda s: 2 * torch.exp(-s.square()) - torch.exp(-s.square() / 8),

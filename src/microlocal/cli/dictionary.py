@@ -55,6 +55,7 @@ def fields_of(row: "Row") -> dict[str, Any]:
         "slopes": list(found.slopes),
         "increasing": found.increasing,
         "convex": found.convex,
+        "domain": found.domain,
         "nonnegative": found.nonnegative,
         "max_min_step": found.max_min_step(),
         "sign_step": found.sign_step(),

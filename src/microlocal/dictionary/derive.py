@@ -3,6 +3,9 @@
     g  -> Φ(s) = g(s) s            Ψ -> Φ(s) = Ψ'(s)/2, by automatic differentiation
     S  -> Φ(s) = h/(2√2 τ) (r - S(r)),   r = h s/√2           Φ -> Ψ(s) = 2 ∫_0^s Φ, by adaptive quadrature
 
+Quadrature goes from one of ten places a decade to the next, from 10^-9 on: what Φ does nearer to zero may be missed.
+Where the integral diverges at zero Ψ is infinite, and so is its error.
+
 Functions are given for tensors, elementwise, odd (S, Φ) or even (g, Ψ); that they are is checked on a grid.
 """
 
@@ -21,6 +24,8 @@ from microlocal.dictionary.nonlinearity import STEP, Nonlinearity, Scalar
 
 ASYMMETRY = 1e-6  # of the larger of two values that should agree
 PLACES = torch.logspace(-3, 3, 61, dtype=torch.float64)
+KNOTS = torch.logspace(-9, 9, 181, dtype=torch.float64)  # between which the quadrature looks
+SLOWEST = 0.9  # of s Φ(s) that is left a decade nearer to zero, where the integral converges
 TOLERANCE, PARTS = 1e-12, 100  # of the quadrature: of every stretch, and into how many parts it may go at most
 SMALLEST = 1e-150  # where g(0) is read off: s² does not vanish there in float64
 
@@ -103,7 +108,12 @@ def _integrated(phi: Scalar, s: Tensor) -> tuple[Tensor, float]:
 
     The stretches between neighbouring places are integrated side by side, each in units of its own size.
     """
-    ends, where = np.unique(s.detach().double().abs().flatten().numpy(), return_inverse=True)
+    places = s.detach().double().abs().flatten()
+    if _diverges(phi):
+        return torch.where(s == 0, 0.0, math.inf).double(), math.inf
+    knots = KNOTS[places.max() > KNOTS] if len(places) else KNOTS[:0]
+    ends, where = np.unique(torch.cat([places, knots]).numpy(), return_inverse=True)
+    where = where[: len(places)]
     low, width = torch.from_numpy(np.append(0.0, ends[:-1])), torch.from_numpy(np.diff(ends, prepend=0.0))
 
     def heights(t: float) -> Tensor:
@@ -120,6 +130,12 @@ def _integrated(phi: Scalar, s: Tensor) -> tuple[Tensor, float]:
     totals, doubt = np.cumsum(scale * parts), np.cumsum(scale * off)
     error = float((doubt / np.maximum(np.abs(totals), 1e-300))[ends > 0].max(initial=0.0))
     return torch.from_numpy(totals[where]).reshape(s.shape), error
+
+
+def _diverges(phi: Scalar) -> bool:
+    """Return whether the integral of Φ has no limit at zero: s Φ(s) does not fall there."""
+    one, nearer = (KNOTS[:1] * phi(KNOTS[:1] * part).abs() * part for part in (1.0, 0.1))
+    return bool((one > 0) & (nearer > SLOWEST * one))
 
 
 def _symmetric(function: Scalar, sign: int, who: str) -> None:

@@ -29,7 +29,7 @@ class Facts:
 
     ``largest_ratio`` is L; ``lipschitz`` the Lipschitz constant of Φ, infinite where it jumps; ``slopes`` the least
     and the greatest Φ'; ``jumps`` and ``turns`` where Φ jumps, and where Φ' changes its sign, s > 0; ``nonnegative``
-    and ``bounded`` whether g is, without which no step size is stable.
+    and ``bounded`` whether g is, without which no step size is stable; ``domain``, where each face has a finite value.
     """
 
     largest_ratio: float
@@ -40,6 +40,7 @@ class Facts:
     increasing: bool
     nonnegative: bool
     bounded: bool
+    domain: dict[str, str]
 
     @property
     def convex(self) -> bool:
@@ -85,7 +86,18 @@ def facts(entry: Nonlinearity) -> Facts:
         increasing=least >= -ROUNDING * greatest and not drops,
         nonnegative=lowest >= -ROUNDING * float(ratio.max()),
         bounded=bounded,
+        domain=_domain(entry, bounded=bounded),
     )
+
+
+def _domain(entry: Nonlinearity, *, bounded: bool) -> dict[str, str]:
+    """Return where every face is finite: for "any s", for "s ≠ 0", or for "no s" other than zero."""
+    near = torch.tensor([10.0**-REACH, 0.0], dtype=torch.float64) * (entry.contrast or 1.0)
+    found = {"diffusivity": "any s" if bounded else "s ≠ 0"}
+    for face in ("regulariser", "shrinkage", "activation"):
+        away, zero = getattr(entry, face)(near).isfinite().tolist()
+        found[face] = ("any s" if zero else "s ≠ 0") if away else "no s"
+    return found
 
 
 def _slope(phi: Scalar, s: Tensor) -> Tensor:
