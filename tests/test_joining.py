@@ -60,9 +60,27 @@ def test_members_that_differ_are_refused_by_name(paths, tmp_path):
         join_weights([paths[0], tiny_denoiser(tmp_path / "quiet")], out)
     with pytest.raises(InputError, match="weights bare: expected the ranges it was trained on"):
         join_weights([paths[0], tiny_weights(tmp_path / "bare", **{"trained on": {"beam": "parallel"}})], out)
+    with pytest.raises(InputError, match="weights w1: expected another network than w1, got the same tensors"):
+        join_weights([*paths, paths[1]], out)
     with pytest.raises(InputError, match="a new file"):
         join_weights(paths, paths[1].with_suffix(""))
     assert load_weights(paths[1])[1]["seed"] == 1
     whole = join_weights(paths, out)
     with pytest.raises(InputError, match=r"weights all: .*one that has members already"):
         join_weights([whole, paths[0]], tmp_path / "more")
+
+
+def test_only_what_was_joined_of_the_same_members_is_written_over(paths, tmp_path):
+    out = join_weights(paths[:2], tmp_path / "all")
+    assert join_weights(paths[1::-1], out) == out  # the order does not matter
+    before = out.read_bytes()
+    with pytest.raises(InputError, match="a new file, or one joined of the same members"):
+        join_weights(paths, out)
+    assert out.read_bytes() == before
+    (tmp_path / "notes.json").write_text("{}")
+    with pytest.raises(InputError, match="weights notes"):
+        join_weights(paths, tmp_path / "notes")
+
+
+def test_a_joined_file_keeps_the_dots_of_its_name(paths, tmp_path):
+    assert join_weights(paths, tmp_path / "all.v1") == tmp_path / "all.v1.safetensors"

@@ -9,7 +9,9 @@ from torch import nn
 from microlocal.core.errors import InputError
 from microlocal.core.seeding import generator
 from microlocal.networks import weights
+from microlocal.networks.catalogue import described, find_weights
 from microlocal.networks.weights import fill, load_weights, save_weights, shipped_weights
+from microlocal.wavefront.network import load_directions
 
 
 @pytest.fixture
@@ -26,6 +28,19 @@ def test_round_trip(tmp_path, state):
         assert all(torch.equal(read[name], value) and read[name].dtype == value.dtype for name, value in state.items())
     assert card["noise"] == [0.0, 0.1]
     assert (card["parameters"], card["stored"]) == (20, "as trained")
+
+
+def test_a_dot_in_a_name_is_no_suffix(tmp_path, state):
+    first = save_weights(tmp_path / "net", state, {"task": "first"})
+    second = save_weights(tmp_path / "net.v1", state, {"task": "second"})
+    assert (first.name, second.name) == ("net.safetensors", "net.v1.safetensors")
+    for name in ("net.v1", "net.v1.json", "net.v1.safetensors"):
+        assert load_weights(tmp_path / name)[1]["task"] == described(tmp_path / name).task == "second"
+    assert described(tmp_path / "net.v1").name == "net.v1"
+    with pytest.raises(InputError, match=r"weights net\.v2: expected a file of weights"):
+        find_weights(tmp_path / "net.v2")
+    with pytest.raises(InputError, match=r"weights net\.v2: expected a card"):
+        load_directions(tmp_path / "net.v2")
 
 
 def test_half_takes_half_the_space_and_comes_back_in_32_bits(tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.suitability import Fact, unsuited
-from microlocal.networks.weights import read_card, shipped_weights
+from microlocal.networks.weights import read_card, shipped_weights, weights_file
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def find_weights(text: str | Path) -> Path:
     if str(text) in shipped:
         return shipped[str(text)]
     given = Path(text)
-    path = given.with_suffix(".safetensors") if given.name else given
+    path = weights_file(text)
     if not path.is_file():
         if shipped and given.parent == Path() and given.suffix == "":
             raise UnknownNameError("weights", str(text), list(shipped))

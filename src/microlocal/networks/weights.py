@@ -21,6 +21,20 @@ from microlocal.io.values import write_json
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "shipped"
 DO = "Take the files as they were written, both of them, or train again."
+SUFFIXES = (".safetensors", ".json")
+
+
+def weights_file(path: str | Path) -> Path:
+    """Return the .safetensors file of weights at ``path``, given with or without the suffix of one of their two files.
+
+    Any other dot belongs to the name.
+
+    >>> [str(weights_file(path)) for path in ("run/net", "run/net.json", "run/net.v1")]
+    ['run/net.safetensors', 'run/net.safetensors', 'run/net.v1.safetensors']
+    """
+    given = Path(path)
+    name = given.stem if given.suffix in SUFFIXES else given.name
+    return given.parent / f"{name}{SUFFIXES[0]}"
 
 
 def save_weights(
@@ -38,7 +52,7 @@ def save_weights(
     >>> state["weight"], card["task"]
     (tensor([1., 1.]), 'none')
     """
-    target = Path(path).with_suffix(".safetensors")
+    target = weights_file(path)
     kept = {name: _stored(name, value, half) for name, value in network_state.items()}
     own = {
         "format": FORMAT,
@@ -57,7 +71,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Shaped[Tensor, "..."]], di
 
     Raises InputError where a file is missing or damaged, or the tensors are not those of the card.
     """
-    target = Path(path).with_suffix(".safetensors")
+    target = weights_file(path)
     who = f"weights {target.stem}"
     card = read_card(target)
     tensors, _ = read_tensors(target, who, DO)
@@ -71,7 +85,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Shaped[Tensor, "..."]], di
 
 def read_card(path: str | Path) -> dict[str, Any]:
     """Return the card beside the weights at ``path``; raises InputError where it is missing, damaged or newer."""
-    target = Path(path).with_suffix(".json")
+    target = weights_file(path).with_suffix(".json")
     who = f"weights {target.stem}"
     try:
         card = json.loads(target.read_text(encoding="utf-8"))

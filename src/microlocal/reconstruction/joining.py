@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from microlocal.core.errors import InputError
-from microlocal.networks.weights import load_weights, save_weights
+from microlocal.networks.weights import load_weights, read_card, save_weights, weights_file
 from microlocal.reconstruction.learned import TASK
 
 ALIKE = ("architecture", "data", "working pixels", "base", "aligned", "cascade")  # alike on the cards of members
@@ -17,18 +17,17 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
     """Write the weights of the networks at ``paths`` as members of one file, and return its .safetensors.
 
     Parameters: ``paths``, two or more files of weights of one architecture and one table [data]; ``out``, the new
-    file; ``command`` for its card. The card keeps what each member's says of its training, and the ranges of what all
-    were trained on. Raises InputError for weights of another task, for members that differ, and where ``out`` is one
-    of them; OutputError.
+    file, or one that was joined of the same members; ``command`` for its card. The card keeps what each member's says
+    of its training, and the ranges of what all were trained on. Raises InputError for weights of another task, for
+    members that do not fit together or are one network twice, and where ``out`` is anything else; OutputError.
     """
-    target = Path(out).with_suffix(".safetensors")
-    if any(Path(path).with_suffix(".safetensors").resolve() == target.resolve() for path in paths):
-        raise InputError("join_weights", expected="a new file", got=f"{target}, a member", do="Choose another name.")
+    target = weights_file(out)
     loaded = [load_weights(path) for path in paths]
-    names, cards = [Path(path).stem for path in paths], [card for _, card in loaded]
+    names, cards = [weights_file(path).stem for path in paths], [card for _, card in loaded]
     if len(cards) < 2:
         raise InputError("join_weights", expected="two files of weights or more", got=f"{len(cards)}", do=DO)
     _check(names, cards)
+    _refuse_another(target, cards)
     state = {f"members.{k}.{name}": tensor for k, (given, _) in enumerate(loaded) for name, tensor in given.items()}
     first = {name: value for name, value in cards[0].items() if name not in OWN}
     card = first | {
@@ -51,6 +50,26 @@ def _check(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
         for entry in ALIKE:
             if (card.get(entry) or None) != (cards[0].get(entry) or None):  # older cards lack what is not so
                 raise InputError(f"weights {name}", expected=f"the {entry} of {names[0]}", got="another", do=DO)
+    _refuse_twice(names, cards)
+
+
+def _refuse_twice(names: Sequence[str], cards: Sequence[Mapping[str, Any]]) -> None:
+    seen: dict[str, str] = {}
+    for name, card in zip(names, cards, strict=True):
+        if card["sha256"] in seen:
+            expected = f"another network than {seen[card['sha256']]}"
+            raise InputError(f"weights {name}", expected=expected, got="the same tensors", do=DO)
+        seen[card["sha256"]] = name
+
+
+def _refuse_another(target: Path, cards: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to write over anything but what was joined of the same members."""
+    if not (target.exists() or target.with_suffix(".json").exists()):
+        return
+    held = {member.get("sha256") for member in read_card(target).get("members", [])}
+    if held != {card["sha256"] for card in cards}:
+        expected = "a new file, or one joined of the same members"
+        raise InputError("join_weights", expected=expected, got=f"{target}", do="Choose another name.")
 
 
 def _together(ranges: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:

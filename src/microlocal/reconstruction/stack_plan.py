@@ -23,7 +23,7 @@ from microlocal.core.scan import Scan
 from microlocal.io.atomic import writing
 from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
-from microlocal.networks.weights import read_card
+from microlocal.networks.weights import read_card, weights_file
 from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.stack_job import interrupted, prepared
@@ -62,7 +62,7 @@ class StackRequest:
         """Return the request with the mark of its data as plain JSON values: what two runs must have in common."""
         asked = asdict(self) | {"grid": None if self.grid is None else self.grid.to_dict()}
         if self.network not in ("auto", "none"):
-            asked["network"] = f"{Path(self.network).stem}, SHA-256 {read_card(self.network)['sha256']}"
+            asked["network"] = f"{weights_file(self.network).stem}, SHA-256 {read_card(self.network)['sha256']}"
         return jsonable({"data": stack.fingerprint(), "version": version("microlocal")} | asked)
 
 

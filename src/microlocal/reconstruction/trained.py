@@ -15,7 +15,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
 from microlocal.networks.suitability import Fact, unsuited
-from microlocal.networks.weights import fill, load_weights, read_card, shipped_weights
+from microlocal.networks.weights import fill, load_weights, read_card, shipped_weights, weights_file
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
 from microlocal.reconstruction.learn_the_invisible import WHY
@@ -68,7 +68,7 @@ def known_facts(scan: Scan, grid: Grid) -> tuple[Fact, ...]:
 def _candidates(task: str, settings: Settings) -> dict[str, Path]:
     """Return the files of weights in question, by name; raises InputError where there are none."""
     if settings.network not in ("auto", "none"):
-        path = Path(settings.network)
+        path = weights_file(settings.network)
         return {path.stem: path}
     found = shipped_weights() if settings.network == "auto" else {}
     found = {name: path for name, path in found.items() if read_card(path).get("task") == task}

@@ -16,7 +16,7 @@ from torch import Tensor
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array
 from microlocal.networks.directions import DirectionNetwork, decoded
-from microlocal.networks.weights import fill, load_weights, shipped_weights
+from microlocal.networks.weights import fill, load_weights, shipped_weights, weights_file
 from microlocal.wavefront.fields import TINY, Field, thinned
 
 TASK, SHIPPED = "directions", "edges"
@@ -37,7 +37,7 @@ def load_directions(weights: str | Path | None = None) -> DirectionNetwork:
     if path is None:
         do = "Train some: microlocal train recipes/edges.toml --out run, then --weights run/weights.safetensors."
         raise InputError("edge model network", expected="weights", got="none with this version", do=do)
-    target = path.with_suffix(".safetensors")
+    target = weights_file(path)
     return _loaded(target, target.stat().st_mtime_ns if target.is_file() else 0)
 
 
