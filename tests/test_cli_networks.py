@@ -50,6 +50,7 @@ def test_what_a_network_adds_is_written_and_told(folder, tmp_path):
     names = {Path(file).name for file in found["files"]}
     assert {"learned.tif", "provenance.tif", "edges.tif", "image.tif", "report.html"} <= names
     back = ml.read_result(tmp_path)
+    assert back.config["SHA-256 of the network"] == json.loads((folder / "fits.json").read_text())["sha256"]
     assert torch.equal(back.learned, torch.from_numpy(tifffile.imread(tmp_path / "learned.tif")))
     assert float(back.learned.norm()) > 0.01 * float(back.image.norm())
     assert next(c for c in back.certificates if "contradict" in c.claim).holds
@@ -64,6 +65,14 @@ def test_people_read_what_was_learned_and_why_and_once(folder, tmp_path):
     assert shown.count("The network fits completed the image") == 1
     assert "are learned" in shown
     assert "learned.tif" in shown
+
+
+def test_weights_of_a_training_are_told_apart_by_its_folder(tmp_path):
+    scan, mine = small_scan(), [tiny_weights(tmp_path / run / "weights", draw_seed=len(run)) for run in ("a", "bb")]
+    found = [ml.reconstruct(scan, "learn-the-invisible", weight=1.0, iterations=5, network=path) for path in mine]
+    assert [result.config["network"] for result in found] == ["a/weights", "bb/weights"]
+    assert "The network a/weights completed" in found[0].config["network because"]
+    assert len({result.config["SHA-256 of the network"] for result in found}) == 2
 
 
 @pytest.mark.parametrize("option", [("--no-network",), ("--network", "none")])
@@ -229,7 +238,8 @@ def test_a_stack_goes_on_with_the_network_it_began_with(shipped, tmp_path):
     rest = reconstruct_stack(file, tmp_path / "parts", STACK)
     assert rest.complete
     assert rest.checksum() == whole.checksum()
-    assert rest.plan["choices"]["network"] == "fits"
+    held = rest.plan["choices"]
+    assert (held["network"], held["network_sha256"]) == ("fits", described("fits").card["sha256"])
     pages = [sorted((tmp_path / name / "learned" / "slices").iterdir()) for name in ("whole", "parts")]
     assert [len(found) for found in pages] == [4, 4]
     assert all(np.array_equal(tifffile.imread(a), tifffile.imread(b)) for a, b in zip(*pages, strict=True))

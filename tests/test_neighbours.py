@@ -19,7 +19,7 @@ from microlocal.members import load_all
 from microlocal.networks.image_unet import ImageUNet
 from microlocal.networks.primal_dual import LearnedPrimalDual
 from microlocal.networks.wavelet_residual import WaveletResidual, _joined, _levels
-from microlocal.networks.weights import save_weights
+from microlocal.networks.weights import load_weights, save_weights
 from microlocal.operators import RayTransform
 from microlocal.reconstruction import StackRequest, Workers, reconstruct_stack
 from microlocal.reconstruction.method import Settings
@@ -307,7 +307,9 @@ def test_weights_of_another_task_and_scans_of_another_kind_are_refused(tmp_path)
 
 @pytest.mark.parametrize("name", NEIGHBOURS)
 def test_a_result_says_what_was_learned(name, tmp_path):
-    result = reconstruct(toy_scan(), name, network=weights(name, tmp_path))
+    path = weights(name, tmp_path)
+    result = reconstruct(toy_scan(), name, network=path)
+    assert result.config["SHA-256 of the network"] == load_weights(path)[1]["sha256"]
     error = float((result.image - toy_truth()).norm() / toy_truth().norm())
     assert error < 0.6
     assert result.learned is not None

@@ -18,7 +18,7 @@ from microlocal.core.seeding import generator
 from microlocal.networks import DiffusionNetwork, Mixture, SymmetricBlock
 from microlocal.networks.adaptive_shrinkage import AdaptiveShrinkage
 from microlocal.networks.nonexpansive import Nonexpansive
-from microlocal.networks.weights import save_weights
+from microlocal.networks.weights import load_weights, save_weights
 from microlocal.operators import Convolution, Identity, MatrixOperator, RayTransform, gaussian_kernel
 from microlocal.reconstruction import Settings
 from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
@@ -292,6 +292,7 @@ def test_the_weights_of_a_file_reconstruct(tmp_path):
     (certificate,) = [c for c in result.certificates if "fixed point" in c.claim]
     assert certificate.holds
     assert result.config["network"] == "tiny"
+    assert result.config["SHA-256 of the network"] == load_weights(path)[1]["sha256"]
     assert abs(math.log(result.config["relative residual"] / result.config["target residual"])) < 0.1
     assert not any("not used" in note for note in result.notes)
     with pytest.raises(InputError, match="weights of a denoiser"):

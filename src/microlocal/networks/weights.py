@@ -22,6 +22,7 @@ FORMAT = 1
 SHIPPED = Path(__file__).parent / "shipped"
 DO = "Take the files as they were written, both of them, or train again."
 SUFFIXES = (".safetensors", ".json")
+USUAL = "weights"  # what a training calls them
 
 
 def weights_file(path: str | Path) -> Path:
@@ -35,6 +36,16 @@ def weights_file(path: str | Path) -> Path:
     given = Path(path)
     name = given.stem if given.suffix in SUFFIXES else given.name
     return given.parent / f"{name}{SUFFIXES[0]}"
+
+
+def name_of(path: str | Path) -> str:
+    """Return the name of weights in sentences and results: their file's, with its folder where every training has it.
+
+    >>> name_of("nets/mine.safetensors"), name_of("nets/run/weights")
+    ('mine', 'run/weights')
+    """
+    file = weights_file(path).absolute()
+    return file.stem if file.stem != USUAL else f"{file.parent.name}/{file.stem}"
 
 
 def save_weights(

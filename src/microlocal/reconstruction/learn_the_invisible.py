@@ -29,13 +29,13 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.networks.suitability import unsuited
-from microlocal.networks.weights import read_card, shipped_weights
+from microlocal.networks.weights import name_of, read_card, shipped_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.contradiction import Attack
 from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
 from microlocal.reconstruction.learned import TASK, Chosen, load_learned
-from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.method import Estimate, Settings, network_record
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
 from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.reconstruction.visible import USUAL, base_method
@@ -83,13 +83,13 @@ def _completed(base: Estimate, choice: "Choice", chosen: Chosen, ray: RayTransfo
     completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
     attack = Attack(chosen, ray, data, base.image, EPSILON)
     certificate = certify_consistency(ray, data, base.image, completion.image, EPSILON, attack)
-    config = {"network": chosen.learned.name, WHY: choice.why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
+    config = {WHY: choice.why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
     return replace(
         base,
         image=completion.image,
         learned=completion.learned,
         notes=(*base.notes, choice.why, _kept(completion)),
-        config=base.config | config,
+        config=base.config | network_record(chosen.learned.name, chosen.learned.card) | config,
         certificates=(certificate,),
     )
 
@@ -162,7 +162,7 @@ def _chosen(chosen: Chosen, name: str, differences: list[list[str]], settings: S
 def _candidates(network: str, beam: str) -> dict[str, Path]:
     """Return the weights to try by name: the given file, or the shipped ones of this task, those of the beam first."""
     if network != "auto":
-        return {Path(network).stem: Path(network)}
+        return {name_of(network): Path(network)}
     cards = {name: read_card(path) for name, path in shipped_weights().items()}
     fitting = [name for name, card in cards.items() if card.get("task") == TASK]
     fitting.sort(key=lambda name: cards[name].get("trained on", {}).get("beam") != beam)

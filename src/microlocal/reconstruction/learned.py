@@ -28,7 +28,7 @@ from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.invisible import InvisibleEnsemble, InvisibleEstimator, InvisibleNetwork
 from microlocal.networks.suitability import Fact
 from microlocal.networks.symmetry import NONE, moved, moved_back, symmetries
-from microlocal.networks.weights import fill, load_weights, weights_file
+from microlocal.networks.weights import fill, load_weights, name_of
 from microlocal.reconstruction.facts import facts_of
 from microlocal.reconstruction.visible import USUAL
 from microlocal.wavefront.coefficients import coarse_share
@@ -198,7 +198,7 @@ def load_learned(path: str | Path) -> Learned:
     Raises InputError where the file is damaged or of another task.
     """
     state, card = load_weights(path)
-    name = weights_file(path).stem
+    name = name_of(path)
     if card.get("task") != TASK:
         do = f"Give weights that were trained with task = '{TASK}'."
         raise InputError(f"weights {name}", expected=f"task {TASK}", got=str(card.get("task")), do=do)

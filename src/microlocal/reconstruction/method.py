@@ -1,6 +1,6 @@
 """What a method is: a recipe from a scan to an image, and what it may be told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from microlocal.certificates.base import Certificate
 from microlocal.core.grid import Grid
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.scan import Scan
+
+SHA256 = "SHA-256 of the network"  # in the configuration
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Estimate:
     correct: Callable[[Tensor], Tensor] = _unchanged
     learned: Float[Tensor, "*batch row col"] | None = None
     certificates: tuple[Certificate, ...] = ()
+
+
+def network_record(name: str, card: Mapping[str, Any]) -> dict[str, str]:
+    """Return what ``config`` says of the network that took part: its name, and the SHA-256 of its tensors."""
+    return {"network": name, SHA256: str(card.get("sha256", "none: it is from no file"))}
 
 
 Method = Callable[[Scan, Grid, Settings], Estimate]

@@ -28,7 +28,7 @@ from microlocal.operators.autograd import linear_pair
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.learn_the_invisible import WHY
-from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.method import Estimate, Settings, network_record
 from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 from microlocal.reconstruction.toy import MethodTrial, nothing, trial
 from microlocal.reconstruction.trained import EPSILON, Trained, trained_network, untrained
@@ -115,7 +115,7 @@ def completed(scan: Scan, grid: Grid, trained: Trained[NullSpaceNetwork]) -> Est
     attack = _Attack(ray, sinograms[0], trained.network)
     certificate = certify_consistency(ray, scan.data, base, image, EPSILON, attack)
     notes = (trained.note, f"Of what the network added outside of what the scan sees, {100 * kept:.0f} % was kept.")
-    config = {"network": trained.name, WHY: trained.note, "epsilon": EPSILON, "kept": kept}
+    config = network_record(trained.name, trained.card) | {WHY: trained.note, "epsilon": EPSILON, "kept": kept}
     config |= {"begun by": trained.network.regularisation}
     return Estimate(image, notes, config, learned=image - base, certificates=(certificate,))
 

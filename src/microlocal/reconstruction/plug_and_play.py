@@ -13,8 +13,9 @@ Reference: Ryu et al. (2019); Hertrich et al. (2021); Reehorst and Schniter (201
 """
 
 import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.networks.denoisers import load_denoiser
 from microlocal.networks.invisible import image_size
+from microlocal.networks.weights import name_of
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.cgls import least_squares_image
 from microlocal.reconstruction.data_step import DataStep
@@ -40,7 +42,7 @@ from microlocal.reconstruction.fixed_point import (
     tiny_denoiser,
     trained_range,
 )
-from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.method import Estimate, Settings, network_record
 from microlocal.reconstruction.toy import MethodTrial, trial
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.checkpoint import owner_of
@@ -73,10 +75,11 @@ class Scaled:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A denoiser D(u, noise) of images (image, 1, row, col) of size one, its name, and the noise it was trained on."""
+    """A denoiser D(u, noise) of images (image, 1, row, col) of size one, its name and card, and the noise it knows."""
 
     network: nn.Module
     name: str = "untrained"
+    card: Mapping[str, Any] = field(default_factory=dict)
     trained: tuple[float, float] | None = None
 
 
@@ -120,7 +123,7 @@ def _loaded(settings: Settings) -> Known:
         raise InputError("plug-and-play", expected="weights of a denoiser", got="none", do=do)
     name = USUAL if settings.network == "auto" else settings.network
     network, card = load_denoiser(name)
-    return Known(network, Path(name).stem, trained_range(card))
+    return Known(network, name_of(name), card, trained_range(card))
 
 
 def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, scheme: str = "plug-and-play") -> Estimate:
@@ -141,7 +144,7 @@ def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, sch
     certificates = certificate_of(iteration, solution)
     size, level = float(scan.data.norm()) or 1.0, float(iteration.level[0])
     config = {
-        "network": denoiser.name,
+        **network_record(denoiser.name, denoiser.card),
         "scheme": scheme,
         "weight": level,
         "weight chosen by": "user" if settings.weight is not None else "discrepancy principle",

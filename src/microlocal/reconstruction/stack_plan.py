@@ -25,7 +25,7 @@ from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
 from microlocal.networks.weights import read_card, weights_file
 from microlocal.reconstruction.learn_the_invisible import WHY
-from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.method import SHA256, Estimate, Settings
 from microlocal.reconstruction.stack_job import interrupted, prepared
 
 WITHOUT_AXIS = ("dxchange",)  # formats that do not hold the axis of rotation
@@ -70,7 +70,8 @@ class StackRequest:
 class Choices:
     """What was chosen once for all slices, and the sentences that say so.
 
-    ``network`` "none", or the name of the weights that all slices take; "" for methods that have none.
+    ``network`` "none", or the name of the weights that all slices take, and the SHA-256 of their tensors; both are ""
+    for methods that have none.
     """
 
     center_pixels: float | None
@@ -78,6 +79,7 @@ class Choices:
     block: int
     notes: tuple[str, ...] = ()
     network: str = ""
+    network_sha256: str = ""
 
 
 def wanted_slices(request: StackRequest, stack: Stack) -> range:
@@ -112,10 +114,10 @@ def chosen(request: StackRequest, stack: Stack, progress: Progress) -> Choices:
     if weight is None and estimate.config.get("weight chosen by", "user") != "user":
         weight, why = float(estimate.config["weight"]), estimate.notes[0]
         notes.append(f"The weight {weight:.4g} holds for all slices; in the heaviest slice of the sample: {why}")
-    network = str(estimate.config.get("network", ""))
+    network, sha256 = (str(estimate.config.get(name, "")) for name in ("network", SHA256))
     if network:
         notes.append(f"For all slices, by the heaviest slice of the sample: {estimate.config.get(WHY, network)}")
-    return Choices(pixels, weight, request.block or _block(request, heaviest), tuple(notes), network)
+    return Choices(pixels, weight, request.block or _block(request, heaviest), tuple(notes), network, sha256)
 
 
 def _trial(request: StackRequest, scan: Scan, progress: Progress) -> Estimate:
@@ -158,7 +160,7 @@ def agreed(path: Path, asked: dict[str, Any], choose: Callable[[], Choices]) -> 
             )
     fields = plan["choices"]
     made = (fields["center_pixels"], fields["weight"], fields["block"], tuple(fields["notes"]))
-    return Choices(*made, fields.get("network", ""))
+    return Choices(*made, fields.get("network", ""), fields.get("network_sha256", ""))
 
 
 def read_plan(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Trained networks for methods that are nothing without one: find the weights, or refuse in words that help."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,11 +15,11 @@ from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
 from microlocal.networks.suitability import Fact, unsuited
-from microlocal.networks.weights import fill, load_weights, read_card, shipped_weights, weights_file
+from microlocal.networks.weights import fill, load_weights, name_of, read_card, shipped_weights, weights_file
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
 from microlocal.reconstruction.learn_the_invisible import WHY
-from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.method import Estimate, Settings, network_record
 
 EPSILON = 0.05  # by which the residual may grow over that of the image that the network was given
 Network = TypeVar("Network", bound=nn.Module)
@@ -27,11 +27,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True, eq=False)
 class Trained(Generic[Network]):
-    """A network, its name, and a sentence on why it was taken."""
+    """A network, its name, a sentence on why it was taken, and its card."""
 
     network: Network
     name: str
     note: str
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def trained_network(
@@ -53,7 +54,7 @@ def trained_network(
         differences = unsuited(card, beam, facts) + wider_fan(card, scan.geometry)
         if not differences or settings.force:
             why = f"was forced on a scan unlike those it knows: {'; '.join(differences)}" if differences else "suits"
-            return Trained(_loaded(path, build), name, f"The network {name} {why}.")
+            return Trained(_loaded(path, build), name, f"The network {name} {why}.", card)
         reasons.append(f"{name}: {'; '.join(differences)}")
     expected, got = "a scan like those that the network was trained on", " | ".join(reasons)
     do = "Take another method, train for such scans, or force it (force=True, --force-network)."
@@ -69,7 +70,7 @@ def _candidates(task: str, settings: Settings) -> dict[str, Path]:
     """Return the files of weights in question, by name; raises InputError where there are none."""
     if settings.network not in ("auto", "none"):
         path = weights_file(settings.network)
-        return {path.stem: path}
+        return {name_of(path): path}
     found = shipped_weights() if settings.network == "auto" else {}
     found = {name: path for name, path in found.items() if read_card(path).get("task") == task}
     if not found:
@@ -134,5 +135,5 @@ def learned_estimate(
 ) -> Estimate:
     """Return the estimate of a network that turned ``base`` into ``image``, and what it made of the residual."""
     certificate = certify_consistency(RayTransform(scan.geometry, grid), scan.data, base, image, EPSILON)
-    config = {"network": trained.name, WHY: trained.note, "epsilon": EPSILON}
+    config = network_record(trained.name, trained.card) | {WHY: trained.note, "epsilon": EPSILON}
     return Estimate(image, (trained.note, remark), config, learned=image - base, certificates=(certificate,))
