@@ -268,6 +268,14 @@ def test_weights_to_start_from(tmp_path):
     again = train(recipe(tmp_path / "b", init_from=str(done.weights), steps=1, learning_rate=1e-30))
     old, new = load_weights(done.weights)[0], load_weights(again.weights)[0]
     assert all(torch.equal(old[name], new[name]) for name in old)
+    first, card = (load_weights(one.weights)[1] for one in (done, again))
+    assert card["began from"]["sha256"] == first["sha256"]
+    assert card["began from"]["steps"] == first["steps"]
+    third = recipe(tmp_path / "d", init_from=str(again.weights))
+    train(third, stop_after=2)
+    last = load_weights(train(third, resume=True).weights)[1]  # what it began from is in the checkpoint
+    assert last["began from"]["began from"] == card["began from"]
+    assert "began from" not in first
     with pytest.raises(InputError, match=r"init_from weights\.safetensors.*0\.weight of shape \(4, 1\), not \(5, 1\)"):
         train(recipe(tmp_path / "c", init_from=str(done.weights), network={"width": 5}))
 

@@ -28,6 +28,7 @@ EXAMPLES = examples(
     after="A scan that lies outside of what a network was trained on is reconstructed\n"
     "without it, unless --force-network is given; microlocal train makes weights.",
 )
+BEGAN = "began from"  # on cards
 NONE = "No weights ship with this version. Train your own with microlocal train, or take --no-network."
 
 
@@ -110,12 +111,22 @@ def lines_of(found: "Weights") -> list[RenderableType]:
 def _training(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how it was trained, each member's training where there are several, with their scores."""
     if "members" not in card:
-        return [("trained", _told(card)), ("seed", str(card.get("seed", "–")))]
+        return [("trained", _told(card)), ("seed", str(card.get("seed", "–"))), *_stages(card)]
     rows = []
     for k, member in enumerate(card["members"], 1):
         scores = ", ".join(f"{name} {number(value)}" for name, value in member.get("metrics", {}).items())
         told = f"{_told(member)}, seed {member.get('seed', '–')}: {member.get('command', '–')}"
         rows.append((f"member {k}", f"{told} ({scores})"))
+    return rows
+
+
+def _stages(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the trainings that this one went on from, the last one first."""
+    rows = []
+    while BEGAN in card:
+        card = card[BEGAN]
+        told = f"{_told(card)}, seed {card.get('seed', '–')}: {card.get('command') or '–'}"
+        rows.append((BEGAN, f"SHA-256 {str(card['sha256'])[:16]}…, {told}"))
     return rows
 
 

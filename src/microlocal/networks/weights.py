@@ -1,7 +1,8 @@
 """Weights of a network as two files: the tensors (safetensors) and a card (JSON) that says what they are.
 
 The card holds what was trained on what: task, architecture, geometry, noise and image statistics, normalisation, the
-recipe and the command, seed, minutes, device, metrics, version, and the SHA-256 of the tensors.
+recipe and the command, seed, minutes, device, metrics, version, the SHA-256 of the tensors, and, where the training
+began from other weights, what their card says of theirs.
 """
 
 import json
@@ -23,6 +24,9 @@ SHIPPED = Path(__file__).parent / "shipped"
 DO = "Take the files as they were written, both of them, or train again."
 SUFFIXES = (".safetensors", ".json")
 USUAL = "weights"  # what a training calls them
+BEGAN = "began from"  # on the card: ``training_of`` that of the weights that the training began from
+HOW = ("recipe", "command", "seed", "steps", "of_steps", "minutes", "device", "precision")
+TRAINING = (*HOW, "metrics", "sha256", BEGAN)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -122,6 +126,11 @@ def fill(network: nn.Module, state: Mapping[str, Shaped[Tensor, "..."]], who: st
         do = "Build the network as the card's architecture says."
         raise InputError(who, expected=f"the {len(own)} tensors of the network", got="; ".join(parts), do=do)
     network.load_state_dict(dict(state))
+
+
+def training_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a card says of its training, and of those before it: the SHA-256 of what came out, and how."""
+    return {name: card[name] for name in (*TRAINING, "members") if name in card}
 
 
 def shipped_weights() -> dict[str, Path]:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from microlocal.core.errors import InputError
-from microlocal.networks.weights import load_weights, read_card, save_weights, weights_file
+from microlocal.networks.weights import TRAINING, load_weights, read_card, save_weights, training_of, weights_file
 from microlocal.reconstruction.learned import TASK
 
 ALIKE = ("architecture", "data", "working pixels", "base", "aligned", "cascade")  # alike on the cards of members
-OWN = ("recipe", "command", "seed", "steps", "of_steps", "minutes", "device", "precision", "metrics", "sha256")
 DO = "Join networks of one recipe that were trained apart: with other seeds, more examples, or more steps."
 
 
@@ -29,11 +28,11 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
     _check(names, cards)
     _refuse_another(target, cards)
     state = {f"members.{k}.{name}": tensor for k, (given, _) in enumerate(loaded) for name, tensor in given.items()}
-    first = {name: value for name, value in cards[0].items() if name not in OWN}
+    first = {name: value for name, value in cards[0].items() if name not in TRAINING}
     card = first | {
         "architecture": cards[0]["architecture"] | {"members": len(cards)},
         "trained on": cards[0]["trained on"] | {"ranges": _together([c["trained on"]["ranges"] for c in cards])},
-        "members": [{name: one[name] for name in OWN if name in one} for one in cards],
+        "members": [training_of(one) for one in cards],
         "minutes": round(sum(float(one.get("minutes", 0)) for one in cards), 2),
         "command": command,
     }

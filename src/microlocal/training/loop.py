@@ -19,7 +19,7 @@ from microlocal.core.errors import DivergenceError, InputError
 from microlocal.core.interruption import stopping
 from microlocal.core.progress import SILENT, Progress
 from microlocal.io.tensors import write_tensors
-from microlocal.networks.weights import fill, load_weights, save_weights
+from microlocal.networks.weights import BEGAN, fill, load_weights, save_weights, training_of
 from microlocal.training.batches import Feed
 from microlocal.training.distributed import Team, joined
 from microlocal.training.log import Log, Row
@@ -108,9 +108,9 @@ class _Training:
         task = recipe.build()
         network = task.network()
         resumed = resume and checkpoint.exists()
-        if recipe.run.init_from is not None and not resumed:
-            fill(network, load_weights(recipe.run.init_from)[0], f"init_from {recipe.run.init_from.name}")
+        began_from = {} if resumed else _begun(network, recipe.run.init_from)
         state = State.fresh(network, recipe, team.device, dtype == torch.float16)
+        state.began_from = began_from
         if resumed:
             state.load(checkpoint, recipe)
         feed = Feed(recipe, task, Pool.of(recipe, recipe.run.pool_folder or out / "pool"), team)
@@ -262,7 +262,17 @@ class _Training:
             "precision": str(self.dtype).removeprefix("torch."),
             "metrics": state.metrics,
         }
-        return facts | self.task.card(self.feed.some())
+        began_from = {BEGAN: state.began_from} if state.began_from else {}
+        return facts | began_from | self.task.card(self.feed.some())
+
+
+def _begun(network: nn.Module, weights: Path | None) -> dict[str, Any]:
+    """Let ``network`` begin from a file of weights; return what their card says of their training, {} without any."""
+    if weights is None:
+        return {}
+    tensors, card = load_weights(weights)
+    fill(network, tensors, f"init_from {weights.name}")
+    return training_of(card)
 
 
 def _device_name(device: torch.device) -> str:

@@ -28,7 +28,8 @@ class State:
     """The network, its running mean, the optimiser's moments, and how far they are.
 
     Parameters: ``step``, how many are done; ``seconds`` spent on them; ``metrics`` of the last validation; ``best``,
-    the lowest validation loss so far.
+    the lowest validation loss so far; ``began_from``, what the card of the weights that it started from says of their
+    training, {} where there were none.
     """
 
     network: nn.Module
@@ -39,6 +40,7 @@ class State:
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     best: float | None = None
+    began_from: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, network: nn.Module, recipe: Recipe, device: torch.device, scaled: bool) -> "State":
@@ -72,6 +74,7 @@ class State:
             "seconds": self.seconds,
             "metrics": self.metrics,
             "best": self.best,
+            "began from": self.began_from,
             "scaler": self.scaler.state_dict(),
         }
         write_tensors(self._tensors(), path, {"state": json.dumps(facts)})
@@ -86,7 +89,7 @@ class State:
         fill(self.mean, _part(tensors, "mean."), who)
         self._load_optimizer(_part(tensors, "optimizer."))
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
-        self.metrics, self.best = facts["metrics"], facts["best"]
+        self.metrics, self.best, self.began_from = facts["metrics"], facts["best"], facts["began from"]
         if self.scaler.is_enabled() and facts["scaler"]:
             self.scaler.load_state_dict(facts["scaler"])
 
@@ -128,7 +131,8 @@ def _same(written: dict[str, Any], wanted: dict[str, Any], who: str) -> None:
 def _facts(header: dict[str, str], who: str) -> dict[str, Any]:
     try:
         facts = json.loads(header["state"])
-        return {name: facts[name] for name in ("recipe", "step", "seconds", "metrics", "best", "scaler")}
+        needed = {name: facts[name] for name in ("recipe", "step", "seconds", "metrics", "best", "scaler")}
+        return needed | {"began from": facts.get("began from", {})}  # older checkpoints do not know
     except (LookupError, ValueError, TypeError) as error:
         raise InputError(who, expected="a checkpoint of a training", got="another file", do=DO) from error
 
