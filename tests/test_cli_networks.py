@@ -1,5 +1,6 @@
 """Learned methods from the command line: weights found, told, refused or forced; stacks with one network for all."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 import torch
 from cli_help import answer, run, said, scan_file, small_scan
+from PIL import Image
 from tiny_weights import tiny_weights
 
 import microlocal as ml
@@ -73,6 +75,23 @@ def test_weights_of_a_training_are_told_apart_by_its_folder(tmp_path):
     assert [result.config["network"] for result in found] == ["a/weights", "bb/weights"]
     assert "The network a/weights completed" in found[0].config["network because"]
     assert len({result.config["SHA-256 of the network"] for result in found}) == 2
+
+
+def test_edges_of_a_learned_image_are_called_so_in_words_files_and_colours(folder, tmp_path):
+    told = reconstructed(folder, tmp_path, "--network", folder / "fits")["edges"]
+    shown = run("edges", tmp_path, "--model", "canny", "--out", tmp_path / "out", "--json")
+    counts = answer(shown)["provenance"]
+    share = counts["learned"] / sum(counts.values())
+    assert share == pytest.approx(told["learned"], abs=0.1)
+    with (tmp_path / "out" / "edges.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(row["provenance"] == "2" for row in rows) == counts["learned"] > 0
+    with (tmp_path / "out" / "edges_visible.csv").open() as stream:
+        assert {row["provenance"] for row in csv.DictReader(stream)} == {"1", "3"}
+    drawn = np.asarray(Image.open(tmp_path / "out" / "edges.png").convert("RGB")).reshape(-1, 3)
+    assert (drawn == (0x9A, 0x4D, 0xFF)).all(axis=1).any()
+    plain = said(run("edges", tmp_path, "--model", "canny", "--out", tmp_path / "out"))
+    assert f"{counts['learned']} are learned and {counts['undetermined']} are undetermined" in plain
 
 
 @pytest.mark.parametrize("option", [("--no-network",), ("--network", "none")])

@@ -16,7 +16,7 @@ from microlocal.core.provenance import Provenance
 from microlocal.data.phantoms import Ellipse, image, sinogram
 from microlocal.frames.complex_shearlet import ComplexShearlets, ShearletSystem
 from microlocal.io import read_picture
-from microlocal.wavefront import EDGE, RIDGE, image_singularity, is_measured
+from microlocal.wavefront import EDGE, RIDGE, image_singularity, is_measured, label_edges
 from microlocal.wavefront.from_sinogram import image_singularities
 
 N = 128
@@ -105,6 +105,45 @@ def test_points_are_labelled_by_the_visibility_of_their_own_direction():
     assert (seen & ~measured).mean() < 0.1
 
 
+A_QUARTER = ml.ParallelBeam(tuple(np.radians(np.arange(0.5, 90.0))), ml.Detector(N, 1.0))
+
+
+@pytest.mark.parametrize("model", ["canny", "shearlet"])
+@pytest.mark.parametrize(("height", "word"), [(0.0, Provenance.LEARNED), (0.4, Provenance.LEARNED),
+                                              (0.6, Provenance.UNDETERMINED)])  # fmt: skip
+def test_what_is_not_measured_and_for_the_most_part_was_not_there_before_is_learned(model, height, word):
+    kept, added = Ellipse(1.0, (20.0, 20.0), (-30.0, 0.0)), Ellipse(1.0, (20.0, 20.0), (30.0, 0.0))
+    before = image([kept], GRID) + height * image([added], GRID)
+    found = ml.edges(image([kept, added], GRID), model, geometry=A_QUARTER, grid=GRID, before=before)
+    right = found.col > MIDDLE
+    seen = is_measured(A_QUARTER, 0.0, 0.0, found.direction_rad)
+    assert set(np.unique(found.provenance[right])) == {int(Provenance.MEASURED), int(word)}
+    assert set(np.unique(found.provenance[~right])) == {int(Provenance.MEASURED), int(Provenance.UNDETERMINED)}
+    assert not (seen & (found.provenance == int(Provenance.LEARNED))).mean() > 0.05
+    assert not (~seen & (found.provenance == int(Provenance.MEASURED))).any()
+
+
+def test_lines_that_a_network_drew_are_learned_too():
+    x, _ = GRID.coordinates()
+    bar = np.broadcast_to(np.clip(2.0 - np.abs(x - 1.3), 0, 1), GRID.shape)
+    blind = ml.ParallelBeam(tuple(np.radians(np.arange(60.5, 120.0))), ml.Detector(N, 1.0))
+    found = ml.edges(bar, ridges=True, geometry=blind, grid=GRID, before=np.zeros(GRID.shape))
+    assert (found.provenance[found.kind == RIDGE] == int(Provenance.LEARNED)).sum() > 100
+    same = ml.edges(bar, ridges=True, geometry=blind, grid=GRID, before=bar)
+    assert set(np.unique(same.provenance[same.kind == RIDGE])) == {int(Provenance.UNDETERMINED)}
+
+
+def test_the_model_canny_calls_learned_what_label_edges_does():
+    added = [Ellipse(1.0, (14.0, 22.0), (35.0, 10.0), 0.4)]
+    before = torch.from_numpy(image([Ellipse(1.0, (25.0, 40.0), (-20.0, 0.0))], GRID))
+    now = before + torch.from_numpy(image(added, GRID))
+    codes = label_edges(now, A_QUARTER, GRID, before=before).numpy()
+    found = ml.edges(now, "canny", geometry=A_QUARTER, grid=GRID, before=before)
+    shares = [[(c == int(k)).sum() / (c > 0).sum() for k in (1, 2, 3)] for c in (codes, found.provenance)]
+    assert min(shares[0]) > 0.1
+    assert shares[1] == pytest.approx(shares[0], abs=0.02)
+
+
 BEAMS = {
     "parallel": ml.ParallelBeam(tuple(np.radians(np.arange(0, 180, 0.5))), ml.Detector(192, 1.0)),
     "fan": ml.FanBeam(tuple(np.radians(np.arange(0, 360.0))), ml.Detector(192, 2.4), source_axis=400.0,
@@ -150,6 +189,10 @@ def test_what_is_no_image_is_refused():
         ml.edges(torch.zeros(8, 8), "sobel")
     with pytest.raises(InputError, match="ridges"):
         ml.edges(torch.zeros(8, 8), "canny", ridges=True)
+    with pytest.raises(ShapeError, match="8, 8"):
+        ml.edges(torch.zeros(8, 8), geometry=A_QUARTER, grid=ml.Grid((8, 8), 1.0), before=torch.zeros(8, 9))
+    with pytest.raises(InputError, match="geometry"):
+        ml.edges(torch.zeros(8, 8), before=torch.zeros(8, 8))
 
 
 def picture(folder):

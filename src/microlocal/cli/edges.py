@@ -1,8 +1,9 @@
 """``microlocal edges``: where the edges of an image are, and which way they face."""
 
 import math
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import RenderableType
@@ -18,12 +19,13 @@ from microlocal.cli.words import heading, number
 
 if TYPE_CHECKING:
     from microlocal.core import Geometry, Grid
+    from microlocal.reconstruction import Reconstruction
     from microlocal.wavefront import Singularities
 
 EXAMPLES = examples(
     ("positions and directions of all edges", "microlocal edges photo.png"),
     ("lines as well, with their widths", "microlocal edges fibres.tif --ridges"),
-    ("what the scan measured of them", "microlocal edges results --out results"),
+    ("what the scan measured of them, what was learned", "microlocal edges results --out results"),
     ("the same for an image of another program", "microlocal edges image.tif --scan scan.mat"),
     after="IMAGE: TIFF, PNG, JPEG, NPY, NPZ, or the folder of a reconstruction, whose scan is\n"
     "then known. Directions are those of the normals, x right and y up, towards the\n"
@@ -61,33 +63,53 @@ def edges(
     lazy.members.load_all()
     screen = screen_of(context)
     with output_folder(out) as folder:
-        plane, geometry, grid = _opened(image, scan)
-        found = lazy.wavefront.edges(plane, model, weights=weights, ridges=ridges, geometry=geometry, grid=grid)
+        seen = _opened(image, scan)
+        look = partial(
+            lazy.wavefront.edges, model=model, weights=weights, ridges=ridges, geometry=seen.geometry, grid=seen.grid
+        )
+        found = look(seen.plane, before=seen.before)
         files = [
             lazy.point_files.write_csv(found.columns(), folder / "edges.csv"),
             lazy.io.write_npz(_arrays(found), folder / "edges.npz"),
-            lazy.edge_picture.draw(plane, found, folder / "edges.png"),
+            lazy.edge_picture.draw(seen.plane, found, folder / "edges.png"),
         ]
+        if seen.before is not None:
+            visible = look(seen.before).columns()
+            files.append(lazy.point_files.write_csv(visible, folder / "edges_visible.csv"))
     fields = fields_of(found, model)
     screen.answer(fields | {"files": files}, *lines_of(found, fields), heading("Files"), *files)
 
 
-def _opened(image: Path, scan: Path | None) -> "tuple[Any, Geometry | None, Grid | None]":
-    """Return the plane, and the geometry and grid where they are known."""
+class Subject(NamedTuple):
+    """The plane to look at; where they are known its scan's geometry, its grid, and what a network began from."""
+
+    plane: Any
+    geometry: "Geometry | None" = None
+    grid: "Grid | None" = None
+    before: Any = None
+
+
+def _opened(image: Path, scan: Path | None) -> Subject:
     if image.is_dir():
-        result = lazy.reconstruction.read_result(image)
-        plane = result.image.reshape(-1, *result.scan.grid.shape)
-        return plane[len(plane) // 2].numpy(), result.scan.geometry, result.scan.grid
+        return _of_reconstruction(lazy.reconstruction.read_result(image))
     pixels = lazy.io.read_picture(image)
     if scan is None:
-        return pixels, None, None
+        return Subject(pixels)
     read = lazy.io.read_scan(scan)
     own = read.grid
     if pixels.shape == own.shape:
-        return pixels, read.geometry, own
+        return Subject(pixels, read.geometry, own)
     # An image of the same field of view with other pixels.
     side = max(n * own.pixel / m for n, m in zip(own.shape, pixels.shape, strict=True))
-    return pixels, read.geometry, lazy.core.Grid((pixels.shape[0], pixels.shape[1]), side, own.center, own.unit)
+    grid = lazy.core.Grid((pixels.shape[0], pixels.shape[1]), side, own.center, own.unit)
+    return Subject(pixels, read.geometry, grid)
+
+
+def _of_reconstruction(result: "Reconstruction") -> Subject:
+    pages, visible = (x.reshape(-1, *result.scan.grid.shape).numpy() for x in (result.image, result.visible))
+    middle = len(pages) // 2
+    before = None if result.learned is None else visible[middle]
+    return Subject(pages[middle], result.scan.geometry, result.scan.grid, before)
 
 
 def _arrays(found: "Singularities") -> dict[str, Any]:
@@ -128,8 +150,9 @@ def lines_of(found: "Singularities", fields: dict[str, Any]) -> list[RenderableT
     said = f"{fields['edges']} points of edges{ridges} in {rows} x {cols} pixels (model {fields['model']})."
     parts: list[RenderableType | Path] = [Text(said)]
     if fields["provenance"]:
-        measured, undetermined = fields["provenance"]["measured"], fields["provenance"]["undetermined"]
-        parts.append(Text(f"The scan measured {measured} of them; {undetermined} are undetermined.", style="caution"))
+        measured, learned, rest = (fields["provenance"][name] for name in ("measured", "learned", "undetermined"))
+        drawn = f"{learned} are learned and " if learned else ""
+        parts.append(Text(f"The scan measured {measured} of them; {drawn}{rest} are undetermined.", style="caution"))
     if len(found):
         shares = ", ".join(f"{share:.0%} around {name}" for name, share in fields["directions"].items())
         parts += [Text(f"Normals: {shares}."), heading("The strongest"), _table(found)]
