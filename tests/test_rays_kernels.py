@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
-from microlocal.core.errors import GeometryError, InputError, ShapeError
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.volume import VolumeGrid
 from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
