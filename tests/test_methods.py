@@ -1,6 +1,7 @@
 """Methods: they beat their baseline, repeat, respect bounds, hold out honestly, and refuse what they cannot use."""
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -187,6 +188,16 @@ def test_settings_without_effect_are_said():
     assert not any(
         "was not used" in note for note in ml.reconstruct(_scan()[0], "cgls", weight=3.0, iterations=5).notes
     )
+
+
+def test_a_grid_that_was_not_told_its_unit_is_in_that_of_the_scan():
+    scan, _ = _scan()
+    scan = replace(scan, geometry=replace(scan.geometry, unit="nm"), grid=replace(scan.grid, unit="nm"))
+    result = ml.reconstruct(scan, "fbp", grid=GRID)
+    assert result.scan.grid.unit == "nm"
+    assert torch.equal(result.image, ml.reconstruct(scan, "fbp").image)
+    with pytest.raises(InputError, match="unit of the geometry, 'nm', got one in 'um'"):
+        ml.reconstruct(scan, "fbp", grid=replace(GRID, unit="um"))
 
 
 def test_noise_level_is_found_under_the_object():

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from microlocal.core.checks import point, positive, shape_of
 
+UNTOLD = "mm"  # the unit of a grid that is not told one: with a geometry in another it is taken to be in that
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -28,7 +30,7 @@ class Grid:
     shape: tuple[int, int]
     pixel: float
     center: tuple[float, float] = (0.0, 0.0)
-    unit: str = "mm"
+    unit: str = UNTOLD
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", shape_of(self.shape, ["row, col"], "Grid"))
@@ -72,5 +74,5 @@ class Grid:
             shape=(int(shape[0]), int(shape[1])),
             pixel=float(fields["pixel"]),
             center=(float(center[0]), float(center[1])),
-            unit=str(fields.get("unit", "mm")),
+            unit=str(fields.get("unit", UNTOLD)),
         )

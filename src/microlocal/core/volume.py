@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlocal.core.checks import point, positive, shape_of
-from microlocal.core.grid import Grid
+from microlocal.core.grid import UNTOLD, Grid
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class VolumeGrid:
     shape: tuple[int, int, int]
     voxel: float
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    unit: str = "mm"
+    unit: str = UNTOLD
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", shape_of(self.shape, ["slice, row, col"], "VolumeGrid"))

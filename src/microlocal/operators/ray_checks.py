@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array, FanBeam, Geometry
 from microlocal.core.geometry3d import Geometry3D
-from microlocal.core.grid import Grid
+from microlocal.core.grid import UNTOLD, Grid
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
 
@@ -47,7 +47,7 @@ def _kinds(geometry: object, grid: object) -> str:
 
 
 def _check_unit(geometry: Geometry | Geometry3D | ViewVectors, grid: Grid | VolumeGrid, who: str) -> None:
-    if geometry.unit != grid.unit:
+    if grid.unit not in (geometry.unit, UNTOLD):
         expected, got = f"a grid in the unit of the geometry, {geometry.unit!r}", f"one in {grid.unit!r}"
         do = f"Give the grid's lengths in {geometry.unit} and say so: unit={geometry.unit!r}."
         raise InputError(who, expected=expected, got=got, do=do)
