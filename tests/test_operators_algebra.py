@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
 
 from microlocal.core import Detector, FanBeam, FlatPanel, Grid, ParallelBeam, ParallelBeam3D, VolumeGrid
@@ -19,6 +20,7 @@ from microlocal.operators import (
     Identity,
     Kronecker,
     Mask,
+    MatrixFree,
     MatrixOperator,
     RayTransform,
     RayTransform3D,
@@ -78,6 +80,15 @@ def test_bounds_that_are_exact():
     assert Kronecker(A, B).norm_bound() == pytest.approx(norms[0] * norms[1], rel=1e-8)
     assert (-3 * A).norm_bound() == pytest.approx(3 * norms[0], rel=1e-8)
     assert (0 * A).norm_bound() == 0.0
+
+
+def test_zero_times_an_unknown_bound_is_zero():
+    """The bound of a foreign operator is infinity; the zero operator has every step size."""
+    unknown = MatrixFree(scipy.sparse.linalg.aslinearoperator(np.ones((4, 4))))
+    assert unknown.norm_bound() == np.inf
+    for zero in (0 * unknown, (0 * unknown) @ unknown, unknown.H @ (0 * unknown), Kronecker(0 * unknown, unknown)):
+        assert zero.norm_bound() == 0.0
+    assert Mask(torch.zeros(3, 3)).step_sizes() == (1.0, 1.0)
 
 
 def test_the_outer_operator_acts_on_every_image_the_inner_one_gives():

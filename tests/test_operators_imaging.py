@@ -125,6 +125,15 @@ def test_symmetrised_gradient_of_a_gradient_vanishes_on_affine_images():
     assert float(curved[:2].abs().max()) == 0.0
 
 
+def test_gradient_of_a_volume_takes_one_difference_an_axis():
+    gradient = Gradient((12, 12, 12), 0.5)
+    x = torch.randn(2, 12, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for component, axis in zip(gradient(x).unbind(1), (1, 2, 3), strict=True):
+        assert component.narrow(axis, 0, 11).equal(x.diff(dim=axis) / 0.5)
+        assert bool((component.narrow(axis, 11, 1) == 0).all())
+    assert 0.97 * gradient.norm_bound() < norm_estimate(gradient, 400) <= gradient.norm_bound()
+
+
 def test_symmetrised_gradient_comes_close_to_its_bound():
     operator = SymmetrisedGradient((24, 24), pixel=0.5)
     assert 0.97 * operator.norm_bound() < norm_estimate(operator, 400) <= operator.norm_bound()
@@ -140,6 +149,11 @@ def test_symmetrised_gradient_comes_close_to_its_bound():
         (lambda: Pad((3, 3), ((0, 1), (0, 0)), "wrap"), "one of periodic"),
         (lambda: Downsampling((6, 6), 2, offset=(2, 0)), "offsets from 0 to 1"),
         (lambda: Downsampling((6, 6), 2, kernel=box_kernel(2), boundary="valid"), "keeps the shape"),
+        (lambda: Gradient((2, 3, 4, 5)), r"\(slice, row, col\)"),
+        (lambda: Gradient((5, 5), -1.0), "Gradient: expected pixel > 0"),
+        (lambda: Gradient((5, 5), 0.0), "Gradient: expected pixel > 0"),
+        (lambda: SymmetrisedGradient((3, 4, 5)), "whole numbers above zero, \\(row, col\\)"),
+        (lambda: SymmetrisedGradient((5, 5), -1.0), "SymmetrisedGradient: expected pixel > 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(build, message):

@@ -24,7 +24,7 @@ def _sums() -> list[Sum]:
 
 
 def _multiples() -> list[Multiple]:
-    return [Multiple(-2.5, Identity((3, 2))), Multiple(1 - 2j, AsComplex((2, 3)))]
+    return [Multiple(-2.5, Identity((3, 2))), Multiple(1 - 2j, AsComplex((2, 3))), Multiple(0.0, Gradient((2, 3)))]
 
 
 register("operator", "adjoint", samples=_adjoints)(Adjoint)

@@ -101,9 +101,9 @@ class LinearOperator(nn.Module, ABC):
     def step_sizes(self) -> tuple[Float[Tensor, "..."] | float, Float[Tensor, "..."] | float]:
         """Return (σ, τ), scalars or diagonals on codomain and domain, with |Σ^½ A T^½| <= 1 proved.
 
-        The default is the scalar pair 1/|A|, 1/|A| from :meth:`norm_bound`.
+        The default is the scalar pair 1/|A|, 1/|A| from :meth:`norm_bound`, ones for the zero operator.
         """
-        bound = self.norm_bound()
+        bound = self.norm_bound() or 1.0
         return 1 / bound, 1 / bound
 
     @property
@@ -178,7 +178,7 @@ class Composition(LinearOperator):
         return self.inner.adjoint(self.outer.adjoint(y))
 
     def norm_bound(self) -> float:
-        return self.outer.norm_bound() * self.inner.norm_bound()
+        return norm_product(self.outer, self.inner)
 
     def normal(self) -> LinearOperator:
         return self.inner.H @ (self.outer.normal() @ self.inner)
@@ -226,6 +226,12 @@ class Multiple(LinearOperator):
 
     def norm_bound(self) -> float:
         return abs(self.scalar) * self.operator.norm_bound() if self.scalar else 0.0
+
+
+def norm_product(a: LinearOperator, b: LinearOperator) -> float:
+    """Return the product of the norm bounds: zero if one is, also where the other is not known (infinite)."""
+    bounds = a.norm_bound(), b.norm_bound()
+    return bounds[0] * bounds[1] if all(bounds) else 0.0
 
 
 def members(modules: nn.ModuleList) -> list[LinearOperator]:

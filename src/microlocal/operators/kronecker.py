@@ -8,7 +8,7 @@ from torch import Tensor
 
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, norm_product
 from microlocal.operators.matrix import MatrixOperator
 
 
@@ -55,4 +55,4 @@ class Kronecker(LinearOperator):
         return self.cols.adjoint(self.rows.adjoint(y.mT).mT)
 
     def norm_bound(self) -> float:
-        return self.rows.norm_bound() * self.cols.norm_bound()
+        return norm_product(self.rows, self.cols)

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from microlocal.core.checks import positive, shape_of
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
 
@@ -27,7 +28,7 @@ class SymmetrisedGradient(LinearOperator):
     The components are ∂r v_r, ∂c v_c and √2 times the mean of ∂c v_r and ∂r v_c, so that the sum of their squares is
     that of the whole symmetric matrix (Frobenius). Differences are zero in the first row or column.
 
-    Parameters: ``shape`` of the image; ``pixel`` p, the pixel side.
+    Parameters: ``shape`` of the image; ``pixel`` p > 0, the pixel side. Raises ShapeError and InputError for others.
 
     Guarantee: |E| <= √8 / p.
 
@@ -39,8 +40,9 @@ class SymmetrisedGradient(LinearOperator):
     codomain_axes = "component, row, col"
 
     def __init__(self, shape: tuple[int, int], pixel: float = 1.0) -> None:
-        super().__init__((2, *shape), (3, *shape))
-        self.pixel = pixel
+        sizes = shape_of(shape, ("row, col",), "SymmetrisedGradient")
+        super().__init__((2, *sizes), (3, *sizes))
+        self.pixel = positive(pixel, "pixel", "SymmetrisedGradient")
 
     def _forward(self, x: Tensor) -> Tensor:
         v, w = x[..., 0, :, :], x[..., 1, :, :]
