@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
-from microlocal.operators import RayTransform, Toeplitz
+from microlocal.operators import Complexified, Concatenate, RayTransform, Stack, Toeplitz
 from microlocal.operators.toeplitz import fourier_normal
 
 
@@ -84,3 +84,22 @@ def test_kernels_that_are_not_even_are_refused():
         Toeplitz(torch.ones(4, 5))
     with pytest.raises(InputError, match="Symmetrise"):
         Toeplitz(torch.arange(15.0).reshape(3, 5))
+
+
+WHOLE = RayTransform(ParallelBeam((0.0, 0.4, 1.3, 2.0), Detector(14, 1.0)), Grid((6, 7), 1.0), "fourier")
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [-2.0 * WHOLE, Stack(WHOLE, 3.0 * WHOLE), Concatenate(WHOLE, -WHOLE, axis=-2), Complexified(WHOLE)],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_combinations_keep_the_convolution(operator):
+    """The normal operator is that of A* A, with no projector left in it."""
+    normal, source = operator.normal(), torch.Generator().manual_seed(2)
+    kind = torch.complex128 if operator.domain_complex else torch.float64
+    x = torch.randn(2, 6, 7, dtype=kind, generator=source)
+    assert torch.allclose(normal(x), operator.adjoint(operator(x)), rtol=0, atol=1e-8)
+    kinds = {type(module) for module in normal.modules()}
+    assert Toeplitz in kinds
+    assert RayTransform not in kinds

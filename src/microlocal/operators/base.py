@@ -227,6 +227,9 @@ class Multiple(LinearOperator):
     def norm_bound(self) -> float:
         return abs(self.scalar) * self.operator.norm_bound() if self.scalar else 0.0
 
+    def normal(self) -> LinearOperator:
+        return abs(self.scalar) ** 2 * self.operator.normal()
+
 
 def norm_product(a: LinearOperator, b: LinearOperator) -> float:
     """Return the product of the norm bounds: zero if one is, also where the other is not known (infinite)."""

@@ -61,3 +61,6 @@ class Complexified(LinearOperator):
 
     def norm_bound(self) -> float:
         return self.operator.norm_bound()
+
+    def normal(self) -> LinearOperator:
+        return Complexified(self.operator.normal())

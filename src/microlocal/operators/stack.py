@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator, members, same_spaces
+from microlocal.operators.base import LinearOperator, Sum, members, same_spaces
 from microlocal.operators.complexified import AsComplex
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.identity import Identity
@@ -22,6 +22,11 @@ from microlocal.operators.identity import Identity
 
 def _root_of_squares(operators: nn.ModuleList) -> float:
     return math.hypot(*(operator.norm_bound() for operator in members(operators)))
+
+
+def _sum_of_normals(operators: nn.ModuleList) -> LinearOperator:
+    """Return Σ A_i* A_i, each in its faster way where it knows one."""
+    return Sum(*(operator.normal() for operator in members(operators)))
 
 
 def _stacks() -> list["Stack"]:
@@ -56,6 +61,9 @@ class Stack(LinearOperator):
 
     def norm_bound(self) -> float:
         return _root_of_squares(self.operators)
+
+    def normal(self) -> LinearOperator:
+        return _sum_of_normals(self.operators)
 
 
 def _concatenations() -> list["Concatenate"]:
@@ -95,6 +103,9 @@ class Concatenate(LinearOperator):
 
     def norm_bound(self) -> float:
         return _root_of_squares(self.operators)
+
+    def normal(self) -> LinearOperator:
+        return _sum_of_normals(self.operators)
 
 
 def _joinable(operators: Sequence[LinearOperator], axis: int) -> None:
