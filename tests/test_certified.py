@@ -31,6 +31,8 @@ from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.networks.dncnn import DnCNN
 from microlocal.networks.mixture import LEAST_SLOPES
 from microlocal.networks.weights import save_weights
+from microlocal.reconstruction.images.denoise_network import denoise_network
+from microlocal.training.denoising import Denoising
 
 SMALL = {"kind": "nonexpansive", "dilations": [1, 2], "filters": 4, "side": 3}
 
@@ -527,6 +529,22 @@ def test_damaged_cards_are_refused(tmp_path, card, told):
 def test_a_name_of_nothing_is_no_file_of_weights(name):
     with pytest.raises(InputError, match="expected"):
         load_denoiser(name)
+
+
+@pytest.mark.parametrize(
+    ("table", "claim"),
+    [({"kind": "learned-diffusivity", "steps": 2, "width": 4, "dilations": [1]}, "Maximum-minimum principle"),
+     (SMALL | {"row": "perona-malik", "coupled": 2}, "<= 1 |u|"),
+     ({"kind": "stopped-flow", "filters": 4, "side": 3, "steps": 3, "coupled": 4}, "<= 1 |u - v|")],
+)  # fmt: skip
+def test_what_a_recipe_names_is_certified_and_denoises(tmp_path, table, claim):
+    task = Denoising({"pixels": 20}, table)
+    architecture = task.card([])["architecture"]
+    card = {"task": "denoising", "architecture": architecture}
+    file = save_weights(tmp_path / "own", task.network().state_dict(), card)
+    assert any(claim in c.claim and c.holds for c in examine(file, shape=(8, 8)).certificates)
+    noisy = torch.rand(12, 12, generator=generator(0))
+    assert all(c.holds for c in denoise_network(noisy, file, noise=0.1).certificates)
 
 
 def test_denoisers_repeat_their_noise_level():

@@ -201,7 +201,9 @@ def test_networks_that_take_no_noise_level_are_called_without():
     with torch.no_grad():
         expected = a + s * network.double()(((y - a) / s)[None, None])[0, 0]
     assert torch.allclose(found.image, expected, atol=1e-12)
-    assert [c.holds for c in found.certificates] == [True, True]
+    assert [c.holds for c in found.certificates] == [True, True, True]
+    assert found.certificates[1].claim.startswith("Maximum-minimum principle")
+    assert y.min() <= found.image.min() <= found.image.max() <= y.max()
     with pytest.raises(InputError, match=r"Conv2d: expected \(1, 1, 16, 16\), got \(1, 1, 14, 14\)"):
         ml.denoise_network(y, torch.nn.Conv2d(1, 1, 3), noise=0.1)
 

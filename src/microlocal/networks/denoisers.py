@@ -8,6 +8,7 @@ from torch import nn
 
 from microlocal.networks.adaptive_shrinkage import AdaptiveShrinkage
 from microlocal.networks.dncnn import DnCNN
+from microlocal.networks.learned_diffusivity import LearnedDiffusivity
 from microlocal.networks.loading import built, load_network
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.networks.stopped_flow import StoppedFlow
@@ -17,6 +18,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "adaptive-shrinkage": AdaptiveShrinkage,
     "nonexpansive": Nonexpansive,
     "stopped-flow": StoppedFlow,
+    "learned-diffusivity": LearnedDiffusivity,
     "dncnn": DnCNN,
 }
 

@@ -93,6 +93,11 @@ class DiffusionNetwork(nn.Module):
         least = min(block.activation.least_slope for block in blocks)
         return Guarantee(self._growth(0.0), self._growth(least), mean=True)
 
+    def parts(self) -> list[tuple[str, Guarantee]]:
+        """Return what is proved of an explicit step of every block by itself: which of them loses most."""
+        own = (cast(SymmetricBlock, block) for block in self.blocks)
+        return [(f"block {k}, dilation {block.dilation}", block.guarantee()) for k, block in enumerate(own)]
+
     def _growth(self, least: float) -> float:
         """Return what |u_m| can be over |u_0| where diffusivities, or slopes, lie between ``least`` and one."""
         before = here = 1.0

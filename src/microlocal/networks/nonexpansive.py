@@ -48,7 +48,8 @@ class Nonexpansive(nn.Module):
     filters; ``filters`` and ``side`` of all of them; ``parts`` of an activation; ``row`` of the dictionary it is made
     of (one that does not increase gives a denoiser whose norm decreases, but whose Lipschitz constant is above one);
     ``noise`` that is assumed where a call gives none, in the unit of the image; ``usual``, the noise in the middle of
-    what it is trained for.
+    what it is trained for; ``coupled``, how many filters an activation sees together. With a row that does not
+    increase this is trained nonlinear reaction diffusion, whose reaction is the pull μ of the data.
 
     >>> network = Nonexpansive((1, 2), filters=4, side=3)
     >>> network.guarantee().nonexpansive, network.guarantee().averaged < 1
@@ -65,11 +66,12 @@ class Nonexpansive(nn.Module):
         repeats: int = 1,
         noise: float = 0.1,
         usual: float = 0.1,
+        coupled: int = 1,
     ) -> None:
         super().__init__()
         self.noise, self.usual = noise, usual
         self.blocks = nn.ModuleList(
-            SymmetricBlock(1, filters, side, Mixture(filters, row, parts, contrast=0.1), dilation, step=1.8)
+            SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled), dilation, step=1.8)
             for dilation in dilations
         )
         self.repeats = at_least(repeats, 1, "repeats", "Nonexpansive")

@@ -68,7 +68,7 @@ class StoppedFlow(nn.Module):
 
     Parameters: ``filters`` and ``side`` of K; ``steps`` S; ``parts`` of an activation and the ``row`` of the dictionary
     it is made of; ``noise`` that is assumed where a call gives none, in the unit of the image; ``usual``, the noise in
-    the middle of what it is trained for.
+    the middle of what it is trained for; ``coupled``, how many filters an activation sees together.
 
     >>> network = StoppedFlow(4, 3, steps=10)
     >>> network.guarantee().nonexpansive, 0 < network.time().item() < network.longest()
@@ -84,10 +84,11 @@ class StoppedFlow(nn.Module):
         row: str = "soft",
         noise: float = 0.1,
         usual: float = 0.1,
+        coupled: int = 1,
     ) -> None:
         super().__init__()
         self.noise, self.usual, self.steps = noise, usual, at_least(steps, 1, "steps", "StoppedFlow")
-        self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, contrast=0.1))
+        self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled))
         self.block.raw_step.requires_grad_(False)
         self.log_pull = nn.Parameter(torch.tensor(math.log(PULL)))
         self.raw_time = nn.Parameter(torch.tensor(math.log(BEGIN / (1 - BEGIN))))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.networks.denoisers import TASK, denoiser
+from microlocal.networks.noise_level import at_level
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
 from microlocal.training.recipe import Table, checked
@@ -32,10 +33,15 @@ POWER = 1.5  # p
 USUAL = 25 / 255
 ARGUMENTS = {
     "adaptive-shrinkage": ("widths", "pairs"),
-    "nonexpansive": ("dilations", "filters", "side", "parts", "row", "repeats"),
-    "stopped-flow": ("filters", "side", "steps", "parts", "row"),
+    "nonexpansive": ("dilations", "filters", "side", "parts", "row", "repeats", "coupled"),
+    "stopped-flow": ("filters", "side", "steps", "parts", "row", "coupled"),
+    "learned-diffusivity": ("steps", "width", "dilations"),
     "dncnn": ("depth", "width"),
 }
+UNTOLD = ("learned-diffusivity",)  # that take no noise level
+
+
+Kind = Literal["adaptive-shrinkage", "nonexpansive", "stopped-flow", "learned-diffusivity", "dncnn"]
 
 
 class DataTable(Table):
@@ -56,7 +62,7 @@ class DataTable(Table):
 class NetworkTable(Table):
     """The table [network]: ``kind`` and the arguments of that network."""
 
-    kind: Literal["adaptive-shrinkage", "nonexpansive", "stopped-flow", "dncnn"] = "adaptive-shrinkage"
+    kind: Kind = "adaptive-shrinkage"
     widths: list[int] = Field(default=[48, 48], min_length=1)
     pairs: int = Field(2, ge=0)
     dilations: list[int] = Field(default=[1, 2, 1, 2, 1, 1], min_length=1)
@@ -65,6 +71,7 @@ class NetworkTable(Table):
     parts: int = Field(2, ge=1)
     row: str = "soft"
     repeats: int = Field(1, ge=1)
+    coupled: int = Field(1, ge=1)
     steps: int = Field(10, ge=1)
     depth: int = Field(17, ge=3)
     width: int = Field(64, ge=1)
@@ -74,8 +81,9 @@ def _samples() -> list["Denoising"]:
     small = {"pixels": 20}
     plain = {"kind": "nonexpansive", "dilations": [1, 2], "filters": 4, "side": 3}
     deep = {"kind": "dncnn", "depth": 3, "width": 2}
-    flow = {"kind": "stopped-flow", "filters": 4, "side": 3, "steps": 3}
-    return [Denoising(small, network) for network in ({"widths": [3, 4]}, plain, flow, deep)]
+    flow = {"kind": "stopped-flow", "filters": 4, "side": 3, "steps": 3, "coupled": 2}
+    blind = {"kind": "learned-diffusivity", "steps": 2, "width": 3, "dilations": [1, 2]}
+    return [Denoising(small, network) for network in ({"widths": [3, 4]}, plain, flow, blind, deep)]
 
 
 @register("task", TASK, samples=_samples, reference="zhang2017")
@@ -133,12 +141,12 @@ class Denoising:
         return ImageFolder.at(self.table.folder)
 
     def _architecture(self) -> dict[str, Any]:
-        """Return the entries of [network] that belong to its kind, and the usual noise."""
+        """Return the entries of [network] that belong to its kind, and the usual noise where it takes a level."""
         usual = math.sqrt(self.table.noise.low * self.table.noise.high)
-        return {"kind": self.shape.kind, "usual": usual} | {
-            name: getattr(self.shape, name) for name in ARGUMENTS[self.shape.kind]
-        }
+        told = {} if self.shape.kind in UNTOLD else {"usual": usual}
+        own = {name: getattr(self.shape, name) for name in ARGUMENTS[self.shape.kind]}
+        return {"kind": self.shape.kind} | told | own
 
     def _images(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
-        found: Tensor = network(batch["noisy"][:, None], batch["level"])
+        found = at_level(network, batch["noisy"][:, None], batch["level"])
         return found[:, 0].float()

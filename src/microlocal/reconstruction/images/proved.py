@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.attack import Score, Search, drift, gain, spread, worst
+from microlocal.certificates.attack import Score, Search, drift, gain, overshoot, spread, worst
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.maps import Certified
 
@@ -57,6 +57,9 @@ def _certificates(
         claim = f"At the scale and noise level of this image, images stay together: {bound}; measured for v = N(u)."
         values = [_spread(u, v, run(v, k)) for k, (u, v) in enumerate(zip(planes, found, strict=True))]
         yield issued(claim, proved.lipschitz * (1 + rounding), values, spread, fixed)
+    if proved.range:
+        claim = "Maximum-minimum principle: no value of a plane leaves its range."
+        yield issued(claim, rounding, [_overshoot(u, v) for u, v in zip(planes, found, strict=True)], overshoot)
     if proved.mean:
         values = [_drift(u, v) for u, v in zip(planes, found, strict=True)]
         yield issued("The mean grey value is kept.", rounding, values, drift)
@@ -76,6 +79,13 @@ def _spread(u: Tensor, v: Tensor, after: Tensor) -> float:
     """Return |N(u) - N(v)|/|u - v| for v = N(u); zero where N leaves u as it is."""
     u, v, after = u.double(), v.double(), after.double()
     return float((v - after).norm()) / max(float((u - v).norm()), TINY)
+
+
+def _overshoot(u: Tensor, v: Tensor) -> float:
+    """Return by how much v leaves the range of u, in parts of that range or of its values where they are larger."""
+    u, v = u.double(), v.double()
+    beyond = float(torch.maximum(v.max() - u.max(), u.min() - v.min()).clamp_min(0.0))
+    return beyond / max(float(u.max() - u.min()), float(u.abs().max()), TINY)
 
 
 def _drift(u: Tensor, v: Tensor) -> float:
