@@ -1,7 +1,9 @@
 """The digital wavefront set: positions, directions, ridges, labels, files, the sinogram's own."""
 
 import csv
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -231,6 +233,56 @@ def test_the_verb_reads_a_reconstruction(tmp_path):
     assert run("reconstruct", scan_file(tmp_path), "--method", "tv", "--out", tmp_path / "result").exit_code == 0
     found = answer(run("edges", tmp_path / "result", "--model", "canny", "--out", tmp_path / "out", "--json"))
     assert found["provenance"]["measured"] > 0
+
+
+def refused(*arguments):
+    result = run("edges", *arguments)
+    assert result.exit_code != 0
+    return said(result)
+
+
+def test_a_picture_of_another_field_of_view_than_the_scans_is_refused(tmp_path):
+    scan = scan_file(tmp_path)
+    np.save(tmp_path / "photo.npy", np.random.default_rng(0).random((SIZE * 2, SIZE * 3)))
+    shown = refused(tmp_path / "photo.npy", "--scan", scan, "--out", tmp_path / "out")
+    assert f"as {SIZE} x {SIZE}" in shown
+    assert f"got {2 * SIZE} x {3 * SIZE} pixels" in shown
+
+
+@pytest.mark.parametrize("shape", [(2 * SIZE, 2 * SIZE), (2 * SIZE, 2 * SIZE + 1), (SIZE, SIZE)])
+def test_what_is_assumed_of_a_picture_with_other_pixels_is_said(tmp_path, shape):
+    np.save(tmp_path / "disc.npy", image([Ellipse(1.0, (24.0, 24.0))], ml.Grid(shape, 1.0)))
+    given = (tmp_path / "disc.npy", "--scan", scan_file(tmp_path), "--model", "canny", "--out", tmp_path / "out")
+    told = "taken to show the same field of view, 48 mm x 48 mm" in said(run("edges", *given))
+    assert told == (shape != (SIZE, SIZE))
+
+
+def test_a_scan_is_refused_as_a_picture(tmp_path):
+    beam = ml.ParallelBeam(tuple(np.radians(np.arange(0, 120, 3.0))), ml.Detector(SIZE, 1.0))
+    np.savez(tmp_path / "other.npz", data=sinogram([Ellipse(1.0, (12.0, 12.0))], beam).astype(np.float32))
+    (tmp_path / "other.json").write_text(json.dumps(beam.to_dict()), encoding="utf-8")
+    for scan in (scan_file(tmp_path), tmp_path / "other.npz"):
+        shown = refused(scan, "--out", tmp_path / "out")
+        assert "got a scan of 40 views" in shown
+        assert "microlocal reconstruct" in shown
+        assert "from_sinogram" in shown
+
+
+def test_the_slice_of_a_stack_is_chosen_and_said(tmp_path):
+    scan = scan_file(tmp_path, slices=3)
+    assert run("reconstruct", scan, "--method", "fbp", "--out", tmp_path / "result").exit_code == 0
+    stack = ml.read_result(tmp_path / "result")
+    pages = stack.image.clone()
+    pages[2] = 0
+    replace(stack, image=pages).save(tmp_path / "result")
+    given = ("edges", tmp_path / "result", "--model", "canny", "--out", tmp_path / "out")
+    middle, last = answer(run(*given, "--json")), answer(run(*given, "--json", "--slice", 2))
+    assert (middle["slice"], last["slice"]) == (1, 2)
+    assert middle["edges"] > 60
+    assert last["edges"] == 0
+    assert "Slice 1 of 0 to 2." in said(run(*given))
+    assert "--slice within 0..2" in refused(*given[1:], "--slice", 3)
+    assert "Drop --slice" in refused(picture(tmp_path), "--slice", 0, "--out", tmp_path / "out")
 
 
 def test_pictures_of_all_kinds_are_read_as_grey_planes(tmp_path):

@@ -3,7 +3,7 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -12,14 +12,13 @@ from rich.text import Text
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder
+from microlocal.cli.edge_subject import opened
 from microlocal.cli.folders import output_folder
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
 from microlocal.cli.words import heading, number
 
 if TYPE_CHECKING:
-    from microlocal.core import Geometry, Grid
-    from microlocal.reconstruction import Reconstruction
     from microlocal.wavefront import Singularities
 
 EXAMPLES = examples(
@@ -48,6 +47,10 @@ ScanOf = Annotated[
     Path | None,
     typer.Option("--scan", metavar="SCAN", help="The scan behind the image: labels what it measured."),
 ]
+SliceOf = Annotated[
+    int | None,
+    typer.Option("--slice", metavar="K", help="Which slice of a stack's reconstruction; default: the middle one."),
+]
 
 
 def edges(
@@ -58,12 +61,13 @@ def edges(
     out: OutFolder = Path("microlocal-out"),
     ridges: WithRidges = False,
     scan: ScanOf = None,
+    slice_index: SliceOf = None,
 ) -> None:
     """Find the edges of an image with their directions: edges.csv, edges.npz and edges.png."""
     lazy.members.load_all()
     screen = screen_of(context)
     with output_folder(out) as folder:
-        seen = _opened(image, scan)
+        seen = opened(image, scan, slice_index)
         look = partial(
             lazy.wavefront.edges, model=model, weights=weights, ridges=ridges, geometry=seen.geometry, grid=seen.grid
         )
@@ -76,40 +80,8 @@ def edges(
         if seen.before is not None:
             visible = look(seen.before).columns()
             files.append(lazy.point_files.write_csv(visible, folder / "edges_visible.csv"))
-    fields = fields_of(found, model)
+    fields = fields_of(found, model) | {"slice": seen.slice_index, "notes": list(seen.notes)}
     screen.answer(fields | {"files": files}, *lines_of(found, fields), heading("Files"), *files)
-
-
-class Subject(NamedTuple):
-    """The plane to look at; where they are known its scan's geometry, its grid, and what a network began from."""
-
-    plane: Any
-    geometry: "Geometry | None" = None
-    grid: "Grid | None" = None
-    before: Any = None
-
-
-def _opened(image: Path, scan: Path | None) -> Subject:
-    if image.is_dir():
-        return _of_reconstruction(lazy.reconstruction.read_result(image))
-    pixels = lazy.io.read_picture(image)
-    if scan is None:
-        return Subject(pixels)
-    read = lazy.io.read_scan(scan)
-    own = read.grid
-    if pixels.shape == own.shape:
-        return Subject(pixels, read.geometry, own)
-    # An image of the same field of view with other pixels.
-    side = max(n * own.pixel / m for n, m in zip(own.shape, pixels.shape, strict=True))
-    grid = lazy.core.Grid((pixels.shape[0], pixels.shape[1]), side, own.center, own.unit)
-    return Subject(pixels, read.geometry, grid)
-
-
-def _of_reconstruction(result: "Reconstruction") -> Subject:
-    pages, visible = (x.reshape(-1, *result.scan.grid.shape).numpy() for x in (result.image, result.visible))
-    middle = len(pages) // 2
-    before = None if result.learned is None else visible[middle]
-    return Subject(pages[middle], result.scan.geometry, result.scan.grid, before)
 
 
 def _arrays(found: "Singularities") -> dict[str, Any]:
@@ -148,7 +120,7 @@ def lines_of(found: "Singularities", fields: dict[str, Any]) -> list[RenderableT
     rows, cols = fields["shape"]
     ridges = f" and {fields['ridges']} of lines" if found.ridge is not None else ""
     said = f"{fields['edges']} points of edges{ridges} in {rows} x {cols} pixels (model {fields['model']})."
-    parts: list[RenderableType | Path] = [Text(said)]
+    parts: list[RenderableType | Path] = [Text(said), *(Text(note, style="caution") for note in fields["notes"])]
     if fields["provenance"]:
         measured, learned, rest = (fields["provenance"][name] for name in ("measured", "learned", "undetermined"))
         drawn = f"{learned} are learned and " if learned else ""
