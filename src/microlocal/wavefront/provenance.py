@@ -67,8 +67,8 @@ def pixel_provenance(
     as was there, else UNDETERMINED; so are pixels where no line at all is measured. In a flat window, without
     structure, it is MEASURED when at least half of all directions are.
 
-    It answers "is the structure that I see here supported by the data?". It does not say that nothing is missing
-    here (``measured_fraction`` does), nor that the grey value is right.
+    It answers "does the structure that I see here lie in directions that the scan measures?". It does not say that
+    nothing is missing here (``measured_fraction`` does), that it is no artefact, nor that the grey value is right.
 
     Raises ShapeError where coefficients, share and filters do not fit, InputError for an even window.
     """
