@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from microlocal.calibration import air_level, find_outline, upper_envelope
+from microlocal.calibration import air_around, air_level, find_outline, upper_envelope
 from microlocal.calibration.outline import Outline
-from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
+from microlocal.core import Detector, FanBeam, Grid, ParallelBeam, Scan
 from microlocal.data import phantoms
 from microlocal.operators import RayTransform
 
@@ -99,3 +99,16 @@ def test_pixels_that_a_hull_touches_are_those_of_its_mask():
     touched = outline.touched(grid)
     assert np.array_equal(touched, outline.hull_mask(grid) > 0)
     assert 0 < touched.mean() < 1
+
+
+def test_air_is_what_lies_outside_of_the_object_of_each_slice_and_unknown_where_that_leaves_the_view():
+    geometry, grid = ParallelBeam(tuple(np.radians(np.arange(0, 180, 3.0))), Detector(128, 1.0)), Grid((128, 128), 1.0)
+    discs = [phantoms.Ellipse(0.04, (r, r)) for r in (20.0, 40.0, 70.0)]
+    data = torch.from_numpy(np.stack([_noisy([disc], geometry) for disc in discs]))
+    small, large, wide = air_around(Scan(data, geometry, grid), grid).numpy()
+    x, y = grid.coordinates()
+    distance = np.hypot(x, y[:, None])
+    for air, radius in ((small, 20.0), (large, 40.0)):
+        assert not air[distance < radius + 2].any()
+        assert air[distance > radius + 6].all()
+    assert not wide.any()

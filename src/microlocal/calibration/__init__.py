@@ -9,4 +9,5 @@ from microlocal.calibration.hardening import Hardening as Hardening
 from microlocal.calibration.hardening import upper_envelope as upper_envelope
 from microlocal.calibration.noise import noise_level as noise_level
 from microlocal.calibration.outline import Outline as Outline
+from microlocal.calibration.outline import air_around as air_around
 from microlocal.calibration.outline import find_outline as find_outline

@@ -6,13 +6,18 @@ where no tangent was seen. A disc has the support function h(φ) = x cos φ + y 
 disc fits the tangents to within the sampling of the rays, it closes the outline in the unseen directions as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from jaxtyping import Bool
 from numpy.typing import NDArray
+from torch import Tensor
 
+from microlocal.calibration.air import air_level
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
+from microlocal.core.scan import Scan
 
 Array = NDArray[np.float64]
 
@@ -22,6 +27,7 @@ ABOVE_AIR = 5.0  # standard deviations of the air at which a ray is taken to mee
 HALF_PLANE_MARGIN = 0.25  # of the ray spacing
 ROUND = 0.6  # of the ray spacing: root mean square misfit up to which tangents are those of a disc (sampling: 0.29)
 KEPT = 0.9  # of the tangents must agree with the disc
+BEYOND_OUTLINE = 3.0  # pixels outside of the object's hull within which an edge may still be its own
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,19 @@ def find_outline(data: NDArray[np.floating], geometry: Geometry, threshold: floa
     disc, misfit, kept = _fit_disc(normals, offsets)
     is_round = misfit < ROUND * ray_spacing(geometry) and kept > KEPT
     return Outline(normals, offsets, disc if is_round else None, misfit)
+
+
+def air_around(scan: Scan, grid: Grid) -> Bool[Tensor, "slice row col"]:
+    """Return which pixels lie outside of the object of each slice, none where its outline is not in view."""
+    pages = scan.data.reshape(-1, *scan.geometry.shape).double().numpy()
+    found = torch.zeros(len(pages), *grid.shape, dtype=torch.bool)
+    for page, mask in zip(pages, found, strict=True):
+        air = air_level(page)
+        outline = find_outline(page - air.level, scan.geometry, ABOVE_AIR * air.sigma) if air.found else None
+        if outline is not None:
+            near = replace(outline, offsets=outline.offsets + BEYOND_OUTLINE * grid.pixel)
+            mask.copy_(torch.from_numpy(~near.touched(grid)))
+    return found
 
 
 def ray_spacing(geometry: Geometry) -> float:

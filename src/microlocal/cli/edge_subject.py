@@ -16,13 +16,15 @@ WHO = "microlocal edges"
 class Subject(NamedTuple):
     """The plane to look at; where they are known its scan's geometry, its grid, and what a network began from.
 
-    ``slice_index``, the slice of a stack; ``notes``, sentences that say what was taken for granted.
+    ``air``, where the data show that the object is not; ``slice_index``, the slice of a stack; ``notes``, sentences
+    that say what was taken for granted.
     """
 
     plane: Any
     geometry: "Geometry | None" = None
     grid: "Grid | None" = None
     before: Any = None
+    air: Any = None
     slice_index: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -42,7 +44,9 @@ def opened(image: Path, scan: Path | None, slice_index: int | None) -> Subject:
         return Subject(pixels)
     read = lazy.io.read_scan(scan)
     grid = _same_view(read.grid, pixels.shape, str(scan))
-    return Subject(pixels, read.geometry, grid, notes=_assumed(read.grid, grid))
+    # Which slice of a stack the picture shows is not known: air is what is so in all.
+    air = lazy.outline.air_around(read, grid).all(dim=0).numpy()
+    return Subject(pixels, read.geometry, grid, air=air, notes=_assumed(read.grid, grid))
 
 
 def _of_reconstruction(result: "Reconstruction", slice_index: int | None) -> Subject:
@@ -56,7 +60,9 @@ def _of_reconstruction(result: "Reconstruction", slice_index: int | None) -> Sub
         raise lazy.core.InputError(WHO, expected=expected, got=str(k), do=do)
     notes = () if single else (f"Slice {k} of 0 to {len(pages) - 1}.",)
     before = None if result.learned is None else visible[k]
-    return Subject(pages[k], scan.geometry, scan.grid, before, None if single else k, notes)
+    own = scan if single else scan.slices(k)
+    air = lazy.outline.air_around(own, scan.grid)[0].numpy()
+    return Subject(pages[k], scan.geometry, scan.grid, before, air, None if single else k, notes)
 
 
 def _no_slices(got: str) -> "InputError":

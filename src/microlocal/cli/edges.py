@@ -12,7 +12,7 @@ from rich.text import Text
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder
-from microlocal.cli.edge_subject import opened
+from microlocal.cli.edge_subject import Subject, opened
 from microlocal.cli.folders import output_folder
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
@@ -71,17 +71,33 @@ def edges(
         look = partial(
             lazy.wavefront.edges, model=model, weights=weights, ridges=ridges, geometry=seen.geometry, grid=seen.grid
         )
-        found = look(seen.plane, before=seen.before)
+        everywhere = look(seen.plane, before=seen.before)
+        found = everywhere if seen.air is None else everywhere.outside(seen.air)
         files = [
             lazy.point_files.write_csv(found.columns(), folder / "edges.csv"),
             lazy.io.write_npz(_arrays(found), folder / "edges.npz"),
             lazy.edge_picture.draw(seen.plane, found, folder / "edges.png"),
         ]
         if seen.before is not None:
-            visible = look(seen.before).columns()
-            files.append(lazy.point_files.write_csv(visible, folder / "edges_visible.csv"))
-    fields = fields_of(found, model) | {"slice": seen.slice_index, "notes": list(seen.notes)}
+            visible = look(seen.before).outside(seen.air)
+            files.append(lazy.point_files.write_csv(visible.columns(), folder / "edges_visible.csv"))
+    notes = [*seen.notes, *_of_the_air(len(everywhere) - len(found)), *_of_the_model(model, seen)]
+    fields = fields_of(found, model) | {"slice": seen.slice_index, "notes": notes}
     screen.answer(fields | {"files": files}, *lines_of(found, fields), heading("Files"), *files)
+
+
+def _of_the_air(count: int) -> list[str]:
+    return [f"{count} more lie in what the data show to be air, and were left out."] if count else []
+
+
+def _of_the_model(model: str, seen: Subject) -> list[str]:
+    """Warn of what the network takes for edges where a scan is known, and the image a reconstruction."""
+    if model != "network" or seen.geometry is None:
+        return []
+    return [
+        "The model network was trained on pictures, not on reconstructions: it takes streaks and texture for edges, "
+        "and labels them as such. The models shearlet and canny know the noise of the image."
+    ]
 
 
 def _arrays(found: "Singularities") -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from microlocal import training as training
     from microlocal import wavefront as wavefront
     from microlocal.calibration import center as center
+    from microlocal.calibration import outline as outline
     from microlocal.cli import health as health
     from microlocal.cli import picture as picture
     from microlocal.core import interruption as interruption
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _ROOMS = ("core", "data", "dictionary", "io", "members", "reconstruction", "report", "training", "wavefront")
 _MODULES = {
     "center": "microlocal.calibration.center",
+    "outline": "microlocal.calibration.outline",
     "interruption": "microlocal.core.interruption",
     "provenance": "microlocal.core.provenance",
     "health": "microlocal.cli.health",

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
-from microlocal.calibration.air import air_level
 from microlocal.calibration.noise import noise_level
-from microlocal.calibration.outline import ABOVE_AIR, find_outline
+from microlocal.calibration.outline import air_around
 from microlocal.certificates.base import Certificate
 from microlocal.certificates.data import certify_residual
 from microlocal.certificates.frames import certify_parseval
@@ -35,7 +33,6 @@ from microlocal.wavefront.provenance import energy_provenance
 
 LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
 INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and the checks were ended."
-BEYOND_OUTLINE = 3.0  # pixels outside of the object's hull within which an edge may still be its own
 
 
 def methods() -> dict[str, Entry]:
@@ -175,26 +172,13 @@ def _edges_of_the_object(estimate: Estimate, scan: Scan, grid: Grid) -> tuple[Te
 
     Where the outline is not in view, or no air is, every edge is kept.
     """
-    around = _air(scan, grid).reshape(estimate.image.shape)
+    around = air_around(scan, grid).reshape(estimate.image.shape)
     if estimate.learned is None:
         return label_edges(estimate.image, scan.geometry, grid).masked_fill(around, Provenance.NONE), None
     before = estimate.image - estimate.learned
     labels = label_edges(estimate.image, scan.geometry, grid, before=before), label_edges(before, scan.geometry, grid)
     edges, edges_visible = (found.masked_fill(around, Provenance.NONE) for found in labels)
     return edges, edges_visible
-
-
-def _air(scan: Scan, grid: Grid) -> Bool[Tensor, "slice row col"]:
-    """Return which pixels lie outside of the object of each slice, none where its outline is not in view."""
-    pages = scan.data.reshape(-1, *scan.geometry.shape).double().numpy()
-    found = torch.zeros(len(pages), *grid.shape, dtype=torch.bool)
-    for page, mask in zip(pages, found, strict=True):
-        air = air_level(page)
-        outline = find_outline(page - air.level, scan.geometry, ABOVE_AIR * air.sigma) if air.found else None
-        if outline is not None:
-            near = replace(outline, offsets=outline.offsets + BEYOND_OUTLINE * grid.pixel)
-            mask.copy_(torch.from_numpy(~near.touched(grid)))
-    return found
 
 
 def _all_directions(frame: ShearletFrame, share: Tensor) -> Tensor:

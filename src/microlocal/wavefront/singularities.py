@@ -9,10 +9,10 @@ gives a normal with less noise and the curvature κ. A filter of variance ℓ² 
 the centre of curvature; that is taken back.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -60,6 +60,13 @@ class Singularities:
     def tangent_rad(self) -> Float[np.ndarray, " point"]:
         """The direction of the edge itself, in [0, π)."""
         return (self.direction_rad + np.pi / 2) % np.pi
+
+    def outside(self, area: Bool[np.ndarray, "row col"]) -> "Singularities":
+        """Return the points whose pixels do not lie in ``area``, a mask of the image; the dense fields stay whole."""
+        rows, cols = (np.rint(place).astype(int) for place in (self.row, self.col))
+        kept = ~area[rows.clip(0, self.shape[0] - 1), cols.clip(0, self.shape[1] - 1)]
+        columns = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in ("edge", "ridge")}
+        return replace(self, **columns)
 
     def columns(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays by name, directions in degrees, as files hold them."""
