@@ -18,6 +18,7 @@ from microlocal.io import open_stack, write_scan
 from microlocal.networks import weights as weights_room
 from microlocal.networks.catalogue import described, find_weights
 from microlocal.reconstruction import StackRequest, reconstruct_stack
+from microlocal.reconstruction.learned import load_learned
 
 LTI = ("--method", "learn-the-invisible", "--weight", 1, "--iterations", 30)
 
@@ -282,3 +283,32 @@ def test_a_stack_is_refused_other_weights_than_it_began_with(folder, tmp_path):
     (tmp_path / "mine.json").write_bytes((folder / "fits.json").read_bytes().replace(b'"sha256": "', b'"sha256": "0'))
     with pytest.raises(InputError, match="SHA-256"):
         reconstruct_stack(file, tmp_path / "out", request)
+
+
+NETWORK = {"channels": [8, 8, 5], "widths": [4, 4, 4], "pairs": 1}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"scales": 3},
+        {"network": NETWORK},
+        {"scales": 2, "network": NETWORK},
+        {"scales": 3, "network": {"chan": 1}},
+        {"scales": 3, "network": NETWORK | {"channels": "many"}},
+        {"scales": 3, "network": NETWORK, "members": 0},
+    ],
+)
+def test_an_architecture_that_cannot_be_built_is_refused_by_name(tmp_path, architecture):
+    mine = tiny_weights(tmp_path / "mine", architecture=architecture)
+    with pytest.raises(InputError, match="weights mine: expected an architecture on its card that can be built"):
+        load_learned(mine)
+
+
+def test_python_takes_shipped_weights_by_name_too(shipped):
+    scan = small_scan()
+    settings = {"weight": 1.0, "iterations": 5}
+    named, own = (ml.reconstruct(scan, "learn-the-invisible", network=name, **settings) for name in ("fits", "auto"))
+    assert named.config == own.config
+    with pytest.raises(UnknownNameError, match="fit"):
+        ml.reconstruct(scan, "learn-the-invisible", network="fit", **settings)

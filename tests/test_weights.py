@@ -79,6 +79,31 @@ def test_a_card_that_cannot_be_used_is_refused(tmp_path, state, card):
         load_weights(path)
 
 
+DAMAGED = [
+    ({"architecture": None}, r"\[architecture\] on its card: .*, got None"),
+    ({"trained on": [1]}, r"\[trained on\] on its card"),
+    ({"trained on": {"ranges": {"noise": 3}}}, r"\[trained on\] \[ranges\] \[noise\] on its card: .*, got 3"),
+    ({"trained on": {"ranges": {"noise": ["a", "b"]}}}, r"\[trained on\] \[ranges\] \[noise\] \[0\] .*, got 'a'"),
+    ({"trained on": {"data": {"objects": {"ellipses": "many"}}}}, r"\[trained on\] \[data\] \[objects\] \[ellipses\] "),
+    ({"working pixels": 0}, r"\[working pixels\] on its card: greater than or equal to 1, got 0"),
+    ({"metrics": {"loss": None}}, r"\[metrics\] \[loss\]"),
+    ({"members": [{"seed": 1}]}, r"\[members\] \[0\] \[sha256\] on its card, got none"),
+    ({"began from": "another"}, r"\[began from\] on its card"),
+]
+
+
+@pytest.mark.parametrize(("entries", "words"), DAMAGED)
+def test_an_entry_that_no_card_has_so_is_refused_by_name(tmp_path, state, entries, words):
+    path = save_weights(tmp_path / "w", state, entries)
+    with pytest.raises(InputError, match="weights w: expected " + words):
+        described(path)
+
+
+def test_scores_that_are_no_numbers_are_read(tmp_path, state):
+    path = save_weights(tmp_path / "w", state, {"metrics": {"psnr": float("inf")}})
+    assert described(path).metrics == {"psnr": float("inf")}
+
+
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_a_missing_half_is_named(tmp_path, state, suffix):
     path = save_weights(tmp_path / "w", state, {})

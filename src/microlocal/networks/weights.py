@@ -6,7 +6,8 @@ began from other weights, what their card says of theirs.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from microlocal.core.errors import InputError
+from microlocal.core.errors import InputError, MicrolocalError
 from microlocal.io.tensors import checksum, read_tensors, write_tensors
 from microlocal.io.values import write_json
+from microlocal.networks.card import check_card
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "shipped"
@@ -77,7 +79,7 @@ def save_weights(
         "sha256": checksum(kept),
     }
     write_tensors(kept, target)
-    write_json({**card, **own}, target.with_suffix(".json"))
+    write_json({"architecture": {}, **card, **own}, target.with_suffix(".json"))
     return target
 
 
@@ -99,17 +101,34 @@ def load_weights(path: str | Path) -> tuple[dict[str, Shaped[Tensor, "..."]], di
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """Return the card beside the weights at ``path``; raises InputError where it is missing, damaged or newer."""
+    """Return the card beside the weights at ``path``; raises InputError where it is missing, damaged or newer.
+
+    Its entries are of the types in ``card.Card``.
+    """
     target = weights_file(path).with_suffix(".json")
     who = f"weights {target.stem}"
     try:
-        card = json.loads(target.read_text(encoding="utf-8"))
+        text = target.read_text(encoding="utf-8")
+        card = json.loads(text)
     except (OSError, ValueError) as error:
         raise InputError(who, expected=f"a card {target.name}", got=str(error)[:160], do=DO) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT or "sha256" not in card:
         got = f"format {card.get('format')}" if isinstance(card, dict) else f"a JSON {type(card).__name__}"
         raise InputError(who, expected=f"a card of format {FORMAT} with sha256", got=got, do=DO)
+    check_card(text, who, DO)
     return card
+
+
+@contextmanager
+def building(who: str) -> Iterator[None]:
+    """Raise InputError naming the weights where the architecture on their card cannot be built."""
+    try:
+        yield
+    except MicrolocalError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        expected, got = "an architecture on its card that can be built", f"{type(error).__name__}: {error}"[:160]
+        raise InputError(who, expected=expected, got=got, do=DO) from error
 
 
 def fill(network: nn.Module, state: Mapping[str, Shaped[Tensor, "..."]], who: str) -> None:

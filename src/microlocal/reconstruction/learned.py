@@ -28,7 +28,7 @@ from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.invisible import InvisibleEnsemble, InvisibleEstimator, InvisibleNetwork
 from microlocal.networks.suitability import Fact
 from microlocal.networks.symmetry import NONE, moved, moved_back, symmetries
-from microlocal.networks.weights import fill, load_weights, name_of
+from microlocal.networks.weights import building, fill, load_weights, name_of
 from microlocal.reconstruction.facts import facts_of
 from microlocal.reconstruction.visible import USUAL
 from microlocal.wavefront.coefficients import coarse_share
@@ -202,8 +202,15 @@ def load_learned(path: str | Path) -> Learned:
     if card.get("task") != TASK:
         do = f"Give weights that were trained with task = '{TASK}'."
         raise InputError(f"weights {name}", expected=f"task {TASK}", got=str(card.get("task")), do=do)
-    shape = card["architecture"]
-    members = [InvisibleNetwork(**shape["network"]) for _ in range(int(shape.get("members", 1)))]
-    network = InvisibleEnsemble(members) if "members" in shape else members[0]
+    with building(f"weights {name}"):
+        network = _built(card["architecture"])
     fill(network, state, f"weights {name}")
     return Learned(network.eval(), card, name)
+
+
+def _built(shape: dict[str, Any]) -> InvisibleEstimator:
+    """Return the network of an architecture, which has learned nothing; raises ValueError for scales it has not."""
+    members = [InvisibleNetwork(**shape["network"]) for _ in range(int(shape.get("members", 1)))]
+    if shape["scales"] != len(shape["network"]["channels"]):
+        raise ValueError(f"{shape['scales']} scales of {len(shape['network']['channels'])}")
+    return InvisibleEnsemble(members) if "members" in shape else members[0]

@@ -24,6 +24,7 @@ from microlocal.core.provenance import Provenance
 from microlocal.core.registry import Entry, lookup, registered
 from microlocal.core.scan import Scan
 from microlocal.frames.shearlet import ShearletFrame
+from microlocal.networks.catalogue import find_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.result import Reconstruction
@@ -58,10 +59,11 @@ def reconstruct(
 
     ``weight`` of the regulariser, "auto" to choose it from the data; ``hold_out`` views are kept from the method and
     predicted from its image, the relative error is in ``metrics``; Ctrl-C ends the iteration and keeps the best
-    iterate. Methods with a network take ``network``: "auto" for shipped weights that suit the scan, "none", or a file
-    of weights; ``force`` uses them on a scan unlike those they were trained on.
+    iterate. Methods with a network take ``network``: "auto" for shipped weights that suit the scan, "none", the name of
+    shipped ones, or a file of weights; ``force`` uses them on a scan unlike those they were trained on.
 
-    Raises UnknownNameError for a method that is not registered, InputError for data that cannot be used.
+    Raises UnknownNameError for a method or weights of a name that nobody knows, InputError for data or weights that
+    cannot be used.
 
     >>> from microlocal.data import needle
     >>> result = reconstruct(needle().slices(0), method="fbp")
@@ -69,7 +71,8 @@ def reconstruct(
     torch.Size([256, 256])
     """
     entry = lookup("method", method, "reconstruct")
-    settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, str(network), force)
+    file = str(network) if network in ("auto", "none") else str(find_weights(network))
+    settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, file, force)
     _refuse_hopeless(scan)
     used, held = scan.hold_out(hold_out) if hold_out else (scan, None)
     target_grid = _in_unit(grid, scan) if grid else scan.grid

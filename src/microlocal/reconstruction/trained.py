@@ -15,7 +15,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
 from microlocal.networks.suitability import Fact, unsuited
-from microlocal.networks.weights import fill, load_weights, name_of, read_card, shipped_weights, weights_file
+from microlocal.networks.weights import building, fill, load_weights, name_of, read_card, shipped_weights, weights_file
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
 from microlocal.reconstruction.learn_the_invisible import WHY
@@ -85,17 +85,10 @@ def _candidates(task: str, settings: Settings) -> dict[str, Path]:
 
 def _loaded(path: Path, build: Callable[..., Network]) -> Network:
     state, card = load_weights(path)
-    network = build(**_architecture(card, path))
+    with building(f"weights {path.stem}"):
+        network = build(**card["architecture"]["network"])
     fill(network, state, f"weights {path.stem}")
     return network.eval()
-
-
-def _architecture(card: dict[str, Any], path: Path) -> dict[str, Any]:
-    try:
-        return dict(card["architecture"]["network"])
-    except (LookupError, TypeError, ValueError) as error:
-        do = "Take the files as they were written, both of them."
-        raise InputError(f"weights {path.stem}", expected="an architecture", got="none on the card", do=do) from error
 
 
 def untrained(build: Callable[[], Network]) -> Network:

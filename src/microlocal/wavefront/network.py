@@ -16,7 +16,7 @@ from torch import Tensor
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array
 from microlocal.networks.directions import DirectionNetwork, decoded
-from microlocal.networks.weights import fill, load_weights, shipped_weights, weights_file
+from microlocal.networks.weights import building, fill, load_weights, shipped_weights, weights_file
 from microlocal.wavefront.fields import TINY, Field, thinned
 
 TASK, SHIPPED = "directions", "edges"
@@ -50,7 +50,8 @@ def _loaded(path: Path, changed: int) -> DirectionNetwork:
     if card.get("task") != TASK:
         do = "Take weights of a recipe with that task: recipes/edges.toml."
         raise InputError(who, expected=f"weights of the task {TASK}", got=str(card.get("task")), do=do)
-    network = DirectionNetwork(**card["architecture"])
+    with building(who):
+        network = DirectionNetwork(**card["architecture"])
     fill(network, state, who)
     return network.eval()
 
