@@ -39,6 +39,7 @@ from microlocal.training.batches import stacked
 from microlocal.training.invisible import LearnTheInvisible
 from microlocal.training.neighbours import rays_of, scan_of, turned_scan
 from microlocal.training.pool import Pool
+from microlocal.training.recipe import checked
 from microlocal.training.scans import ScanTable, scan_example
 from microlocal.training.tiny import SCANS
 
@@ -227,6 +228,29 @@ def test_tasks_share_their_examples(tmp_path):
     assert len(before) == 3
     train(recipe("learn-the-invisible", tmp_path / "two", pool))
     assert {path: path.stat().st_mtime_ns for path in pool.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"objects": {"ellipses": 0.0}}, r"\[data\] objects: expected shares of at least 0, and one above it"),
+        ({"objects": {"ellipses": -1.0, "needle": 2.0}}, r"\[data\] objects: expected shares of at least 0"),
+        ({"arc": {"low": 120.0, "high": 90.0}}, r"\[data\] arc: expected finite low <= high"),
+        ({"arc": {"low": 1.0, "high": 2.0}}, r"\[data\]: expected .* arc: low >= 2 step's high"),
+        ({"step": {"low": 0.0, "high": 1.0}}, r"\[data\]: expected step: low > 0"),
+        ({"noise": {"low": 0.0, "high": 2.0}}, r"\[data\]: expected .*noise = .* <= 1, got \(0.0, 2.0\)"),
+    ],
+)
+def test_a_table_that_no_scan_can_be_drawn_from_is_refused_by_its_key(entries, words):
+    with pytest.raises(InputError, match=words):
+        checked(ScanTable, SCANS | entries, "[data]")
+
+
+@pytest.mark.parametrize("task", ["learn-the-invisible", "postprocessing"])
+def test_a_level_without_features_is_refused(task):
+    member = lookup("task", task, "test").member
+    with pytest.raises(InputError, match=r"\[network\] \[widths\] 0: expected greater than or equal to 1, got 0"):
+        member(SCANS, {"widths": [0, 4]})
 
 
 def test_what_a_network_sees_halved_is_the_example_on_pixels_twice_as_large():

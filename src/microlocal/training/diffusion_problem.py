@@ -23,7 +23,7 @@ from microlocal.core.registry import register
 from microlocal.dictionary import diffuse, nonlinearity
 from microlocal.networks.diffusion_maps import TASK, diffusion_map
 from microlocal.reconstruction.quality import psnr, relative_error
-from microlocal.training.recipe import Table, checked
+from microlocal.training.recipe import Shares, Table, Widths, checked
 from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
 from microlocal.training.variation import turned, varied
@@ -40,7 +40,7 @@ class DataTable(Table):
     """
 
     direction: Literal["forward", "inverse"] = "forward"
-    scenes: dict[str, float] = Field(default=PICTURES, min_length=1)
+    scenes: Shares = PICTURES
     pixels: int = Field(64, ge=16)
     contrast: float = Field(0.2, gt=0)
     time: float = Field(0.4, gt=0)
@@ -56,7 +56,7 @@ class NetworkTable(Table):
     width: int = Field(32, ge=1)
     depth: int = Field(3, ge=1)
     neighbours: Literal[4, 8] = 4
-    widths: list[int] = Field(default=[16, 28, 36], min_length=1)
+    widths: Widths = Field(default=[16, 28, 36])
     pairs: int = Field(1, ge=0)
 
 

@@ -24,7 +24,7 @@ from microlocal.core.registry import register
 from microlocal.networks.directions import DirectionNetwork, decoded, shared
 from microlocal.training.edge_targets import from_drawings, from_scene
 from microlocal.training.photographs import LICENCE, photograph, split
-from microlocal.training.recipe import Table, checked
+from microlocal.training.recipe import Shares, Table, Widths, checked
 from microlocal.training.scans import Span
 from microlocal.training.scenes import scene
 from microlocal.training.task import Batch, Example
@@ -46,7 +46,7 @@ class DataTable(Table):
     of photographs with drawn boundaries and ``photographs``, their share among the examples.
     """
 
-    scenes: dict[str, float] = Field(default=SCENES, min_length=1)
+    scenes: Shares = SCENES
     pixels: int = Field(128, ge=16)
     noise: Span = Span(low=0.002, high=0.3)
     blur: Span = Span(low=0.0, high=1.5)
@@ -58,7 +58,7 @@ class NetworkTable(Table):
     """The table [network]: as the arguments of ``DirectionNetwork``."""
 
     scales: int = Field(4, ge=1, le=6)
-    widths: list[int] = Field(default=[16, 32, 48, 64], min_length=1)
+    widths: Widths = Field(default=[16, 32, 48, 64])
     pairs: int = Field(1, ge=0)
     classes: int = Field(36, ge=8)
 

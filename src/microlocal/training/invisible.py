@@ -31,7 +31,7 @@ from microlocal.reconstruction.learn_the_invisible import EPSILON
 from microlocal.reconstruction.learned import TASK
 from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 from microlocal.reconstruction.quality import psnr
-from microlocal.training.recipe import Table, checked
+from microlocal.training.recipe import Table, Widths, checked
 from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_of, scan_example, turned
 from microlocal.training.task import Batch, Example
 from microlocal.training.tiny import SCANS
@@ -46,7 +46,7 @@ class NetworkTable(Table):
     ``cascade``: whether on the smaller pixels it is given what it made of the image on those twice as large.
     """
 
-    widths: list[int] = Field(default=[24, 48, 64, 96], min_length=1)
+    widths: Widths = Field(default=[24, 48, 64, 96])
     pairs: int = Field(1, ge=0)
     window: int = Field(128, ge=16)
     cascade: bool = False

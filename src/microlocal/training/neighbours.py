@@ -23,7 +23,7 @@ from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.facts import beam_of, ranges_of
 from microlocal.reconstruction.quality import psnr
 from microlocal.reconstruction.trained import known_facts
-from microlocal.training.recipe import Table, checked
+from microlocal.training.recipe import Table, Widths, checked
 from microlocal.training.scans import ScanTable, geometry_of, scan_example, turned
 from microlocal.training.task import Batch, Example
 
@@ -34,7 +34,7 @@ SIDES = (0.75, 1.25)  # of the side that was trained on: images of other sides s
 class UNetTable(Table):
     """The table [network] of a U-Net: the features of every level and the pairs of convolutions of a block."""
 
-    widths: list[int] = Field([24, 48, 64], min_length=1)
+    widths: Widths = Field(default=[24, 48, 64])
     pairs: int = Field(1, ge=0)
 
 

@@ -11,19 +11,30 @@
 Every mistake is told by file, key, what was expected and what came.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from microlocal.core.errors import InputError
 from microlocal.core.registry import lookup
 from microlocal.training.task import Task
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def _drawable(shares: dict[str, float]) -> dict[str, float]:
+    if not (all(0 <= share < math.inf for share in shares.values()) and any(shares.values())):
+        raise ValueError("shares of at least 0, and one above it")
+    return shares
+
+
+Shares = Annotated[dict[str, float], AfterValidator(_drawable)]  # how often each of some kinds comes
+Widths = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]  # features of the levels of a network
 
 
 class Table(BaseModel):
@@ -144,7 +155,8 @@ def _told(model: type[BaseModel], fault: Any, who: str, more: str) -> InputError
     if fault["type"] == "missing":
         return InputError(f"{place} {key}", expected="a value", got="none", do=f"Add {key} to the recipe.{more}")
     expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return InputError(f"{place} {key}", expected=expected, got=repr(fault["input"])[:80], do=f"Mend {key}.{more}")
+    do = f"Mend {key or 'it'}.{more}"
+    return InputError(f"{place} {key}".rstrip(), expected=expected, got=repr(fault["input"])[:80], do=do)
 
 
 def _unknown(table: type[BaseModel], key: str, place: str, more: str = "") -> InputError:

@@ -29,7 +29,7 @@ from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.learned import share_of
 from microlocal.reconstruction.visible import visible_image
-from microlocal.training.recipe import Table
+from microlocal.training.recipe import Shares, Table
 from microlocal.training.task import Example
 
 
@@ -38,6 +38,12 @@ class Span(Table):
 
     low: float
     high: float
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not -math.inf < self.low <= self.high < math.inf:
+            raise ValueError("finite low <= high")
+        return self
 
     def draw(self, draw: np.random.Generator) -> float:
         """Return a number of the range, all alike."""
@@ -55,7 +61,7 @@ class ScanTable(Table):
     ``halved``, how often a network sees an example on pixels twice as large: it works on both sizes then.
     """
 
-    objects: dict[str, float]
+    objects: Shares
     pixels: int = Field(ge=16)
     pixel: float = Field(1.0, gt=0)
     detector: int = Field(ge=4)
@@ -79,6 +85,13 @@ class ScanTable(Table):
     def _has_halves(self) -> Self:
         if self.halved and self.pixels % 2:
             raise ValueError(f"pixels: expected an even number where halved > 0, got {self.pixels}")
+        return self
+
+    @model_validator(mode="after")
+    def _is_a_scan(self) -> Self:
+        if self.step.low <= 0 or self.arc.low < 2 * self.step.high:
+            raise ValueError("step: low > 0, and arc: low >= 2 step's high, so that two views fit")
+        self.measurement()
         return self
 
     @cached_property
