@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from microlocal.certificates import operators
+from microlocal.certificates import certificate_from_dict, operators
 from microlocal.certificates.data import certify_residual
 from microlocal.certificates.operators import certify_adjoint, certify_norm
 from microlocal.core import Detector, FanBeam, Grid, ParallelBeam
+from microlocal.core.errors import InputError
 from microlocal.operators import RayTransform
 
 RAY = RayTransform(ParallelBeam((0.0, 0.8, 1.9), Detector(9, 1.0)), Grid((6, 7), 1.0))
@@ -44,3 +45,13 @@ def test_a_large_projector_is_sampled_by_views_and_its_certificate_says_so(monke
     norm = certify_norm(ray)
     assert (norm.value, norm.bound) == ray.norm_bounds(2)
     assert norm.falsify(1) <= norm.bound
+
+
+def test_a_certificate_from_a_file_does_not_pretend_to_be_attacked():
+    ray = RayTransform(ParallelBeam((0.0, 1.0), Detector(9, 1.0)), Grid((6, 6), 1.0))
+    issued = certify_norm(ray)
+    assert 0 < issued.falsify() <= issued.bound
+    back = certificate_from_dict(issued.to_dict())
+    assert back == issued
+    with pytest.raises(InputError, match="not kept in files"):
+        back.falsify()

@@ -65,7 +65,10 @@ class Certificate:
         return self.value <= self.bound and all(h.holds for h in self.hypotheses)
 
     def falsify(self, seed: int = 0) -> float:
-        """Return the worst value an adversarial search finds; a sound certificate never exceeds its bound."""
+        """Return the worst value an adversarial search finds; a sound certificate never exceeds its bound.
+
+        Raises InputError for a certificate that was read from a file: the search is not kept there.
+        """
         return self.value if self.attack is None else self.attack(seed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +85,7 @@ class Certificate:
 
 
 def certificate_from_dict(fields: dict[str, Any]) -> Certificate:
-    """Rebuild a certificate from :meth:`Certificate.to_dict`, without its attack."""
+    """Rebuild a certificate from :meth:`Certificate.to_dict`, without its attack: ``falsify`` says so."""
     return Certificate(
         claim=fields["claim"],
         kind=Kind(fields["kind"]),
@@ -90,4 +93,11 @@ def certificate_from_dict(fields: dict[str, Any]) -> Certificate:
         bound=float(fields["bound"]),
         hypotheses=tuple(Hypothesis(**h) for h in fields["hypotheses"]),
         reference=fields["reference"],
+        attack=_not_kept,
     )
+
+
+def _not_kept(seed: int) -> float:
+    """Stand for the attack of a certificate that was read from a file; raises InputError."""
+    expected, got = f"a certificate as it was issued, to be attacked from seed {seed}", "one read from a file"
+    raise InputError("falsify", expected=expected, got=got, do="Reconstruct again: the search is not kept in files.")
