@@ -8,10 +8,18 @@ import tifffile
 import torch
 from matplotlib.image import imsave
 
+from microlocal.core import Detector, Grid, ParallelBeam
 from microlocal.core.errors import InputError
 from microlocal.core.seeding import generator
-from microlocal.training import ImageFolder
+from microlocal.data.objects import Object
+from microlocal.data.phantoms import Ellipse
+from microlocal.networks.catalogue import Weights
+from microlocal.operators.ray_transform import RayTransform
+from microlocal.training import ImageFolder, LearnTheInvisible, checked
 from microlocal.training.folder import slices_of, window
+from microlocal.training.scanned_picture import ScannedPicture
+from microlocal.training.scans import ScanTable, scan_example
+from microlocal.training.tiny import SCANS
 
 RAMP = np.linspace(0, 1, 12 * 20).reshape(12, 20)
 
@@ -144,3 +152,72 @@ def test_turned_windows_keep_distances_and_lie_inside(size, shape):
         torch.testing.assert_close(right, torch.full_like(right, step), atol=2e-3, rtol=0)
         assert min(float(y.min()), float(x.min())) >= 0
     assert len({float(window(rows, shape, generator(seed))[0, 0]) for seed in range(5)}) > 1
+
+
+BEAM = ParallelBeam(tuple(np.radians(np.arange(-50, 50, 7.0))), Detector(47, 1.0))
+GRID = Grid((32, 32), 1.0)
+
+
+@pytest.fixture
+def discs(tmp_path):
+    """A folder with an empty slice and one of a disc, whose radius is half of what is in view."""
+    y, x = np.mgrid[-60:60, -60:60] + 0.5
+    np.save(tmp_path / "v.npy", np.stack([np.zeros((120, 140)), np.pad(np.hypot(x, y) < 30, ((0, 0), (10, 10)))]))
+    return tmp_path
+
+
+def test_a_scanned_picture_has_the_line_integrals_of_what_it_shows(discs):
+    thing = ScannedPicture.drawn(ImageFolder.at(discs), GRID, generator(0))
+    disc = Object((Ellipse(1.0, (8.0, 8.0)),))
+    one, other = thing.sinogram(BEAM, 3), disc.sinogram(BEAM, 3)
+    assert np.linalg.norm(one - other) < 0.02 * np.linalg.norm(other)
+    assert np.linalg.norm(thing.image(GRID) - disc.image(GRID)) < 0.1 * np.linalg.norm(disc.image(GRID))
+
+
+def test_a_picture_is_no_inverse_crime(discs):
+    """The operator of a reconstruction misses its data by much of what it misses exact integrals by."""
+    ray = RayTransform(BEAM, GRID)
+
+    def missed(thing):
+        return np.linalg.norm(ray(torch.from_numpy(thing.image(GRID))).numpy() - thing.sinogram(BEAM, 3))
+
+    picture = ScannedPicture.drawn(ImageFolder.at(discs), GRID, generator(0))
+    assert missed(picture) > 0.3 * missed(Object((Ellipse(1.0, (8.0, 8.0)),)))
+
+
+def test_a_picture_is_turned_and_ends_at_the_circle(tmp_path):
+    np.save(tmp_path / "half.npy", np.pad(np.ones((40, 20)), ((0, 0), (0, 20))))
+    found = [ImageFolder.at(tmp_path).disc(32, generator(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(found[0], found[1])
+    assert float((found[0] - found[2]).abs().max()) > 0.5
+    y, x = np.mgrid[-16:16, -16:16] + 0.5
+    assert float(found[0][torch.from_numpy(np.hypot(x, y) >= 16)].abs().max()) == 0
+    assert float(found[0].mean()) == pytest.approx(np.pi / 8, abs=0.02)  # half of the disc, however it is turned
+
+
+def test_scans_of_a_folder_alone_or_among_objects(discs):
+    alone = {name: value for name, value in SCANS.items() if name != "objects"} | {"folder": str(discs)}
+    example = scan_example(checked(ScanTable, alone, "[data]"), 0)
+    assert set(example["truth"].unique().tolist()) >= {0.0, 1.0}
+    assert torch.equal(example["truth"], scan_example(checked(ScanTable, alone, "[data]"), 0)["truth"])
+    mixed = checked(ScanTable, alone | {"objects": {"ellipses": 0.5, "folder": 0.5}}, "[data]")
+    kinds = [type(mixed.object(np.random.default_rng(seed))) for seed in range(40)]
+    assert 10 < kinds.count(ScannedPicture) < 30
+    for wrong in (SCANS | {"folder": str(discs)}, SCANS | {"objects": {"folder": 1.0}}, alone | {"folder": ""}):
+        with pytest.raises(InputError, match=r"\[data\].*objects, or a folder of images"):
+            checked(ScanTable, wrong, "[data]")
+
+
+def test_the_card_names_the_folder_and_the_licence(discs):
+    data = {name: value for name, value in SCANS.items() if name != "objects"}
+    task = LearnTheInvisible(data | {"folder": str(discs), "licence": "mine"}, {"widths": [2, 2], "window": 16})
+    card = task.card([task.example(0)])
+    assert card["licence"] == "mine"
+    assert card["trained on"]["data"]["folder"] == discs.name
+    assert Weights("w", discs, card).trained_on().endswith(f"images of {discs.name}")
+
+
+def test_a_folder_of_nothing_is_refused(tmp_path):
+    np.save(tmp_path / "empty.npy", np.zeros((20, 20)))
+    with pytest.raises(InputError, match="expected pictures of something"):
+        ScannedPicture.drawn(ImageFolder.at(tmp_path), GRID, generator(0))

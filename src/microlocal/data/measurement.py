@@ -6,7 +6,7 @@ offset of the air, and noise. The record says the geometry that the data were ta
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -14,9 +14,15 @@ from jaxtyping import Float
 from microlocal.core.checks import at_least
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Geometry
-from microlocal.data.objects.base import Object
 
 Range = tuple[float, float]
+
+
+class Measurable(Protocol):
+    """What can be scanned: an ``Object``, or anything with line integrals."""
+
+    def sinogram(self, geometry: Geometry, subrays: int = 1) -> Float[np.ndarray, "angle detector"]:
+        """Return line integrals, each the mean over ``subrays`` places of its detector pixel."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,19 @@ class Simulated:
 
 
 def simulate(
-    thing: Object, geometry: Geometry, draw: np.random.Generator, ranges: Measurement | None = None, subrays: int = 3
+    thing: Measurable,
+    geometry: Geometry,
+    draw: np.random.Generator,
+    ranges: Measurement | None = None,
+    subrays: int = 3,
 ) -> Simulated:
-    """Return a measurement of ``thing``, of exact line integrals: no projector is involved, so no inverse crime.
+    """Return a measurement of ``thing``; the line integrals of an ``Object`` are exact, without any projector: no
+    inverse crime.
 
     ``subrays``: how many lines are averaged over each detector pixel. Raises InputError.
 
     >>> from microlocal.core.geometry import Detector, ParallelBeam
+    >>> from microlocal.data.objects import Object
     >>> from microlocal.data.phantoms import Ellipse
     >>> disc, scanner = Object((Ellipse(1.0, (3.0, 3.0)),)), ParallelBeam((0.0, 0.1), Detector(9, 1.0))
     >>> made = simulate(disc, scanner, np.random.default_rng(0), Measurement(noise=(0.02, 0.02)))

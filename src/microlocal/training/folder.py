@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Shaped
 from matplotlib.image import imread
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
 
 from microlocal.core.errors import InputError
 from microlocal.core.extras import extra
@@ -52,6 +52,15 @@ class ImageFolder:
         """
         images = slices_of(self.files[_below(len(self.files), draw)])
         return window(images[_below(len(images), draw)], shape, draw, turn)
+
+    def disc(self, side: int, draw: torch.Generator) -> Float[Tensor, "row col"]:
+        """Return a random image whole, turned by a random angle: its largest square in the middle, in ``side``² pixels.
+
+        Beyond the circle in the square, of which turned images know nothing, it is zero. Raises InputError naming a
+        file that cannot be read.
+        """
+        images = slices_of(self.files[_below(len(self.files), draw)])
+        return _disc(images[_below(len(images), draw)], side, 2 * math.pi * float(torch.rand((), generator=draw)))
 
     def listing(self) -> list[tuple[str, int]]:
         """Return names and sizes of the files: the mark by which a change of the folder is seen."""
@@ -96,6 +105,19 @@ def window(
     grid = torch.stack((2 * x / width - 1, 2 * y / height - 1), dim=-1)
     sampled = grid_sample(image[None, None], grid[None], padding_mode="border", align_corners=False)
     return sampled[0, 0]
+
+
+def _disc(image: Float[Tensor, "height width"], side: int, angle: float) -> Float[Tensor, "row col"]:
+    least = min(image.shape)
+    top, left = ((size - least) // 2 for size in image.shape)
+    square = image[None, None, top : top + least, left : left + least]
+    means = interpolate(square, (side, side), mode="bilinear", align_corners=False, antialias=True)
+    places = (2 * torch.arange(side) + 1 - side) / side
+    down, right = torch.meshgrid(places, places, indexing="ij")
+    cos, sin = math.cos(angle), math.sin(angle)
+    grid = torch.stack((cos * right - sin * down, cos * down + sin * right), dim=-1)
+    turned = grid_sample(means, grid[None], padding_mode="border", align_corners=False)[0, 0]
+    return torch.where(down.square() + right.square() < 1, turned, 0.0)
 
 
 def _below(count: int, draw: torch.Generator) -> int:

@@ -32,7 +32,7 @@ from microlocal.reconstruction.learned import TASK
 from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.recipe import Table, Widths, checked
-from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_of, scan_example, turned
+from microlocal.training.scans import ScanTable, card_of, fact_names, geometry_of, licence_of, scan_example, turned
 from microlocal.training.task import Batch, Example
 from microlocal.training.tiny import SCANS
 
@@ -163,6 +163,7 @@ class LearnTheInvisible:
             "base": self.table.base,
             "aligned": self.table.aligned,
             "cascade": self.shape.cascade,
+            **licence_of(self.table),
         }
 
     def _gains(self) -> list[float]:

@@ -20,11 +20,11 @@ from microlocal.core.errors import InputError
 from microlocal.core.scan import Scan
 from microlocal.networks.invisible import image_size
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.facts import beam_of, ranges_of
+from microlocal.reconstruction.facts import ranges_of
 from microlocal.reconstruction.quality import psnr
 from microlocal.reconstruction.trained import known_facts
 from microlocal.training.recipe import Table, Widths, checked
-from microlocal.training.scans import ScanTable, geometry_of, scan_example, turned
+from microlocal.training.scans import ScanTable, card_of, geometry_of, licence_of, scan_example, turned
 from microlocal.training.task import Batch, Example
 
 LOSS = 100.0  # a loss near one is easier to read
@@ -84,9 +84,10 @@ class ImageTask(ABC):
         """Return the architecture and the ranges of the facts of scans like those trained on."""
         ranges = ranges_of([known_facts(scan_of(self.table, example), self.table.grid) for example in examples])
         ranges["pixels a side"] = [share * self.table.pixels for share in SIDES]
-        trained_on = {"beam": beam_of(self.table.geometry(0.0, 0.1, 2)), "ranges": ranges}
+        trained_on = card_of(self.table, []) | {"ranges": ranges}
         architecture = {"network": self.shape.model_dump()}
-        return {"architecture": architecture, "trained on": trained_on, "working pixels": self.table.pixels}
+        found = {"architecture": architecture, "trained on": trained_on, "working pixels": self.table.pixels}
+        return found | licence_of(self.table)
 
 
 def scan_of(table: ScanTable, example: Example) -> Scan:

@@ -8,6 +8,7 @@ angles in radians; ``facts``, what describes the scan. All is a function of the 
 
 import math
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn import functional
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
+from microlocal.core.seeding import generator
 from microlocal.data.measurement import Measurement, simulate
 from microlocal.data.objects import Object, random_object
 from microlocal.frames.dyadic import DyadicShearletFrame
@@ -29,8 +31,12 @@ from microlocal.reconstruction.facts import beam_of, facts_of, ranges_of
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.learned import share_of
 from microlocal.reconstruction.visible import visible_image
+from microlocal.training.folder import ImageFolder
 from microlocal.training.recipe import Shares, Table
+from microlocal.training.scanned_picture import ScannedPicture
 from microlocal.training.task import Example
+
+FOLDER = "folder"  # among the families of objects
 
 
 class Span(Table):
@@ -53,7 +59,9 @@ class Span(Table):
 class ScanTable(Table):
     """The table [data] of recipes that train on limited-angle scans.
 
-    ``objects``, families and how often each comes; the image has ``pixels``² pixels of side ``pixel``; the detector
+    ``objects``, families and how often each comes; ``folder`` of images, which are scanned like them: alone, or as
+    often as the family "folder" among ``objects`` says; ``licence``, said on the card, where that of the images limits
+    the use; the image has ``pixels``² pixels of side ``pixel``; the detector
     ``detector`` pixels of ``pitch``; rays are parallel unless ``source_axis`` and ``source_detector`` are given;
     ``arc`` in degrees, ``step`` between views; the rest as in ``data.measurement.Measurement``; ``base`` and
     ``iterations`` of f*: "shearlet", "tv" for flat regions, or "directional-tv" for objects of one material;
@@ -61,7 +69,9 @@ class ScanTable(Table):
     ``halved``, how often a network sees an example on pixels twice as large: it works on both sizes then.
     """
 
-    objects: Shares
+    objects: Shares = Field(default={FOLDER: 1.0})
+    folder: str = ""
+    licence: str = ""
     pixels: int = Field(ge=16)
     pixel: float = Field(1.0, gt=0)
     detector: int = Field(ge=4)
@@ -85,6 +95,13 @@ class ScanTable(Table):
     def _has_halves(self) -> Self:
         if self.halved and self.pixels % 2:
             raise ValueError(f"pixels: expected an even number where halved > 0, got {self.pixels}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_objects(self) -> Self:
+        if bool(self.folder) != (FOLDER in self.objects):
+            do = "objects, or a folder of images, or both with the share of 'folder' among the objects"
+            raise ValueError(do)
         return self
 
     @model_validator(mode="after")
@@ -133,10 +150,18 @@ class ScanTable(Table):
             return FanBeam(angles, detector, source_axis=self.source_axis, source_detector=self.source_detector)
         return ParallelBeam(angles, detector)
 
-    def object(self, draw: np.random.Generator) -> Object:
-        """Return a random object of one of the families."""
+    @cached_property
+    def images(self) -> ImageFolder:
+        """The images of the folder; raises InputError where there are none."""
+        return ImageFolder.at(self.folder)
+
+    def object(self, draw: np.random.Generator) -> Object | ScannedPicture:
+        """Return a random object of one of the families, or an image of the folder."""
         names, shares = list(self.objects), np.array(list(self.objects.values()))
-        return random_object(str(draw.choice(names, p=shares / shares.sum())), draw, self.grid)
+        name = str(draw.choice(names, p=shares / shares.sum()))
+        if name == FOLDER:
+            return ScannedPicture.drawn(self.images, self.grid, generator(int(draw.integers(2**31))))
+        return random_object(name, draw, self.grid)
 
     def measurement(self) -> Measurement:
         """Return the ranges of noise and of errors."""
@@ -198,7 +223,12 @@ def geometry_of(table: ScanTable, example: Example) -> Geometry:
 
 def card_of(table: ScanTable, facts: list[tuple[Fact, ...]]) -> dict[str, object]:
     """Return what a card says about what was trained on."""
-    beam = beam_of(table.geometry(0.0, 0.1, 2))
-    return {"beam": beam, "ranges": ranges_of(facts), "data": table.model_dump()}
+    beam, data = beam_of(table.geometry(0.0, 0.1, 2)), table.model_dump() | {"folder": Path(table.folder).name}
+    return {"beam": beam, "ranges": ranges_of(facts), "data": data}
+
+
+def licence_of(table: ScanTable) -> dict[str, str]:
+    """Return the licence for the card, where that of the images limits the use."""
+    return {"licence": table.licence} if table.licence else {}
 
 
