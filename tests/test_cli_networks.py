@@ -245,6 +245,10 @@ def test_a_stack_takes_one_network_and_keeps_what_it_added(shipped, tmp_path):
     assert np.allclose(images[:2], alone.image.numpy(), atol=1e-6 * np.abs(images).max())
     assert np.allclose(added[:2], alone.learned.numpy(), atol=1e-6 * np.abs(images).max())
     assert np.abs(added).max() > 0
+    growths = [row["growth"] for row in json.loads((out / "summary.json").read_text())["rows"]]
+    (certificate,) = [c for c in alone.certificates if "contradict" in c.claim]
+    assert max(growths[:2]) == pytest.approx(certificate.value, abs=1e-4)  # of the worst of these slices
+    assert max(growths) <= 0.05
     refused = run("stack", tmp_path / "stack.h5", *options, "--out", out, "--no-network")
     assert refused.exit_code == 2
     assert "network = auto, as the run that began here" in said(refused)

@@ -8,19 +8,24 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from microlocal.io.values import write_json
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one slice: ``residual`` |R f - g|/|g|, ``seconds``, ``sha256`` of its pixels, or ``error``."""
+    """What became of one slice: ``residual`` |R f - g|/|g|, ``seconds``, ``sha256`` of its pixels, or ``error``.
+
+    ``growth``, by what share the residual grew with what a network added, None where none took part.
+    """
 
     slice: int
     residual: float = 0.0
     seconds: float = 0.0
     sha256: str = ""
     error: str = ""
+    growth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,12 @@ def _rows_of(path: Path) -> list[Row]:
     """Return the rows of one file, none where it is damaged: its slices are computed again."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return [Row(**row | {"residual": float(row["residual"])}) for row in fields]
+        return [Row(**row | _numbers(row)) for row in fields]
     except (OSError, ValueError, TypeError, LookupError):
         return []
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float | None]:
+    """Return the numbers of a row that JSON may hold as text, as it does what is not finite."""
+    growth = row.get("growth")
+    return {"residual": float(row["residual"]), "growth": None if growth is None else float(growth)}

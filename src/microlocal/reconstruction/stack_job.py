@@ -6,6 +6,7 @@ all slices are treated alike and no slice depends on who computes it.
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -87,8 +88,9 @@ def run_block(job: Job, numbers: range) -> tuple[Row, ...]:
             _write_learned(job.learned, estimate, [number - job.numbers.start for number in part.numbers])
         marks = [_written(job, number, image) for number, image in zip(part.numbers, images, strict=True)]
         seconds = (time.monotonic() - began) / len(marks)
-        told = zip(part.numbers, residuals, marks, strict=True)
-        rows += [Row(number, residual, seconds, mark) for number, residual, mark in told]
+        growths = _growths(part.scan, job.grid, estimate, residuals)
+        told = zip(part.numbers, residuals, marks, growths, strict=True)
+        rows += [Row(number, residual, seconds, mark, growth=growth) for number, residual, mark, growth in told]
     job.journal.write(numbers, rows)
     return tuple(rows)
 
@@ -114,6 +116,15 @@ def relative_residuals(scan: Scan, grid: Grid, estimate: Estimate) -> list[float
     data = estimate.correct(scan.data)
     gap = _ray(scan.geometry, grid)(estimate.image) - data
     return [float(value) for value in _norms(gap) / _norms(data).clamp_min(1e-30)]
+
+
+def _growths(scan: Scan, grid: Grid, estimate: Estimate, residuals: list[float]) -> Sequence[float | None]:
+    """Return |R f - g| / |R f* - g| - 1 of every slice, f* the image without what a network added to it."""
+    if estimate.learned is None:
+        return [None] * len(residuals)
+    visible = replace(estimate, image=estimate.image - estimate.learned)
+    before = relative_residuals(scan, grid, visible)
+    return [after / max(first, 1e-30) - 1 for after, first in zip(residuals, before, strict=True)]
 
 
 def _norms(data: Float[Tensor, "slice angle detector"]) -> Float[Tensor, " slice"]:
