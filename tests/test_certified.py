@@ -1,6 +1,7 @@
 """Guarantees and their algebra, upper bounds of filters, certified networks, and what breaks them."""
 
 import copy
+import inspect
 import itertools
 import math
 
@@ -14,6 +15,7 @@ from microlocal.certificates import Guarantee, Hypothesis, certify_map, filter_n
 from microlocal.certificates.attack import Search, drift, gain, overshoot, spread, worst
 from microlocal.certificates.guarantee import IDENTITY, chain, gradient_step
 from microlocal.certificates.layers import costliest, guarantee_of, parts_of
+from microlocal.certificates.maps import Certified
 from microlocal.cli.app import app
 from microlocal.core.errors import InputError, ShapeError, UnknownNameError
 from microlocal.core.seeding import generator
@@ -403,10 +405,36 @@ def test_certificates_outlive_the_compiler_and_16_bits():
     u = torch.rand(2, 1, 16, 16, generator=generator(0))
     with torch.no_grad():
         plain = network(u)
-        torch.testing.assert_close(torch.compile(network, backend="eager")(u), plain)
+        compiled = torch.compile(network, backend="eager")
+        torch.testing.assert_close(compiled(u), plain)
         half = copy.deepcopy(network).bfloat16()(u.bfloat16()).float()
     assert float((half - plain).abs().max()) < 0.02
     assert float(half.norm() / u.norm()) <= 1.01
+    search = Search(starts=1, steps=2)
+    assert certify_map(compiled, (1, 6, 6), search) == certify_map(network, (1, 6, 6), search)
+    assert guarantee_of(compiled) == network.guarantee()
+
+
+def test_networks_are_known_by_what_they_answer_not_by_what_stands_in_their_class():
+    """As compiled modules answer: where a look-up without __getattr__ finds nothing."""
+
+    class Wrapped(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return super().__getattr__(name) if name == "inner" else getattr(super().__getattr__("inner"), name)
+
+        def forward(self, u):
+            return self.inner(u)
+
+    wrapped = Wrapped(SymmetricBlock(1, 4, 3, Mixture(4)))
+    with pytest.raises(AttributeError):
+        inspect.getattr_static(wrapped, "guarantee")
+    assert isinstance(wrapped, Certified)
+    assert guarantee_of(wrapped).nonexpansive
+    assert not isinstance(nn.ReLU(), Certified)
 
 
 def test_nothing_is_proved_for_half_precision():

@@ -16,8 +16,15 @@ from microlocal.core.registry import register
 ROUNDING = 1e-9  # what rounding may add in float64
 
 
+class _ByMethods(type(Protocol)):  # type: ignore[misc]
+    """Asks the object itself: from Python 3.12 on protocols do not, and compiled modules answer by __getattr__."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return all(callable(getattr(instance, name, None)) for name in ("guarantee", "hypotheses", "forward"))
+
+
 @runtime_checkable
-class Certified(Protocol):
+class Certified(Protocol, metaclass=_ByMethods):
     """A network that states what is proved of it, from its weights as they are now."""
 
     def guarantee(self) -> Guarantee:

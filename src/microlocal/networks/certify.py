@@ -14,7 +14,7 @@ from microlocal.certificates.attack import Search, overshoot, spread, worst
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.certificates.layers import Part, costliest, guarantee_of, parts_of
-from microlocal.certificates.maps import Certified, certify_map, claims
+from microlocal.certificates.maps import Certified, certify_map, claims, hypotheses_of
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
@@ -79,7 +79,7 @@ def examine(
     network, card = load_network(weights, MAKERS)
     search = LONG if attack else SHORT
     full = (1, *shape)
-    hypotheses = network.hypotheses() if isinstance(network, Certified) else ()
+    hypotheses = hypotheses_of(network) if isinstance(network, Certified) else ()
     sound = all(hypothesis.holds for hypothesis in hypotheses)
     rounds = SEEDS if attack else 1
     progress.start("attack", rounds)
@@ -118,20 +118,21 @@ def _attacked(
     """Return the certificates with the worst value of another search, if it is worse."""
     if not isinstance(network, Certified):
         return ()
-    sound = all(hypothesis.holds for hypothesis in network.hypotheses())
+    sound = all(hypothesis.holds for hypothesis in hypotheses_of(network))
     found = certify_map(network, shape, search, seed) if sound else tuple(_unproved(network, shape, search, seed))
     return tuple(max(pair, key=lambda c: c.value) for pair in zip(found, before, strict=True)) if before else found
 
 
 def _unproved(network: nn.Module, shape: tuple[int, int, int], search: Search, seed: int) -> Iterator[Certificate]:
     """Return what a network claims although a hypothesis fails, with what an attack finds; no bounds that are NaN."""
+    hypotheses = hypotheses_of(network)  # type: ignore[arg-type]
     try:
         stated = network.guarantee()  # type: ignore[operator]
     except InputError:
         return
     for claim, bound, score, reference in claims(stated):
         value = max(worst(network, shape, score, search, seed)[0], 0.0)
-        yield Certificate(claim, Kind.ESTIMATED, value, bound, network.hypotheses(), reference)  # type: ignore[operator]
+        yield Certificate(claim, Kind.ESTIMATED, value, bound, hypotheses, reference)
 
 
 def _scene(shape: tuple[int, int, int]) -> Float[Tensor, "1 channel row col"]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from microlocal.certificates.attack import Score, Search, drift, gain, overshoot, spread, worst
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
-from microlocal.certificates.maps import Certified
+from microlocal.certificates.maps import Certified, hypotheses_of
 
 BRIEF = Search(starts=2, steps=15)
 SMALL = (1, 12, 12)  # what is attacked
@@ -39,7 +39,7 @@ def certificates_of(
 def _certificates(
     network: nn.Module, planes: Tensor, found: Tensor, run: Run, fixed: Hypothesis
 ) -> Iterator[Certificate]:
-    proved, hypotheses = network.guarantee(), network.hypotheses()  # type: ignore[operator]
+    proved, hypotheses = network.guarantee(), hypotheses_of(network)  # type: ignore[operator,arg-type]
     kind = Kind.PROVED if all(h.holds for h in hypotheses) else Kind.ESTIMATED
     rounding = 64 * torch.finfo(planes.dtype).eps
 
