@@ -309,6 +309,7 @@ def test_steps_that_are_chosen_are_the_fewest_that_are_stable():
         ({"cycles": 2}, InputError, "1 cycle of explicit"),
         ({"scheme": "fsi", "steps": 25, "cycles": 2}, InputError, "divide into 2 cycles"),
         ({"entry": nonlinearity("tv")}, InputError, "a bounded diffusivity"),
+        ({"entry": "soft"}, InputError, "expected a nonlinearity, got 'soft'"),
     ],
 )
 def test_what_cannot_be_diffused_is_refused(change, error, told):

@@ -65,7 +65,7 @@ def diffuse(
     >>> diffuse(spike, nonlinearity("whittaker-tikhonov"), 0.125).tolist()
     [[0.0, 0.125, 0.0], [0.125, 0.5, 0.125], [0.0, 0.125, 0.0]]
     """
-    _checked(image, scheme)
+    _checked(image, entry, scheme)
     cycles = _cycles(cycles, scheme)
     positive(spacing, "spacing", "diffuse")
     until, unit = (_per_image(v, n, image) for v, n in ((time, "time"), (contrast, "contrast")))
@@ -177,7 +177,10 @@ def _per_image(value: Value, name: str, image: Images) -> Float[Tensor, "*batch"
     return numbers.expand(batch)
 
 
-def _checked(image: Images, scheme: str) -> None:
+def _checked(image: Images, entry: Nonlinearity, scheme: str) -> None:
+    if not isinstance(entry, Nonlinearity):
+        do = "Give nonlinearity(name, contrast), or one of your own: from_diffusivity and its like."
+        raise InputError("diffuse", expected="a nonlinearity", got=repr(entry)[:80], do=do)
     if floating(image, "diffuse").ndim < 2 or min(image.shape[-2:]) < 2:
         do = "Give images of two rows and columns or more."
         raise ShapeError("diffuse", expected="(*batch, row, col)", got=f"{tuple(image.shape)}", do=do)
