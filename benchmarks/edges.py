@@ -7,7 +7,8 @@ grey (luma), with values from 0 to 1. Maps that a library does not thin are thin
 is tuned is tuned on images of the training part of ``photographs.split``: the scales and the surround of our model for
 photographs. Canny runs at scale 2, which ``canny_sweep`` is there to check. Sobel has nothing to tune; PyCoShREM runs
 with its defaults, a few seconds an image. The network is that of MICROLOCAL_EDGE_WEIGHTS, a file, or the shipped one;
-the surround that is taken off its map is the one tuned for our model.
+the surround that is taken off its map (``surround`` of ``edges``) is the one tuned for our model; the rivals' maps are
+measured as they are.
 """
 
 import os
@@ -19,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from benchmarks.boundaries import Score, annotations, counts, score
@@ -31,7 +31,7 @@ from microlocal.frames.complex_shearlet import ShearletSystem
 from microlocal.io.picture import read_picture
 from microlocal.networks.weights import shipped_weights
 from microlocal.training.photographs import HELD_OUT, split
-from microlocal.wavefront.fields import thinned
+from microlocal.wavefront.fields import less_surround, thinned
 from microlocal.wavefront.models import edges
 from microlocal.wavefront.network import load_directions, network_field
 from microlocal.wavefront.phase_congruency import Congruency, respond
@@ -89,7 +89,7 @@ def ours(settings: Congruency | None) -> Callable[[dict[str, Array]], dict[str, 
         found = {}
         for key, plane in images.items():
             field = respond(torch.from_numpy(plane), settings or Congruency())[0]
-            found[key] = (less_surround(field.strength) if settings else field.strength) * field.thin
+            found[key] = (less_surround(field.strength, SURROUND) if settings else field.strength) * field.thin
         return found
 
     return detect
@@ -106,13 +106,8 @@ def by_network(images: dict[str, Array]) -> dict[str, dict[str, Array]]:
     fields = {key: network_field(torch.from_numpy(plane), network) for key, plane in images.items()}
     return {
         "model network": {key: field.strength * field.thin for key, field in fields.items()},
-        BEST: {key: less_surround(field.strength) * field.thin for key, field in fields.items()},
+        BEST: {key: less_surround(field.strength, SURROUND) * field.thin for key, field in fields.items()},
     }
-
-
-def less_surround(strength: Array) -> Array:
-    """Return what a map has more than its surround: textures have as much around them as at their lines."""
-    return np.maximum(strength - ndimage.gaussian_filter(strength, SURROUND, mode="reflect"), 0.0)
 
 
 def photographs() -> list[Row]:

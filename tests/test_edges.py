@@ -19,6 +19,7 @@ from microlocal.data.phantoms import Ellipse, image, sinogram
 from microlocal.frames.complex_shearlet import ComplexShearlets, ShearletSystem
 from microlocal.io import read_picture
 from microlocal.wavefront import EDGE, RIDGE, image_singularity, is_measured, label_edges
+from microlocal.wavefront.fields import less_surround
 from microlocal.wavefront.from_sinogram import image_singularities
 
 N = 128
@@ -182,6 +183,24 @@ def test_uneven_views_are_refused():
         ml.from_sinogram(torch.zeros(3, 16), beam)
 
 
+def test_less_its_surround_a_line_is_what_it_was_and_an_even_texture_nothing():
+    line = np.zeros((128, 128))
+    line[:, 64] = 1
+    assert less_surround(line, 16.0)[64, 64] == pytest.approx(1 - 1 / (16 * math.sqrt(2 * math.pi)), abs=1e-3)
+    assert np.abs(less_surround(np.ones((64, 64)), 16.0)).max() < 1e-12
+
+
+@pytest.mark.parametrize("ridges", [False, True])
+def test_the_surround_is_taken_off_the_strengths_of_a_model(ridges):
+    disc = image([Ellipse(1.0, (25.0, 25.0))], GRID)
+    plain, less = ml.edges(disc, ridges=ridges), ml.edges(disc, ridges=ridges, surround=16.0)
+    assert np.array_equal(less.edge.strength, less_surround(plain.edge.strength, 16.0))
+    assert np.array_equal(less.edge.normal_rad, plain.edge.normal_rad)
+    assert len(less) > 100
+    if ridges:
+        assert np.array_equal(less.ridge.strength, less_surround(plain.ridge.strength, 16.0))
+
+
 def test_what_is_no_image_is_refused():
     with pytest.raises(ShapeError, match="row, col"):
         ml.edges(torch.zeros(2, 8, 8))
@@ -193,6 +212,8 @@ def test_what_is_no_image_is_refused():
         ml.edges(torch.zeros(8, 8), "canny", ridges=True)
     with pytest.raises(ShapeError, match="8, 8"):
         ml.edges(torch.zeros(8, 8), geometry=A_QUARTER, grid=ml.Grid((8, 8), 1.0), before=torch.zeros(8, 9))
+    with pytest.raises(InputError, match="surround > 0"):
+        ml.edges(torch.zeros(8, 8), surround=0.0)
     with pytest.raises(InputError, match="geometry"):
         ml.edges(torch.zeros(8, 8), before=torch.zeros(8, 8))
 
@@ -233,6 +254,16 @@ def test_the_verb_reads_a_reconstruction(tmp_path):
     assert run("reconstruct", scan_file(tmp_path), "--method", "tv", "--out", tmp_path / "result").exit_code == 0
     found = answer(run("edges", tmp_path / "result", "--model", "canny", "--out", tmp_path / "out", "--json"))
     assert found["provenance"]["measured"] > 0
+
+
+def test_the_verb_takes_the_surround_off(tmp_path):
+    given = ("edges", picture(tmp_path), "--model", "canny", "--out", tmp_path / "out", "--quiet")
+    maps = []
+    for option in ((), ("--surround", 8)):
+        assert run(*given, *option).exit_code == 0
+        with np.load(tmp_path / "out" / "edges.npz") as stored:
+            maps.append(stored["edge_strength"])
+    assert np.array_equal(maps[1], less_surround(maps[0], 8.0))
 
 
 def refused(*arguments):

@@ -58,6 +58,14 @@ class Field:
         return hysteresis(self.thin & (self.strength > low), self.strength > high, shortest)
 
 
+def less_surround(strength: Array, width: float) -> Array:
+    """Return what a map has more than its surround, a Gaussian mean of ``width`` pixels, and zero where that is less.
+
+    Textures have as much around them as at their lines; a single contour has not.
+    """
+    return np.maximum(strength - ndimage.gaussian_filter(strength, width, mode="reflect"), 0.0)
+
+
 def thinned(strength: Array, normal_rad: Array) -> tuple[Mask, Array]:
     """Return where the strength is greatest along the normal, one pixel to either side, and the parabola's top there.
 

@@ -15,14 +15,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import finite, floating, trailing_shape
+from microlocal.core.checks import finite, floating, positive, trailing_shape
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.geometry import Array, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.provenance import Provenance
 from microlocal.core.registry import lookup, register
 from microlocal.wavefront.edges import MOSTLY, RASTER_ERROR_RAD, canny_field
-from microlocal.wavefront.fields import TINY, Field
+from microlocal.wavefront.fields import TINY, Field, less_surround
 from microlocal.wavefront.network import load_directions, network_field
 from microlocal.wavefront.phase_congruency import Congruency, respond
 from microlocal.wavefront.segments import is_measured
@@ -74,6 +74,7 @@ def edges(
     geometry: Geometry | None = None,
     grid: Grid | None = None,
     before: Float[Tensor, "row col"] | None = None,
+    surround: float | None = None,
 ) -> Singularities:
     """Return the singularities of an image: sub-pixel positions with directions, strengths, curvatures.
 
@@ -81,14 +82,15 @@ def edges(
     file, or the name of shipped ones, for models that learn (those shipped for edges if None); ``ridges``,
     whether lines are wanted beside edges; ``geometry`` and ``grid`` of the scan that the image was reconstructed from:
     then each point is labelled MEASURED or UNDETERMINED by the visibility of its own direction; ``before``, the image
-    that a network began from (``Reconstruction.visible``): then also LEARNED, see :func:`labelled`.
+    that a network began from (``Reconstruction.visible``): then also LEARNED, see :func:`labelled`; ``surround``, in
+    pixels, within which the mean strength is taken off everywhere: fewer lines in textures, 16 suits photographs.
 
     Measured on ellipses of 12 to 40 pixels rasterised with anti-aliasing (``docs/edges.md``), model "shearlet": median
     error of the direction below 1° and of the position below 0.15 pixels, up to noise of a tenth of the contrast.
 
     Raises ShapeError unless the image is a plane (and ``before`` one of its shape), InputError where it is not finite,
-    the model finds no ridges, there are no weights that fit it, or ``before`` comes without a geometry,
-    UnknownNameError for an unknown model. Reference: reisenhofer2016.
+    the model finds no ridges, there are no weights that fit it, ``before`` comes without a geometry, or
+    surround <= 0, UnknownNameError for an unknown model. Reference: reisenhofer2016.
 
     >>> rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     >>> disc = (torch.hypot(cols - 32, rows - 32) < 16).float()
@@ -105,11 +107,22 @@ def edges(
         do = "Pass the geometry of the scan, or leave before out."
         raise InputError(WHO, expected="a geometry to label by", got="before without one", do=do)
     chosen = {} if weights is None else {"weights": weights}
-    found = collected(*entry.member(_checked(image), ridges, **chosen))
+
+    def points(of: Float[Tensor, "row col"]) -> Singularities:
+        found = entry.member(_checked(of), ridges, **chosen)
+        return collected(*(found if surround is None else _less_surround(found, surround)))
+
+    found = points(image)
     if geometry is None:
         return found
-    start = None if before is None else collected(*entry.member(_checked(before), ridges, **chosen))
-    return labelled(found, geometry, grid, start)
+    return labelled(found, geometry, grid, None if before is None else points(before))
+
+
+def _less_surround(found: Fields, width: float) -> Fields:
+    positive(width, "surround", WHO)
+    edge, ridge = found
+    taken = replace(edge, strength=less_surround(edge.strength, width))
+    return taken, ridge and replace(ridge, strength=less_surround(ridge.strength, width))
 
 
 def _checked(image: Float[Tensor, "row col"]) -> Float[Tensor, "row col"]:
