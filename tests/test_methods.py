@@ -242,10 +242,16 @@ def test_learned_energy_is_the_invisible_part_of_what_a_network_added():
     shares, provenance = run._energies(Estimate(image, learned=learned), frame, share)
     total = frame(image).square().sum()
     assert shares["energy in measured shearlets"] == pytest.approx(float((share * frame(image) ** 2).sum() / total))
-    invisible = float(((1 - share) * frame(learned) ** 2).sum() / total)
+    of_both, of_learned, of_before = (
+        float(((1 - share) * frame(x) ** 2).sum()) for x in (image, learned, image - learned)
+    )
+    invisible = of_both / float(total) * of_learned / (of_learned + of_before)
     assert shares["energy in learned shearlets"] == pytest.approx(invisible)
     codes = pixel_provenance(frame(image - learned), share, frame.filters, learned=frame(learned))
     assert (codes == provenance).double().mean() > 0.999
     assert len(codes.unique()) == 3
+    # A network that takes away the most of what was there has a share, too, not more than there is.
+    taken, _ = run._energies(Estimate(image, learned=-3 * image), frame, share)
+    assert sum(taken.values()) < 1
     plain, _ = run._energies(Estimate(image), frame, share)
     assert list(plain) == ["energy in measured shearlets"]

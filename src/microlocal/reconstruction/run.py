@@ -190,7 +190,11 @@ def _all_directions(frame: ShearletFrame, share: Tensor) -> Tensor:
 
 
 def _energies(estimate: Estimate, frame: ShearletFrame, share: Tensor) -> tuple[dict[str, float], Tensor]:
-    """Return how the energy of all coefficients is split, as metrics, and where the pixels come from."""
+    """Return how the energy of all coefficients of f is split, as metrics, and where the pixels come from.
+
+    What was added has a part of the undetermined energy as large as its own is of the sum of its own and that of f*:
+    with the rest, measured and learned are one.
+    """
     whole = image_energies(estimate.image, frame, share)
     measured, undetermined = float(whole.measured_sum.sum()), float(whole.undetermined_sum.sum())
     total = measured + undetermined or math.nan
@@ -200,7 +204,8 @@ def _energies(estimate: Estimate, frame: ShearletFrame, share: Tensor) -> tuple[
         return shares, energy_provenance(whole.measured, whole.undetermined, nothing, share)
     before = image_energies(estimate.image - estimate.learned, frame, share)
     added = image_energies(estimate.learned, frame, share)
-    shares["energy in learned shearlets"] = float(added.undetermined_sum.sum()) / total
+    own, others = float(added.undetermined_sum.sum()), float(before.undetermined_sum.sum())
+    shares["energy in learned shearlets"] = undetermined / total * own / (own + others or 1.0)
     return shares, energy_provenance(before.measured, before.undetermined, added.undetermined, share)
 
 
