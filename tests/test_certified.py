@@ -399,6 +399,7 @@ def test_certify_refuses_a_file_whose_weights_are_no_numbers(tmp_path):
     assert "all weights are finite" in found.output
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler looks at filters between two of its graphs
 def test_certificates_outlive_the_compiler_and_16_bits():
     network = denoiser(SMALL).eval()
     nn.init.normal_(network.blocks[0].raw)
@@ -506,12 +507,12 @@ def _broken(folder, damaged, value):
 
 @pytest.mark.parametrize(
     ("damaged", "value", "failing", "claims"),
-    [("raw", math.nan, "|K| <= 1", 3), ("activation.log_contrast", 100.0, "contrasts of Φ are finite", 3),
-     ("raw_step", math.nan, "0 < τ <= 2", 0)],
+    [("raw", math.nan, "all weights are finite", 3), ("raw_step", math.nan, "all weights are finite", 0),
+     ("activation.log_contrast", 100.0, "block 0: contrasts of Φ are finite", 3)],
 )  # fmt: skip
 def test_where_a_hypothesis_fails_nothing_is_proved(tmp_path, damaged, value, failing, claims):
     found = examine(_broken(tmp_path, damaged, value), shape=(8, 8))
-    assert f"block 0: {failing}" in [h.statement for h in found.hypotheses if not h.holds]
+    assert failing in [h.statement for h in found.hypotheses if not h.holds]
     assert [(c.kind, c.holds) for c in found.certificates] == [("estimated", False)] * claims
     assert found.claims
     assert not found.holds
@@ -523,7 +524,7 @@ def test_a_hypothesis_that_fails_is_shown(tmp_path):
     assert shown.exit_code == 1, shown.output
     words = " ".join(shown.output.split())
     assert "What is claimed, and does not hold" in words
-    assert "✗ block 0: |K| <= 1" in words
+    assert "✗ all weights are finite" in words
     assert "✗ estimated" in words
     assert "✓ proved" not in words
 
@@ -539,7 +540,7 @@ def test_weights_of_another_task_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("card", "told"),
     [
-        ({}, "a card with an architecture, names and values, got None"),
+        ({}, "expected one of adaptive-shrinkage, .*, got 'None'"),
         ({"architecture": ["a"]}, r"got \['a'\]"),
         ({"architecture": SMALL | {"foo": 1}}, "an architecture of the kind nonexpansive, got .*'foo'"),
         ({"architecture": SMALL | {"dilations": "x"}}, "a whole number dilation"),

@@ -44,10 +44,6 @@ def load_network(weights: str | Path, makers: Mapping[str, Maker]) -> tuple[nn.M
     if maker is None:
         expected, do = f"the task {' or '.join(makers)}", "microlocal weights lists what there is."
         raise InputError(f"weights {path.stem}", expected=expected, got=repr(card.get("task")), do=do)
-    architecture = card.get("architecture")
-    if not isinstance(architecture, Mapping):
-        expected = "a card with an architecture, names and values"
-        raise InputError(f"weights {path.stem}", expected=expected, got=repr(architecture)[:160], do=DO)
-    network = maker(architecture)
+    network = maker(card["architecture"])
     fill(network, state, f"weights {path.stem}")
     return network.eval(), card
