@@ -7,7 +7,7 @@ finite counts as infinitely bad: it is never within a bound.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import signature
+from inspect import Parameter, signature
 
 import torch
 from jaxtyping import Float
@@ -101,7 +101,8 @@ def worst(
 def noises_of(network: nn.Module) -> tuple[float, ...]:
     """Return the noise levels to tell a denoiser, around its ``usual`` one; none where it is told none."""
     usual = getattr(network, "usual", None)
-    if usual is None or "noise" not in signature(network.forward).parameters:
+    taken = signature(network.forward).parameters  # of compiled modules any
+    if usual is None or not ("noise" in taken or any(p.kind is Parameter.VAR_POSITIONAL for p in taken.values())):
         return ()
     return tuple(float(usual) * part for part in NOISES)
 
