@@ -8,7 +8,7 @@ import torch
 from scipy.interpolate import RegularGridInterpolator
 
 from microlocal.core import ConeBeam, Detector, FanBeam, FlatPanel, Grid, InputError, ParallelBeam, Scan
-from microlocal.core.errors import GeometryError, ShapeError
+from microlocal.core.errors import ShapeError
 from microlocal.data import phantoms
 from microlocal.reconstruction import reconstruct
 from microlocal.reconstruction.fbp import filtered_backprojection, ramp_filter
@@ -145,8 +145,13 @@ def test_numbers_and_geometries_that_cannot_be_are_refused():
     with pytest.raises(InputError, match="a torch tensor"):
         filtered_backprojection(np.zeros((9, 12)), beam, grid)
     cone = ConeBeam(_views(360, 9), FlatPanel(9, 12, (1.0, 1.0)), source_axis=20.0, source_detector=30.0)
-    with pytest.raises(GeometryError, match="planar"):
+    with pytest.raises(InputError, match="a planar geometry"):
         filtered_backprojection(torch.zeros(cone.shape), cone, grid)
+    with pytest.raises(InputError, match="unit of the geometry, 'mm', got one in 'um'"):
+        filtered_backprojection(torch.zeros(9, 12), beam, Grid((8, 8), 1.0, unit="um"))
+    within = FanBeam(_views(360, 9), Detector(12, 1.0), source_axis=3.0, source_detector=30.0)
+    with pytest.raises(InputError, match="source"):
+        filtered_backprojection(torch.zeros(9, 12), within, grid)
 
 
 SMALL = [

@@ -424,6 +424,9 @@ def test_a_fan_that_opens_wider_than_the_one_on_the_card_is_refused(source_axis,
     card = {"data": {"detector": 91, "pitch": 1.0, "source_axis": 300.0, "source_detector": 500.0}}
     beam = FanBeam((0.0, 0.1), Detector(91, 1.0), source_axis=source_axis, source_detector=source_detector)
     assert wider_fan(card, beam) == (["half fan angle 24.5° (trained: 5.2)"] if refused else [])
+    curved = replace(beam, detector=replace(beam.detector, offset=90.0), detector_shape="arc")
+    told = f"half fan angle {math.degrees(135.5 / source_detector):.3g}° (trained: 5.2)"
+    assert wider_fan(card, curved) == [told]
     assert wider_fan({}, beam) == wider_fan(card, toy_scan().geometry) == []
 
 

@@ -148,6 +148,9 @@ def test_interrupted_run_keeps_a_valid_image(name, task):
     assert bool(torch.isfinite(result.image).all())
     assert any("Interrupted" in note for note in result.notes)
     assert progress.later == []  # nothing was begun after the interruption
+    assert (task == "fitting") == (result.config.get("network") == "none")
+    claims = [certificate.claim for certificate in result.certificates]
+    assert any("fixed point" in claim for claim in claims) == (name == "plug-and-play" and task != "fitting")
 
 
 def test_ctrl_c_while_the_image_is_checked_does_not_lose_it(monkeypatch):

@@ -21,6 +21,8 @@ Map = Callable[[Signals], Signals]
 Score = Callable[[Map, Signals, Signals], Float[Tensor, " batch"]]
 
 SIZES = (1e-3, 0.1, 1.0, 10.0)  # of the signals of the first round
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+LEVELS = ("noise", "sigma")  # names of an argument that tells a noise level
 NOISES = (1.0, 0.2, 2.0)  # levels that denoisers are told, in parts of the usual one: those they are trained for
 KINDS = 3  # of starts
 TINY = 1e-30
@@ -74,13 +76,14 @@ def worst(
     """Return the worst score found and the image u it was found at, without its batch axis.
 
     ``shape`` of one input, as (channel, row, col); ``images`` near which is searched beside all others, pictures with
-    noise unless given; ``noises``, levels that the network is told, in turn, its own unless given. The network is left
+    noise unless given; ``noises``, levels that the network is told of each, its own unless given. The network is left
     as it is. Raises InputError.
     """
     how = search or Search()
     at_least(how.starts, 1, "starts", "attack")
-    u, d = _pairs(shape, how.starts, generator(seed), images)
-    told = torch.tensor(noises, dtype=torch.float64)[torch.arange(len(u)) // KINDS % len(noises)] if noises else None
+    pairs = _pairs(shape, how.starts, generator(seed), images)
+    u, d = (x.repeat_interleave(max(len(noises), 1), dim=0) for x in pairs)  # each at every level
+    told = torch.tensor(noises, dtype=torch.float64).repeat(len(pairs[0])) if noises else None
     run = _in_float64(network, told)
     found, place = -float("inf"), u[0]
     for step in range(how.steps + 1):
@@ -101,10 +104,22 @@ def worst(
 def noises_of(network: nn.Module) -> tuple[float, ...]:
     """Return the noise levels to tell a denoiser, around its ``usual`` one; none where it is told none."""
     usual = getattr(network, "usual", None)
-    taken = signature(network.forward).parameters  # of compiled modules any
-    if usual is None or not ("noise" in taken or any(p.kind is Parameter.VAR_POSITIONAL for p in taken.values())):
-        return ()
-    return tuple(float(usual) * part for part in NOISES)
+    return tuple(float(usual) * part for part in NOISES) if usual is not None and takes_level(network) else ()
+
+
+def takes_level(network: nn.Module) -> bool:
+    """Return whether a network is called with an image and a noise level: its second argument is one, or needed.
+
+    >>> takes_level(nn.ReLU())
+    False
+    """
+    inner = getattr(network, "_orig_mod", network)  # of compiled modules
+    _, *more = [*signature(inner.forward).parameters.values(), None]
+    second = more[0]
+    if second is None:
+        return False
+    needed = second.kind in POSITIONAL and second.default is Parameter.empty
+    return needed or second.name in LEVELS or second.kind is Parameter.VAR_POSITIONAL
 
 
 def _pairs(

@@ -78,10 +78,15 @@ def _certificates(
     for claim, bound, score, reference in claims(network.guarantee()):
 
         def attack(seed: int, score: Score = score) -> float:
-            return max(worst(network, shape, score, search, seed, noises=noises_of(network))[0], 0.0)
+            return attacked(network, shape, score, search, seed)
 
         allowed = bound * (1 + ROUNDING) + ROUNDING
         yield Certificate(claim, Kind.PROVED, attack(first), allowed, hypotheses, reference, attack)
+
+
+def attacked(network: nn.Module, shape: Sequence[int], score: Score, search: Search | None, seed: int) -> float:
+    """Return the worst score that a search finds, at several noise levels for denoisers; zero at least."""
+    return max(worst(network, shape, score, search, seed, noises=noises_of(network))[0], 0.0)
 
 
 def hypotheses_of(network: Certified) -> tuple[Hypothesis, ...]:

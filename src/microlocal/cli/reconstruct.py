@@ -96,7 +96,7 @@ def reconstruct(
 
 
 def save(result: "Reconstruction", others: list["Reconstruction"], folder: Path) -> None:
-    """Write the result, and the report again with the others beside it; Ctrl-C waits until all is there."""
+    """Write the result, and the report again with the others beside it; a first Ctrl-C waits until all is there."""
     with lazy.interruption.stopping():
         lazy.members.load_all()
         result.save(folder)

@@ -28,7 +28,6 @@ EXAMPLES = examples(
     after="A scan that lies outside of what a network was trained on is reconstructed\n"
     "without it, unless --force-network is given; microlocal train makes weights.",
 )
-BEGAN = "began from"  # on cards
 NONE = "No weights ship with this version. Train your own with microlocal train, or take --no-network."
 
 
@@ -123,10 +122,10 @@ def _training(card: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _stages(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the trainings that this one went on from, the last one first."""
     rows = []
-    while BEGAN in card:
-        card = card[BEGAN]
+    while "began from" in card:
+        card = card["began from"]
         told = f"{_told(card)}, seed {card.get('seed', '–')}: {card.get('command') or '–'}"
-        rows.append((BEGAN, f"SHA-256 {str(card['sha256'])[:16]}…, {told}"))
+        rows.append(("began from", f"SHA-256 {str(card['sha256'])[:16]}…, {told}"))
     return rows
 
 

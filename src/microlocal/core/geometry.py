@@ -108,7 +108,8 @@ class Geometry(ABC):
     def arcs(self) -> tuple[tuple[float, float], ...]:
         """Return the measured arcs (first, last) in radians: views joined where no gap is too long (``usual_gap``).
 
-        Each arc reaches half a step beyond its outer views, since a view stands for the angles nearest to it.
+        Each arc reaches half a step beyond its outer views, since a view stands for the angles nearest to it; where a
+        part of the scan is sparser, half a step of that, in which a half turn closes.
         """
         angles = np.unique(np.round(self.angles, 9))
         steps = np.diff(angles)

@@ -66,6 +66,10 @@ class Grid:
         """Return the fields as plain JSON values."""
         return asdict(self) | {"shape": list(self.shape), "center": list(self.center)}
 
+    def in_unit(self, unit: str) -> "Grid":
+        """Return the grid in ``unit``, if it was not told another."""
+        return replace(self, unit=unit) if self.unit == UNTOLD else self
+
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Grid":
         """Rebuild a grid from :meth:`to_dict`."""

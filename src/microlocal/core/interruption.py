@@ -1,4 +1,4 @@
-"""Ctrl-C where it does no harm: between two steps of a training, after the checks of an image."""
+"""Ctrl-C where it does no harm: between two steps of a training, after an image was checked or written."""
 
 import signal
 import threading

@@ -84,7 +84,7 @@ def facts(entry: Nonlinearity) -> Facts:
         jumps=jumps,
         turns=_turns(entry.activation, s, slope),
         increasing=least >= -ROUNDING * greatest and not drops,
-        nonnegative=lowest >= -ROUNDING * float(ratio.max()),
+        nonnegative=lowest >= -ROUNDING * (largest if bounded else float(ratio[COUNT // 2])),
         bounded=bounded,
         domain=_domain(entry, bounded=bounded),
     )

@@ -14,12 +14,13 @@ from microlocal.certificates.attack import Search, overshoot, spread, worst
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.certificates.layers import Part, costliest, guarantee_of, parts_of
-from microlocal.certificates.maps import Certified, certify_map, claims, hypotheses_of
+from microlocal.certificates.maps import Certified, attacked, certify_map, claims, hypotheses_of
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
 from microlocal.networks import denoisers, diffusion_maps
 from microlocal.networks.loading import Maker, load_network
+from microlocal.networks.weights import name_of
 
 SIDE = 32  # pixels of the images of an attack: several filters wide
 SHORT, LONG = Search(starts=2, steps=30), Search(starts=8, steps=200)
@@ -90,7 +91,7 @@ def examine(
     measured = measure(network, full, search)
     progress.finish("attack")
     return Examination(
-        name=Path(weights).stem,
+        name=name_of(weights),
         kind=str(card["architecture"]["kind"]),
         parameters=sum(p.numel() for p in network.parameters()),
         proved=guarantee_of(network) if sound else Guarantee(),
@@ -131,7 +132,7 @@ def _unproved(network: nn.Module, shape: tuple[int, int, int], search: Search, s
     except InputError:
         return
     for claim, bound, score, reference in claims(stated):
-        value = max(worst(network, shape, score, search, seed)[0], 0.0)
+        value = attacked(network, shape, score, search, seed)
         yield Certificate(claim, Kind.ESTIMATED, value, bound, hypotheses, reference)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.catalogue import find_weights
-from microlocal.networks.weights import DO, fill, load_weights
+from microlocal.networks.weights import building, fill, load_weights, name_of
 
 Maker = Callable[[Mapping[str, Any]], nn.Module]
 
@@ -24,12 +24,8 @@ def built(architecture: Mapping[str, Any], kinds: Mapping[str, type[nn.Module]],
     kind = str(architecture.get("kind"))
     if kind not in kinds:
         raise UnknownNameError(who, kind, kinds)
-    try:
+    with building(who, f"an architecture of the kind {kind}"):
         return kinds[kind](**{name: value for name, value in architecture.items() if name != "kind"})
-    except InputError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(who, expected=f"an architecture of the kind {kind}", got=str(error)[:160], do=DO) from error
 
 
 def load_network(weights: str | Path, makers: Mapping[str, Maker]) -> tuple[nn.Module, dict[str, Any]]:
@@ -43,7 +39,7 @@ def load_network(weights: str | Path, makers: Mapping[str, Maker]) -> tuple[nn.M
     maker = makers.get(str(card.get("task")))
     if maker is None:
         expected, do = f"the task {' or '.join(makers)}", "microlocal weights lists what there is."
-        raise InputError(f"weights {path.stem}", expected=expected, got=repr(card.get("task")), do=do)
+        raise InputError(f"weights {name_of(path)}", expected=expected, got=repr(card.get("task")), do=do)
     network = maker(card["architecture"])
-    fill(network, state, f"weights {path.stem}")
+    fill(network, state, f"weights {name_of(path)}")
     return network.eval(), card

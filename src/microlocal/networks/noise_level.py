@@ -1,14 +1,11 @@
 """The noise level that a denoiser is told: one number, or one for every image of a batch; or none at all."""
 
-from inspect import Parameter, signature
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from microlocal.certificates.attack import takes_level
 from microlocal.core.errors import InputError, ShapeError
-
-POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 LevelOf = float | Float[Tensor, "*batch"] | None
 
@@ -36,13 +33,3 @@ def at_level(
         do = "Give a network from images to images of the same size."
         raise ShapeError(type(denoiser).__name__, expected=str(tuple(f.shape)), got=str(tuple(found.shape)), do=do)
     return found
-
-
-def takes_level(denoiser: nn.Module) -> bool:
-    """Return whether a network is called with an image and a noise level.
-
-    >>> takes_level(nn.ReLU())
-    False
-    """
-    kinds = [parameter.kind for parameter in signature(denoiser.forward).parameters.values()]
-    return Parameter.VAR_POSITIONAL in kinds or sum(kind in POSITIONAL for kind in kinds) > 1

@@ -27,8 +27,8 @@ DO = "Take the files as they were written, both of them, or train again."
 SUFFIXES = (".safetensors", ".json")
 USUAL = "weights"  # what a training calls them
 BEGAN = "began from"  # on the card: ``training_of`` that of the weights that the training began from
-HOW = ("recipe", "command", "seed", "steps", "of_steps", "minutes", "device", "precision")
-TRAINING = (*HOW, "metrics", "sha256", BEGAN)
+MADE = ("recipe", "command", "seed", "steps", "of_steps", "minutes", "device", "precision", "metrics")
+TRAINING = (*MADE, "sha256", BEGAN)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -120,14 +120,14 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 
 @contextmanager
-def building(who: str) -> Iterator[None]:
+def building(who: str, expected: str = "an architecture on its card that can be built") -> Iterator[None]:
     """Raise InputError naming the weights where the architecture on their card cannot be built."""
     try:
         yield
     except MicrolocalError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        expected, got = "an architecture on its card that can be built", f"{type(error).__name__}: {error}"[:160]
+        got = f"{type(error).__name__}: {error}"[:160]
         raise InputError(who, expected=expected, got=got, do=DO) from error
 
 
@@ -149,7 +149,7 @@ def fill(network: nn.Module, state: Mapping[str, Shaped[Tensor, "..."]], who: st
 
 def training_of(card: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a card says of its training, and of those before it: the SHA-256 of what came out, and how."""
-    return {name: card[name] for name in (*TRAINING, "members") if name in card}
+    return {name: card[name] for name in TRAINING if name in card}
 
 
 def shipped_weights() -> dict[str, Path]:

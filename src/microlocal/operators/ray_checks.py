@@ -23,7 +23,8 @@ def check_plane(geometry: Geometry, grid: Grid, who: str) -> None:
     """Raise InputError for other kinds, two units, or a grid that a ray's line meets behind the source."""
     if not isinstance(geometry, Geometry) or not isinstance(grid, Grid):
         expected = "a planar geometry (ParallelBeam, FanBeam) and a Grid"
-        raise InputError(who, expected=expected, got=_kinds(geometry, grid), do="Volumes are for RayTransform3D.")
+        do = "Volumes are for RayTransform3D, fdk and fbp_volume."
+        raise InputError(who, expected=expected, got=_kinds(geometry, grid), do=do)
     _check_unit(geometry, grid, who)
     if isinstance(geometry, FanBeam):
         _check_fan(geometry, grid, who)
@@ -36,7 +37,8 @@ def check_volume(geometry: Geometry3D | ViewVectors, grid: VolumeGrid, who: str)
     """
     if not isinstance(geometry, Geometry3D | ViewVectors) or not isinstance(grid, VolumeGrid):
         expected = "a geometry of volumes (ConeBeam, ParallelBeam3D, ViewVectors) and a VolumeGrid"
-        raise InputError(who, expected=expected, got=_kinds(geometry, grid), do="Images are for RayTransform.")
+        do = "Images are for RayTransform and filtered_backprojection."
+        raise InputError(who, expected=expected, got=_kinds(geometry, grid), do=do)
     _check_unit(geometry, grid, who)
     if geometry.to_vectors().diverging:
         _check_cone(geometry.to_vectors(), grid, who)

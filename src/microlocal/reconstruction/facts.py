@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -68,10 +69,9 @@ def wider_fan(card: Mapping[str, Any], geometry: Geometry) -> list[str]:
     A narrower one is nearer to the parallel beam, and the shares of the coefficients are its own in any case.
     """
     data = card.get("data", {})
-    if not isinstance(geometry, FanBeam) or not data.get("source_detector"):
+    if not isinstance(geometry, FanBeam) or not (data.get("source_detector") and data.get("detector")):
         return []
-    half = geometry.detector.count * geometry.detector.pitch / 2
-    opening = math.degrees(math.atan(half / geometry.source_detector))
+    opening = math.degrees(max(abs(float(geometry.fan_angle(np.array(u)))) for u in geometry.detector.edges))
     known = math.degrees(math.atan(data["detector"] * data.get("pitch", 1.0) / 2 / data["source_detector"]))
     return [f"half fan angle {opening:.3g}° (trained: {known:.3g})"] if opening > (1 + WIDER) * known else []
 

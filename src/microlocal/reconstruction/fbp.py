@@ -21,7 +21,6 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from microlocal.core.checks import floating, trailing_shape
-from microlocal.core.errors import GeometryError
 from microlocal.core.geometry import Detector, FanBeam, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -30,6 +29,7 @@ from microlocal.kernels import pixel_driven, pixel_driven_torch, pixel_lanes
 from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.kernels.threads import fft_threads_for
 from microlocal.operators.autograd import linear_pair
+from microlocal.operators.ray_checks import check_plane
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.redundancy import redundancy, view_steps
 from microlocal.reconstruction.toy import MethodTrial, trial
@@ -65,14 +65,14 @@ def filtered_backprojection(
     """Return the filtered backprojection of ``data`` on ``grid``, in 1/unit: linear, and differentiable in the data.
 
     Parallel and fan beams, any arc and detector offset. Raises ShapeError for data that do not fit the geometry,
-    InputError for other numbers than float32 and float64, GeometryError for the geometry of a volume.
+    InputError for other numbers than float32 and float64, and where geometry and grid do not fit (``RayTransform``).
 
     >>> from microlocal.core import ParallelBeam
     >>> beam = ParallelBeam(tuple(np.radians(np.arange(0.0, 180.0, 6.0))), Detector(9, 1.0))
     >>> filtered_backprojection(torch.ones(2, 30, 9), beam, Grid((5, 6), 1.0)).shape
     torch.Size([2, 5, 6])
     """
-    _checked(data, geometry, "filtered_backprojection")
+    _checked(data, geometry, grid, "filtered_backprojection")
     shape = (*data.shape[:-2], *grid.shape)
     if not data.numel():
         return data.sum().expand(shape)
@@ -94,10 +94,8 @@ def filtered_backprojection(
     return images.reshape(shape)
 
 
-def _checked(data: Tensor, geometry: Geometry, who: str) -> None:
-    if not isinstance(geometry, Geometry):
-        got = type(geometry).__name__
-        raise GeometryError(who, expected="a planar geometry", got=got, do="Use fdk or fbp_volume for volumes.")
+def _checked(data: Tensor, geometry: Geometry, grid: Grid, who: str) -> None:
+    check_plane(geometry, grid, who)
     floating(trailing_shape(data, geometry.shape, "angle, detector", who, "Give the geometry of these data."), who)
 
 

@@ -31,6 +31,7 @@ from microlocal.core.geometry3d import ConeBeam, FlatPanel, Geometry3D, Parallel
 from microlocal.core.volume import VolumeGrid
 from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.kernels.pixel_driven3d import accumulate
+from microlocal.operators.ray_checks import check_volume
 from microlocal.reconstruction.fbp import ramp_filter, widened
 from microlocal.reconstruction.redundancy import redundancy, view_steps
 
@@ -82,6 +83,7 @@ def _of_kind(geometry: Geometry3D, kind: type[Geometry3D], who: str) -> None:
 
 
 def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGrid, who: str) -> Tensor:
+    check_volume(geometry, grid, who)
     floating(trailing_shape(data, geometry.shape, "angle, v, u", who, "Give the geometry of these data."), who)
     if data.requires_grad and torch.is_grad_enabled():
         do = "Give data.detach(), or use RayTransform3D and its adjoint, which are differentiable."

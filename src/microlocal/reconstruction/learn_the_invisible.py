@@ -42,7 +42,7 @@ from microlocal.reconstruction.visible import USUAL, base_method
 from microlocal.wavefront.visibility import missing_wedge
 
 EPSILON = 0.05  # by which the residual may grow
-NOT_ASKED = "No network was used, as was asked: what the scan does not determine is marked undetermined."
+NO_NETWORK = "No network was used, as was asked: what the scan does not determine is marked undetermined."
 INTERRUPTED = "Interrupted before a network had completed the image: this is what the scan and the model say."
 WHY = "network because"  # in the configuration: the sentence that says why a network was used or not
 
@@ -65,13 +65,12 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
     choice = choose(scan, grid, settings, visible)
     chosen, why, base = choice.chosen, choice.why, visible(choice.base)
-    nothing_done = {"network": "none", WHY: why}
+    without = {"network": "none", WHY: why}
     if chosen is not None:
-        nothing_done = {"network": "none", WHY: INTERRUPTED, "status": "interrupted"}
-        if base.config.get("status") != "interrupted":
-            with suppress(KeyboardInterrupt):
-                return _completed(base, choice, chosen, RayTransform(scan.geometry, grid), base.correct(scan.data))
-    return replace(base, notes=(*base.notes, nothing_done[WHY]), config=base.config | nothing_done)
+        with suppress(KeyboardInterrupt):
+            return _completed(base, choice, chosen, RayTransform(scan.geometry, grid), base.correct(scan.data))
+        without = {"network": "none", WHY: INTERRUPTED, "status": "interrupted"}
+    return replace(base, notes=(*base.notes, without[WHY]), config=base.config | without)
 
 
 def _completed(base: Estimate, choice: "Choice", chosen: Chosen, ray: RayTransform, data: Tensor) -> Estimate:
@@ -111,7 +110,7 @@ def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], 
     network is refused for nothing but that the scan sees more than those it knows, its method of f* stays.
     """
     if settings.network == "none":
-        return Choice(None, NOT_ASKED)
+        return Choice(None, NO_NETWORK)
     pages = [replace(scan, data=data) for data in scan.data.reshape(-1, *scan.geometry.shape)]
     reasons, beam, name_of_base = [], beam_of(scan.geometry), USUAL
     for name, path in _candidates(settings.network, beam).items():
@@ -123,7 +122,10 @@ def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], 
         least = min(found, key=len)
         more = len(least) == 1 and sees_more(learned.card, scan.geometry, beam)
         if more or not least or settings.force:
-            images = visible(learned.base).image.reshape(-1, *grid.shape)
+            begun = visible(learned.base)
+            if begun.config.get("status") == "interrupted":
+                return Choice(None, INTERRUPTED, learned.base)
+            images = begun.image.reshape(-1, *grid.shape)
             facts = [chosen.facts(page, image) for page, image in zip(pages, images, strict=True)]
             found = [wide + unsuited(learned.card, beam, one) for one in facts]
             least = min(found, key=len)

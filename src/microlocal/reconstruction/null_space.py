@@ -71,7 +71,8 @@ def complete_consistently(
 ) -> Completion:
     """Return f* + t P(proposal - f*), whose residual is at most 1 + ``epsilon`` times that of f* = ``visible``.
 
-    A proposal that is not finite is not followed at all. Guarantee: by construction, in the arithmetic of the data.
+    A proposal that is not finite is not followed at all. Raises KeyboardInterrupt, see ``null_space_part``. Guarantee:
+    by construction, in the arithmetic of the data.
     """
     shape = visible.shape[: visible.ndim - len(operator.domain_shape)]
     pages = (x.reshape(-1, *x.shape[len(shape) :]) for x in (data, visible, proposal))

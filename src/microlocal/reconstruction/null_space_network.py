@@ -27,7 +27,7 @@ from microlocal.networks.image_unet import ImageUNet
 from microlocal.operators.autograd import linear_pair
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.fbp import filtered_backprojection
-from microlocal.reconstruction.learn_the_invisible import WHY
+from microlocal.reconstruction.learn_the_invisible import INTERRUPTED, WHY
 from microlocal.reconstruction.method import Estimate, Settings, network_record
 from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 from microlocal.reconstruction.toy import MethodTrial, nothing, trial
@@ -108,8 +108,12 @@ def completed(scan: Scan, grid: Grid, trained: Trained[NullSpaceNetwork]) -> Est
     """Return x + t P U(x), with the certificate that the residual grew by at most ``EPSILON``, slice by slice."""
     ray = RayTransform(scan.geometry, grid)
     sinograms = scan.data.reshape(-1, *ray.codomain_shape)
-    parts = [_plane(ray, data, trained.network) for data in sinograms]
     shape = (*scan.data.shape[:-2], *grid.shape)
+    try:
+        parts = [_plane(ray, data, trained.network) for data in sinograms]
+    except KeyboardInterrupt:
+        begun = torch.stack([trained.network.begin(ray, data) for data in sinograms]).reshape(shape)
+        return Estimate(begun, (INTERRUPTED,), {"network": "none", WHY: INTERRUPTED, "status": "interrupted"})
     base, image = (torch.stack(planes).reshape(shape) for planes in zip(*(part[:2] for part in parts), strict=True))
     kept = min(part[2] for part in parts)
     attack = _Attack(ray, sinograms[0], trained.network)

@@ -56,6 +56,7 @@ ITERATIONS, TOLERANCE, ROUNDS = 2000, 1e-6, 3
 FIT_ITERATIONS, FITS = 80, 6
 TRIED, WORSE = 12, 1.2  # steps of the faster data step from the best fit, and what they may leave of it
 STAGE, STAGES = 15, 10  # of the search for the noise level
+NOT_BEGUN = "Interrupted before the denoiser was used: this is a fit of the data alone."
 FIRST_LEVEL, LEAST_LEVEL, LARGEST_LEVEL = 0.02, 1e-4, 1.0
 
 
@@ -135,8 +136,8 @@ def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, sch
     fit = _data_step(problem, settings)
     iteration.data_step, target, note = fit.step, fit.target, fit.note
     if fit.last.status is Status.INTERRUPTED:
-        solution = fit.last
-    elif settings.weight is None:
+        return _only_fitted(problem, fit.last, scan, grid)
+    if settings.weight is None:
         solution, iteration = _search(problem, iteration, target, settings)
     else:
         note = f"The noise level {first:.4g} of the denoiser was given."
@@ -160,9 +161,25 @@ def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, sch
     if settings.weight is None:
         config["target residual"] = target / size
         note = f"The denoiser's noise level {level:.4g} was chosen by the discrepancy principle: {note}"
-    image = (solution.value * problem.size).reshape(*scan.data.shape[:-2], *grid.shape).to(scan.data.dtype)
+    image = _image(problem, solution, scan, grid)
     notes = (note, solution.status.value, *_warnings(solution.value, iteration))
     return Estimate(image, notes, config, solution.history, certificates=certificates)
+
+
+def _only_fitted(problem: Scaled, fit: Solution, scan: Scan, grid: Grid) -> Estimate:
+    """Return what there is where an interruption came before the denoiser: of its iteration nothing is claimed."""
+    config = {
+        "network": "none",
+        "solver": "krasnoselskii-mann",
+        "iterations": int(fit.stats["iterations"]),
+        "status": fit.status.name.lower(),
+        "relative residual": problem.residual(fit.value) / (float(scan.data.norm()) or 1.0),
+    }
+    return Estimate(_image(problem, fit, scan, grid), (NOT_BEGUN, fit.status.value), config)
+
+
+def _image(problem: Scaled, solution: Solution, scan: Scan, grid: Grid) -> Float[Tensor, "*batch row col"]:
+    return (solution.value * problem.size).reshape(*scan.data.shape[:-2], *grid.shape).to(scan.data.dtype)
 
 
 def _scaled(ray: RayTransform, data: Tensor) -> Scaled:

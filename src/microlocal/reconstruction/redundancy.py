@@ -47,7 +47,7 @@ def redundancy(geometry: Geometry) -> Float[np.ndarray, "angle detector"]:
 
 
 def view_steps(geometry: Geometry) -> Float[np.ndarray, "angle"]:
-    """Return Δt of every view: half the way to its neighbours; at the ends of the arcs, a usual step for the gap.
+    """Return Δt of every view: half the way to both neighbours; at the ends of arcs half a usual step beyond.
 
     Where a view is measured twice (modulo a full turn), the two share its step.
     """

@@ -17,7 +17,7 @@ from microlocal.certificates.frames import certify_parseval
 from microlocal.certificates.operators import certify_adjoint, certify_norm
 from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
-from microlocal.core.grid import UNTOLD, Grid
+from microlocal.core.grid import Grid
 from microlocal.core.interruption import stopping
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.provenance import Provenance
@@ -33,7 +33,7 @@ from microlocal.wavefront.energies import image_energies
 from microlocal.wavefront.provenance import energy_provenance
 
 LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
-INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and the checks were ended."
+INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and all checks were made."
 
 
 def methods() -> dict[str, Entry]:
@@ -75,7 +75,7 @@ def reconstruct(
     settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, file, force)
     _refuse_hopeless(scan)
     used, held = scan.hold_out(hold_out) if hold_out else (scan, None)
-    target_grid = _in_unit(grid, scan) if grid else scan.grid
+    target_grid = grid.in_unit(scan.geometry.unit) if grid else scan.grid
     began = time.monotonic()
     estimate: Estimate = entry.member(used, target_grid, settings)
     seconds = time.monotonic() - began
@@ -131,11 +131,6 @@ def _unused(settings: Settings, estimate: Estimate) -> list[str]:
     return [
         f"The given {name} was not used: this method has none." for name, v in asked.items() if v and name not in known
     ]
-
-
-def _in_unit(grid: Grid, scan: Scan) -> Grid:
-    """Return the grid in the unit of the scan, where it was not told one."""
-    return replace(grid, unit=scan.geometry.unit) if grid.unit == UNTOLD else grid
 
 
 def _given_weight(weight: float | str) -> float | None:

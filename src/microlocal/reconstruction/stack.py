@@ -22,6 +22,7 @@ from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
 from microlocal.io.stack_formats import open_stack
 from microlocal.io.volumes import SHARED, volume_at
+from microlocal.networks.catalogue import find_weights
 from microlocal.networks.weights import shipped_weights
 from microlocal.reconstruction.journal import Journal
 from microlocal.reconstruction.method import Settings
@@ -96,7 +97,7 @@ def job_of(stack: Stack, request: StackRequest, folder: Path, progress: Progress
     plan = job_folder(folder) / "plan.json"
     asked = request.fields(stack) | {"slices": [numbers.start, numbers.stop]}
     choices = agreed(plan, asked, lambda: chosen(request, stack, progress))
-    grid = request.grid or _grid_of(stack, choices.center_pixels)
+    grid = request.grid.in_unit(stack.geometry.unit) if request.grid else _grid_of(stack, choices.center_pixels)
     shape = (len(numbers), *grid.shape)
     places = [folder] if choices.network in ("", "none") else [folder, folder / LEARNED]
     volumes = [volume_at(at, request.form, shape, numbers.start, grid.pixel, grid.unit) for at in places]
@@ -123,7 +124,7 @@ def _settings(request: StackRequest, choices: Choices) -> Settings:
     if choices.network == "none":
         network, force = "none", False
     elif choices.network:
-        own = shipped_weights().get(choices.network) if network == "auto" else Path(network)
+        own = shipped_weights().get(choices.network) if network == "auto" else find_weights(network)
         network, force = str(own), True
     return Settings(choices.weight, request.iterations, request.seed, network=network, force=force)
 

@@ -23,7 +23,8 @@ from microlocal.core.scan import Scan
 from microlocal.io.atomic import writing
 from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
-from microlocal.networks.weights import read_card, weights_file
+from microlocal.networks.catalogue import find_weights
+from microlocal.networks.weights import name_of, read_card
 from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.method import SHA256, Estimate, Settings
 from microlocal.reconstruction.stack_job import interrupted, prepared
@@ -42,7 +43,8 @@ class StackRequest:
     Parameters: ``method``; ``weight`` (None: chosen on the sample); ``iterations``; ``seed``; ``grid`` (None: the
     file's); ``center``, "auto", "file" or a detector pixel (None: as in the file, found where it says nothing);
     ``arc`` of views in degrees; ``slices`` first and last + 1; ``block``, slices together (None: by memory); ``form``
-    of the volume; ``network``, "auto", "none" or a file of weights, and ``force``, as for ``reconstruct``.
+    of the volume; ``network``, "auto", "none", the name of shipped ones or a file, and ``force``, as for
+    ``reconstruct``.
     """
 
     method: str = "shearlet"
@@ -62,7 +64,8 @@ class StackRequest:
         """Return the request with the mark of its data as plain JSON values: what two runs must have in common."""
         asked = asdict(self) | {"grid": None if self.grid is None else self.grid.to_dict()}
         if self.network not in ("auto", "none"):
-            asked["network"] = f"{weights_file(self.network).stem}, SHA-256 {read_card(self.network)['sha256']}"
+            file = find_weights(self.network)
+            asked["network"] = f"{name_of(file)}, SHA-256 {read_card(file)['sha256']}"
         return jsonable({"data": stack.fingerprint(), "version": version("microlocal")} | asked)
 
 

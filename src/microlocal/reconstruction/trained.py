@@ -85,9 +85,9 @@ def _candidates(task: str, settings: Settings) -> dict[str, Path]:
 
 def _loaded(path: Path, build: Callable[..., Network]) -> Network:
     state, card = load_weights(path)
-    with building(f"weights {path.stem}"):
+    with building(f"weights {name_of(path)}"):
         network = build(**card["architecture"]["network"])
-    fill(network, state, f"weights {path.stem}")
+    fill(network, state, f"weights {name_of(path)}")
     return network.eval()
 
 

@@ -23,7 +23,7 @@ from microlocal.networks.denoisers import TASK, denoiser
 from microlocal.networks.noise_level import at_level
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
-from microlocal.training.recipe import Table, checked
+from microlocal.training.recipe import Shares, Table, Widths, checked
 from microlocal.training.scans import Span
 from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
@@ -53,7 +53,7 @@ class DataTable(Table):
     """
 
     folder: str = ""
-    scenes: dict[str, float] = Field(default=PICTURES, min_length=1)
+    scenes: Shares = Field(default=PICTURES)
     pixels: int = Field(96, ge=16)
     noise: Span = Span(low=5 / 255, high=50 / 255)
     licence: str = ""
@@ -63,9 +63,9 @@ class NetworkTable(Table):
     """The table [network]: ``kind`` and the arguments of that network."""
 
     kind: Kind = "adaptive-shrinkage"
-    widths: list[int] = Field(default=[48, 48], min_length=1)
+    widths: Widths = Field(default=[48, 48])
     pairs: int = Field(2, ge=0)
-    dilations: list[int] = Field(default=[1, 2, 1, 2, 1, 1], min_length=1)
+    dilations: Widths = Field(default=[1, 2, 1, 2, 1, 1])
     filters: int = Field(32, ge=1)
     side: int = Field(7, ge=2)
     parts: int = Field(2, ge=1)

@@ -250,7 +250,7 @@ class _Training:
         facts = {
             "task": recipe.task,
             "architecture": recipe.network,
-            "data": recipe.data,
+            "data": _without_place(recipe.data),
             "recipe": recipe.text or recipe.model_dump_json(exclude={"text", "origin"}),
             "command": self.command,
             "seed": recipe.seed,
@@ -264,6 +264,11 @@ class _Training:
         }
         began_from = {BEGAN: state.began_from} if state.began_from else {}
         return facts | began_from | self.task.card(self.feed.some())
+
+
+def _without_place(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the table [data] with the name of its folder of images alone: where that lies concerns nobody else."""
+    return data | ({"folder": Path(data["folder"]).name} if data.get("folder") else {})
 
 
 def _begun(network: nn.Module, weights: Path | None) -> dict[str, Any]:

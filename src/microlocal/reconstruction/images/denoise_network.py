@@ -27,6 +27,7 @@ from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.networks.noise_level import at_level
+from microlocal.networks.weights import name_of
 from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
 from microlocal.reconstruction.images.noise import given_or_estimated
 from microlocal.reconstruction.images.proved import certificates_of
@@ -94,7 +95,7 @@ def denoise_network(
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
         return _denoised(network, plane, levels[k], scales[k])
 
-    name = str(weights) if isinstance(weights, str | Path) else str(known.get("name", type(weights).__name__))
+    name = name_of(weights) if isinstance(weights, str | Path) else str(known.get("name", type(weights).__name__))
     found = _finite(torch.stack([run(plane, k) for k, plane in enumerate(planes.to(kind))]), name)
     result = found.to(y.dtype).reshape(y.shape)
     return ImageEstimate(
@@ -124,7 +125,7 @@ def _denoised(
 
 def _finite(found: Float[Tensor, "..."], name: str) -> Float[Tensor, "..."]:
     do = "Train again, or take other weights: microlocal certify says what is wrong with these."
-    return finite(found, f"the result of the weights {Path(name).stem}", do)
+    return finite(found, f"the result of the weights {name}", do)
 
 
 def _scale(plane: Float[Tensor, "row col"], level: float, trained: tuple[float, float] | None) -> Scale:

@@ -11,6 +11,7 @@ from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.registry import registered
 from microlocal.networks.catalogue import at_hand
 from microlocal.networks.denoisers import TASK, load_denoiser
+from microlocal.networks.weights import name_of
 from microlocal.reconstruction.images.denoise_network import denoise_network
 from microlocal.reconstruction.images.estimate import ImageEstimate
 
@@ -61,7 +62,7 @@ def denoiser_of(model: str | None, weights: str | Path | None = None) -> Denoise
     if weights is not None and model is not None and NETWORKS.get(model, kind) != kind:
         do = "Leave --model out, or give weights of that model."
         raise InputError(f"--model {model}", expected=f"weights of {NETWORKS[model]}", got=f"{kind}", do=do)
-    named = name if weights is None else Path(weights).stem
+    named = name if weights is None else name_of(weights)
     card = card | {"name": named}
     reference = registered("network")[kind].reference if kind in registered("network") else ""
     return Denoiser(

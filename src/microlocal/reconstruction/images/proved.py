@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.attack import Score, Search, drift, gain, overshoot, spread, worst
+from microlocal.certificates.attack import Score, Search, drift, gain, overshoot, spread
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
-from microlocal.certificates.maps import Certified, hypotheses_of
+from microlocal.certificates.maps import Certified, attacked, hypotheses_of
 
 BRIEF = Search(starts=2, steps=15)
 SMALL = (1, 12, 12)  # what is attacked
@@ -67,7 +67,7 @@ def _certificates(
 
 def _attack(network: nn.Module, score: Score) -> Callable[[int], float]:
     """Return a search for a small image on which the claim is wrong."""
-    return lambda seed: max(worst(network, SMALL, score, BRIEF, seed)[0], 0.0)
+    return lambda seed: attacked(network, SMALL, score, BRIEF, seed)
 
 
 def _growth(u: Tensor, v: Tensor) -> float:
