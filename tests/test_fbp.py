@@ -129,6 +129,13 @@ def test_ramp_filter_is_the_convolution_it_says():
     np.testing.assert_allclose(ramp_filter(data, 0.7, 0.05).numpy(), data.numpy() @ curved * 0.7, atol=1e-12)
 
 
+def test_a_constant_view_leaves_nothing_in_its_middle_on_any_detector():
+    # The middle of a long constant view: 1/4 - Σ 2 / (π n)² over odd n up to the half, which is what the tail is worth.
+    for count in [*range(64, 800, 3), 1024, 1441, 2048, 2889]:
+        middle = float(ramp_filter(torch.ones(1, count, dtype=torch.float64), 1.0)[0, count // 2])
+        assert abs(middle) < 1.1 / (np.pi**2 * (count // 2 - 1)), count
+
+
 @pytest.mark.parametrize("shape", [(1, 12), (9, 1), (9, 11), (12,), (12, 9)])
 def test_data_of_another_geometry_are_refused(shape):
     """A single row or column would broadcast into a plausible image."""

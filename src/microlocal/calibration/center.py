@@ -165,7 +165,7 @@ def _outside_wedge(g: Sinogram, center: float) -> float:
     first = (twice - 2 * reach + 1) // 2 if twice % 2 else twice // 2 - reach
     window = g[:, first : twice - first + 1]
     turn = np.concatenate([window, window[:, ::-1]])
-    orders = np.abs(np.fft.fftfreq(turn.shape[0]) * turn.shape[0])
+    orders = np.minimum(np.arange(turn.shape[0]), turn.shape[0] - np.arange(turn.shape[0]))
     frequencies = 2 * np.pi * np.fft.rfftfreq(turn.shape[1])
     outside = orders[:, None] > frequencies[None, :] * turn.shape[1] / 2 + 3
     amplitude = np.abs(np.fft.rfft2(turn))

@@ -127,7 +127,7 @@ def ramp_filter(
 @lru_cache(maxsize=8)
 def _ramp_response(size: int, count: int, pitch: float, arc_step: float) -> Array:
     """Return the real transform (size // 2 + 1,) of the sampled ramp, times the pitch."""
-    n = np.abs(np.fft.fftfreq(size, 1 / size))
+    n = np.minimum(np.arange(size), size - np.arange(size))  # whole; those of fftfreq are rounded, and odd ones missed
     kernel = np.where(n % 2 == 1, -1 / (np.pi * np.maximum(n, 1) * pitch) ** 2, 0.0)
     kernel[0] = 1 / (4 * pitch**2)
     gamma = np.where(n < count, n * arc_step, 0.0)  # beyond, nothing meets the data
