@@ -179,6 +179,37 @@ def test_air_hardening_centre_and_start_do_what_they_say():
     assert moved.record["center"] == 2.0
 
 
+def test_the_gain_drifts_slowly_and_as_much_as_asked_for():
+    clean = DISC.sinogram(SCANNER, 3)
+    gains = []
+    for seed in range(200):
+        made = simulate(DISC, SCANNER, np.random.default_rng(seed), Measurement(drift=(0.01, 0.01)))
+        gains.append(made.data[:, 24:40] / clean[:, 24:40] - 1)
+    field = np.stack(gains)
+    assert field.std() == pytest.approx(0.01, rel=0.1)
+    assert np.abs(np.diff(field, axis=1)).std() < 0.1 * 0.01
+    assert np.all(made.data[clean == 0] == 0)
+
+
+def test_rings_are_the_same_in_all_views():
+    made = simulate(DISC, SCANNER, np.random.default_rng(0), Measurement(rings=(0.02, 0.02)))
+    clean = DISC.sinogram(SCANNER, 3)
+    ring = made.data - clean
+    assert np.allclose(ring, ring[:1])
+    assert ring[0].std() == pytest.approx(0.02 * clean.max(), rel=0.3)
+
+
+def test_scans_without_drift_and_rings_are_drawn_as_before():
+    without = simulate(DISC, SCANNER, np.random.default_rng(5), Measurement(noise=(0.01, 0.02)))
+    # Before these were there: five numbers and the choice of the noise were drawn, then the noise.
+    draw = np.random.default_rng(5)
+    level = [draw.uniform(*span) for span in ((0.01, 0.02), (0, 0), (0, 0), (0, 0), (0, 0))][0]
+    draw.random()
+    clean = DISC.sinogram(SCANNER, 3)
+    noise = level * np.linalg.norm(clean) / math.sqrt(clean.size) * draw.standard_normal(clean.shape)
+    assert np.array_equal(without.data, clean + noise)
+
+
 def test_refusals():
     with pytest.raises(UnknownNameError, match="disc-with-holes"):
         random_object("disc", np.random.default_rng(0), GRID)

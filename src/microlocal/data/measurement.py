@@ -1,10 +1,12 @@
 """Simulated measurements of an object: exact line integrals, and what a scanner does to them.
 
-With p the line integrals averaged over each detector pixel, in this order: hardening p - h p²/max p, the relative
-offset of the air, and noise. The record says the geometry that the data were taken with and the one that is claimed.
+With p the line integrals averaged over each detector pixel, in this order: hardening p - h p²/max p, a gain that drifts
+slowly over views and detector, the relative offset of the air, what each detector pixel adds to all views (rings in the
+image), and noise. The record says the geometry that the data were taken with and the one that is claimed.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,6 +18,8 @@ from microlocal.core.errors import InputError
 from microlocal.core.geometry import Geometry
 
 Range = tuple[float, float]
+LATER = ("drift", "rings")  # drawn after the others, and only where asked for: older recipes keep their scans
+WAVES = 4  # of the drift along each axis, the constant one included
 
 
 class Measurable(Protocol):
@@ -32,7 +36,8 @@ class Measurement:
     ``noise``, of ‖noise‖ / ‖data‖ in expectation; ``poisson``, the share of measurements whose noise comes from photon
     counts instead of a Gaussian; ``air``, the mean reading of air relative to the largest; ``hardening`` h, what the
     largest reading loses, relative; ``center``, the error of the centre of rotation in detector pixels; ``start_deg``,
-    by which all angles are turned. Raises InputError for a range that is empty or outside of what makes sense.
+    by which all angles are turned; ``drift``, the standard deviation of the gain; ``rings``, that of what the detector
+    pixels add, relative to the largest reading. Raises InputError for a range that is empty or makes no sense.
     """
 
     noise: Range = (0.0, 0.0)
@@ -41,6 +46,8 @@ class Measurement:
     hardening: Range = (0.0, 0.0)
     center: Range = (0.0, 0.0)
     start_deg: Range = (0.0, 0.0)
+    drift: Range = (0.0, 0.0)
+    rings: Range = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         limits = {
@@ -49,6 +56,8 @@ class Measurement:
             "hardening": (0, 0.5),
             "center": (-1e3, 1e3),
             "start_deg": (-720, 720),
+            "drift": (0, 0.2),
+            "rings": (0, 0.2),
         }
         for name, (least, most) in limits.items():
             low, high = getattr(self, name)
@@ -97,13 +106,38 @@ def simulate(
     names = ("noise", "air", "hardening", "center", "start_deg")
     record: dict[str, Any] = {name: float(draw.uniform(*getattr(ranges, name))) for name in names}
     record["poisson"] = bool(draw.random() < ranges.poisson)
+    for name in LATER:
+        low, high = getattr(ranges, name)
+        record[name] = float(draw.uniform(low, high)) if high else 0.0
     turned = replace(geometry, angles_rad=tuple(a + math.radians(record["start_deg"]) for a in geometry.angles_rad))
     detector = turned.detector
     data = thing.sinogram(turned.with_offset(detector.offset + record["center"] * detector.pitch), subrays)
     largest = float(np.abs(data).max()) or 1.0
-    data = data - record["hardening"] * data * np.abs(data) / largest + record["air"] * largest
+    data = data - record["hardening"] * data * np.abs(data) / largest
+    if record["drift"]:
+        data = data * (1 + record["drift"] * _slow_field(draw, turned.angles_rad, data.shape[1]))
+    data = data + record["air"] * largest
+    if record["rings"]:
+        data = data + record["rings"] * largest * draw.standard_normal(data.shape[1])
     noise = _counted if record["poisson"] else _gaussian
     return Simulated(data + noise(draw, data, record["noise"] * np.linalg.norm(data)), turned, record)
+
+
+def _slow_field(draw: np.random.Generator, angles: Sequence[float], pixels: int) -> np.ndarray:
+    """Draw a field (angle, detector) of expected variance one: at most three periods a turn and a detector and a half.
+
+    Its waves are the weaker, the shorter they are: what is left of real scans by the best model of the object is so.
+    """
+    turns, places = np.asarray(angles), np.linspace(0, math.pi, pixels)
+    field, variance = np.zeros((len(turns), pixels)), 0.0
+    for periods in range(WAVES):
+        for halves in range(WAVES):
+            if periods or halves:
+                phase, size = draw.uniform(0, 2 * math.pi), 1 / math.hypot(periods, halves)
+                wave = np.outer(np.cos(periods * turns + phase), np.cos(halves * places))
+                field += size * draw.standard_normal() * wave
+                variance += size**2 / 2 / (2 if halves else 1)
+    return field / math.sqrt(variance)
 
 
 def _gaussian(draw: np.random.Generator, data: np.ndarray, norm: float) -> np.ndarray:

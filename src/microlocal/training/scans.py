@@ -22,7 +22,7 @@ from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
-from microlocal.data.measurement import Measurement, simulate
+from microlocal.data.measurement import LATER, Measurement, simulate
 from microlocal.data.objects import Object, random_object
 from microlocal.frames.dyadic import DyadicShearletFrame
 from microlocal.networks.suitability import Fact
@@ -84,6 +84,8 @@ class ScanTable(Table):
     poisson: float = Field(0.0, ge=0, le=1)
     air: Span = Span(low=0.0, high=0.0)
     hardening: Span = Span(low=0.0, high=0.0)
+    drift: Span = Span(low=0.0, high=0.0)
+    rings: Span = Span(low=0.0, high=0.0)
     center: Span = Span(low=0.0, high=0.0)
     scales: int = Field(4, ge=1, le=6)
     base: Literal["shearlet", "tv", "directional-tv"] = "shearlet"
@@ -165,7 +167,7 @@ class ScanTable(Table):
 
     def measurement(self) -> Measurement:
         """Return the ranges of noise and of errors."""
-        spans = {name: getattr(self, name) for name in ("noise", "air", "hardening", "center")}
+        spans = {name: getattr(self, name) for name in ("noise", "air", "hardening", "center", *LATER)}
         return Measurement(poisson=self.poisson, **{name: (s.low, s.high) for name, s in spans.items()})
 
 
@@ -230,5 +232,3 @@ def card_of(table: ScanTable, facts: list[tuple[Fact, ...]]) -> dict[str, object
 def licence_of(table: ScanTable) -> dict[str, str]:
     """Return the licence for the card, where that of the images limits the use."""
     return {"licence": table.licence} if table.licence else {}
-
-
