@@ -177,7 +177,8 @@ HEAD = """# Learned methods beside each other
 Written by `make bench-limited-angle`; `benchmarks/learned.py` says what is measured: {side}² pixels, parallel beam, a
 view every {step}°, means over {count} objects of fixed seeds. The error is |f - truth|/|truth|, the residual
 |R f - g|/|g|; "to exact data" is the same with the data before noise was added: a method that fits noise has a small
-residual and is far from these. Networks trained by recipes/comparison-*.toml saw ellipses only; they are used on all objects.
+residual and is far from these. Networks trained by recipes/comparison-*.toml saw ellipses only; they are used on all
+objects.
 
 | weights | parameters | steps | minutes |
 |---|---|---|---|

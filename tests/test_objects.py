@@ -203,7 +203,7 @@ def test_scans_without_drift_and_rings_are_drawn_as_before():
     without = simulate(DISC, SCANNER, np.random.default_rng(5), Measurement(noise=(0.01, 0.02)))
     # Before these were there: five numbers and the choice of the noise were drawn, then the noise.
     draw = np.random.default_rng(5)
-    level = [draw.uniform(*span) for span in ((0.01, 0.02), (0, 0), (0, 0), (0, 0), (0, 0))][0]
+    level, *_ = [draw.uniform(*span) for span in ((0.01, 0.02), (0, 0), (0, 0), (0, 0), (0, 0))]
     draw.random()
     clean = DISC.sinogram(SCANNER, 3)
     noise = level * np.linalg.norm(clean) / math.sqrt(clean.size) * draw.standard_normal(clean.shape)
