@@ -5,10 +5,11 @@
 
 WEIGHTS holds ``<method>/weights.safetensors`` as the recipes comparison-* leave them (by default the folder named by
 MICROLOCAL_COMPARISON, or microlocal-training/comparison; where a method's file is not there, shipped weights of its
-task). Methods without weights are listed as absent. Networks are forced on objects unlike those they were trained on:
-that is the point of three of the four families. The weights of ``tv`` and ``shearlet`` are chosen from the data, as a
-user's are. All numbers are means over objects of fixed seeds; data are exact line integrals with white noise, those of
-CT slices projections of a grid of half the pixel size. Two objects a case take about ten minutes. Writes
+task), a folder beside it with -256 in its name those for 256² pixels, of which something is asked. Methods without
+weights are listed as absent. Networks are forced on objects unlike those they were trained on: that is the point of
+three of the four families. The weights of ``tv`` and ``shearlet`` are chosen from the data, as a user's are. All
+numbers are means over objects of fixed seeds; data are exact line integrals with white noise, those of CT slices
+projections of a grid of half the pixel size. Two objects a case take about ten minutes. Writes
 docs/limited-angle-table.md, results/learned-cases.json and two pictures.
 """
 
@@ -48,8 +49,7 @@ LEARNED = (
 )  # fmt: skip
 WEDGES, NOISES = (30, 60, 90), (0.005, 0.02, 0.05)
 FAMILIES = ("ellipses", "disc-with-holes", "needle", "CT slices")
-SIDE, DETECTOR, STEP = 256, 362, 1.25
-GRID = Grid((SIDE, SIDE), 1.0)
+SIDE, LARGE, STEP = 128, 256, 1.25  # pixels a side of the table, and of the case of which something is asked
 CT_SLICES = (0.35, 0.45, 0.55, 0.65)  # of the height of the volume
 HOUNSFIELD = (-1000.0, 1000.0)  # from air to bone: 0 to 1
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,33 +90,34 @@ def cases() -> list[Case]:
     return [Case(family, wedge, noise) for family in families for wedge in WEDGES for noise in NOISES]
 
 
-def scans(case: Case, count: int) -> Iterator[tuple[Tensor, Scan, Tensor]]:
+def scans(case: Case, count: int, side: int = SIDE) -> Iterator[tuple[Tensor, Scan, Tensor]]:
     """Yield (truth, scan, its data without noise) of the objects of a case, the same for every noise."""
+    grid = Grid((side, side), 1.0)
     for number in range(count):
         draw = np.random.default_rng([number, case.wedge, FAMILIES.index(case.family)])
         first, views = float(draw.uniform(0, 2 * math.pi)), round((180 - case.wedge) / STEP)
         angles = tuple(first + math.radians(STEP) * np.arange(views))
-        geometry = ParallelBeam(angles, Detector(DETECTOR, 1.0))
+        geometry = ParallelBeam(angles, Detector(math.floor(side * math.sqrt(2)), 1.0))
         if case.family == FAMILIES[-1]:
-            yield _ct_scan(number, geometry, case.noise)
+            yield _ct_scan(number, geometry, grid, case.noise)
             continue
-        thing = random_object(case.family, draw, GRID)
+        thing = random_object(case.family, draw, grid)
         data = simulate(thing, geometry, draw, Measurement(noise=(case.noise, case.noise))).data
         exact = simulate(thing, geometry, draw).data
-        truth = torch.from_numpy(thing.image(GRID)).float()
-        yield truth, Scan(torch.from_numpy(data).float(), geometry, GRID), torch.from_numpy(exact).float()
+        truth = torch.from_numpy(thing.image(grid)).float()
+        yield truth, Scan(torch.from_numpy(data).float(), geometry, grid), torch.from_numpy(exact).float()
 
 
-def _ct_scan(number: int, geometry: ParallelBeam, noise: float) -> tuple[Tensor, Scan, Tensor]:
-    fine = ct_slice(CT_SLICES[number % len(CT_SLICES)])
-    exact = RayTransform(geometry, Grid((2 * SIDE, 2 * SIDE), 0.5))(fine)
+def _ct_scan(number: int, geometry: ParallelBeam, grid: Grid, noise: float) -> tuple[Tensor, Scan, Tensor]:
+    fine = ct_slice(CT_SLICES[number % len(CT_SLICES)], 2 * grid.shape[0])
+    exact = RayTransform(geometry, Grid((len(fine), len(fine)), grid.pixel / 2))(fine)
     data = exact + noise * exact.square().mean().sqrt() * torch.randn(exact.shape, generator=generator(number))
-    return avg_pool2d(fine[None, None], 2)[0, 0], Scan(data, geometry, GRID), exact
+    return avg_pool2d(fine[None, None], 2)[0, 0], Scan(data, geometry, grid), exact
 
 
 @cache
-def ct_slice(height: float) -> Tensor:
-    """Return an axial slice of the shared volume, 0 to 1, twice as fine as the grid, inside of the scan's circle."""
+def ct_slice(height: float, side: int) -> Tensor:
+    """Return an axial slice of the shared volume, 0 to 1, on ``side``² pixels, inside of the scan's circle."""
     folder, nibabel = shared(), import_module("nibabel")  # of an extra
     if folder is None:
         raise FileNotFoundError("the shared data")
@@ -124,9 +125,9 @@ def ct_slice(height: float) -> Tensor:
     plane = np.asarray(volume.dataobj[..., round(height * volume.shape[2])], np.float32).reshape(volume.shape[:2])
     low, high = HOUNSFIELD
     image = torch.from_numpy(np.clip((np.rot90(plane) - low) / (high - low), 0, 1).copy())[None, None]
-    whole = interpolate(image, size=(2 * SIDE, 2 * SIDE), mode="area")[0, 0]
-    places = torch.arange(2 * SIDE) - SIDE + 0.5
-    return whole * (places[:, None] ** 2 + places**2 < (SIDE - 2) ** 2)
+    whole = interpolate(image, size=(side, side), mode="area")[0, 0]
+    places = torch.arange(side) - side / 2 + 0.5
+    return whole * (places[:, None] ** 2 + places**2 < (side / 2 - 2) ** 2)
 
 
 def weights(folder: Path) -> dict[str, str]:
@@ -142,16 +143,16 @@ def reconstructed(method: str, scan: Scan, files: Mapping[str, str]) -> tuple[Te
     settings = Settings(network=files.get(method, "auto"), force=method in files)
     member = lookup("method", method, "learned").member
     began = time.perf_counter()
-    image: Tensor = member(scan, GRID, settings).image
+    image: Tensor = member(scan, scan.grid, settings).image
     return image, time.perf_counter() - began
 
 
-def measured(case: Case, method: str, files: Mapping[str, str], count: int) -> Score:
+def measured(case: Case, method: str, files: Mapping[str, str], count: int, side: int = SIDE) -> Score:
     """Return the score of a method on a case."""
     rows = []
-    for truth, scan, exact in scans(case, count):
+    for truth, scan, exact in scans(case, count, side):
         image, seconds = reconstructed(method, scan, files)
-        projected = RayTransform(scan.geometry, GRID)(image)
+        projected = RayTransform(scan.geometry, scan.grid)(image)
         distances = [float((projected - data).norm() / data.norm()) for data in (scan.data, exact)]
         quality = [float(f(image, truth)) for f in (relative_error, psnr, ssim, haarpsi)]
         rows.append([*quality, *distances, seconds])
@@ -208,7 +209,7 @@ def _training(path: str) -> dict[str, object]:
     return {name: card.get(name) for name in ("parameters", "steps", "minutes", "device", "seed", "metrics", "sha256")}
 
 
-def judged(scores: list[Score], base: str) -> list[Row]:
+def judged(scores: list[Score], base: str, side: int = SIDE) -> list[Row]:
     """Return what is asked of Learn the Invisible on ellipses: decibels over the others, and the lowest residual.
 
     ``base`` is the method that makes f*. Decibels over ``tv`` are asked of the shipped weights: ``benchmarks.shipped``.
@@ -217,7 +218,7 @@ def judged(scores: list[Score], base: str) -> list[Row]:
     ours = found.get("learn-the-invisible")
     if ours is None:
         return [absent("learn-the-invisible on ellipses", "no weights")]
-    where = f"ellipses, {MAIN[1]}° missing, {100 * MAIN[2]:g} % noise, {SIDE}², {ours.objects} objects"
+    where = f"ellipses, {MAIN[1]}° missing, {100 * MAIN[2]:g} % noise, {side}², {ours.objects} objects"
     rows = [
         Row(f"learn-the-invisible over {name}, dB", where, "", f"{ours.psnr - found[name].psnr:.2f}", None)
         for name in PLAIN[1:]
@@ -247,6 +248,19 @@ def summary(scores: list[Score]) -> list[Row]:
     return rows
 
 
+def at_the_size_asked(folder: Path, count: int, base: str) -> list[Row]:
+    """Return what is asked, on large images, with weights trained on such (recipes/comparison-256-*.toml)."""
+    files = {name: str(path) for name in LEARNED if (path := folder / name / "weights.safetensors").is_file()}
+    if not files:
+        return [absent(f"learned methods at {LARGE}²", f"no weights in {folder}")]
+    scores = [measured(Case(*MAIN), name, files, count, LARGE) for name in (*PLAIN[1:], *files)]
+    rows = [
+        Row("PSNR, dB", f"{MAIN[0]}, {MAIN[1]}° missing, {LARGE}²", "", f"{score.method} {score.psnr:.2f}", None)
+        for score in scores
+    ]
+    return [*rows, *judged(scores, base, LARGE)]
+
+
 def run(folder: Path, count: int) -> list[Row]:
     """Measure all cases, write table, JSON and pictures; return the rows of the page of numbers."""
     load_all()
@@ -267,7 +281,8 @@ def run(folder: Path, count: int) -> list[Row]:
     why = f"no weights in {folder} and none shipped: microlocal train recipes/comparison-NAME.toml"
     base = str(read_card(files[LEARNED[0]]).get("base", "shearlet")) if LEARNED[0] in files else "shearlet"
     lacking = [absent(name, why) for name in missing]
-    return [*judged(scores, base), *summary(scores), *lacking, *null_space_rates.suite()]
+    large = at_the_size_asked(folder.with_name(f"{folder.name}-{LARGE}"), count, base)
+    return [*judged(scores, base), *large, *summary(scores), *lacking, *null_space_rates.suite()]
 
 
 def suite() -> list[Row]:

@@ -47,6 +47,7 @@ load_all()
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 NEIGHBOURS = ("postprocessing", "wavelet-residual", "learned-primal-dual", "null-space-network")
 COMPARED = ("learn-the-invisible", *NEIGHBOURS)
+LARGE = ("learn-the-invisible", "postprocessing", "wavelet-residual")
 TINY = {
     "learn-the-invisible": {"widths": [2, 2], "window": 16},
     "postprocessing": {"widths": [2, 2]},
@@ -202,10 +203,11 @@ def test_every_example_of_a_batch_has_its_own_operator():
         assert torch.equal(data[0], example["data"][: int(example["views"])])
 
 
-def test_the_recipes_of_the_comparison_differ_in_nothing_but_the_method():
-    recipes = [read_recipe(RECIPES / f"comparison-{name}.toml") for name in COMPARED]
-    assert [r.task for r in recipes] == list(COMPARED)
-    ours = recipes[COMPARED.index("learn-the-invisible")]
+@pytest.mark.parametrize(("kind", "names"), [("comparison", COMPARED), ("comparison-256", LARGE)])
+def test_the_recipes_of_the_comparison_differ_in_nothing_but_the_method(kind, names):
+    recipes = [read_recipe(RECIPES / f"{kind}-{name}.toml") for name in names]
+    assert [r.task for r in recipes] == list(names)
+    ours = recipes[names.index("learn-the-invisible")]
     for other in recipes:
         # Its network sees the scans on two sizes of pixels, which changes nothing of them but the facts on its card.
         assert {"halved": 0.5} | other.data == ours.data
@@ -216,10 +218,11 @@ def test_the_recipes_of_the_comparison_differ_in_nothing_but_the_method():
     assert len(pools) == 1
 
 
-def test_the_networks_of_the_comparison_have_the_same_budget():
+@pytest.mark.parametrize(("kind", "names"), [("comparison", COMPARED), ("comparison-256", LARGE)])
+def test_the_networks_of_the_comparison_have_the_same_budget(kind, names):
     counts = {}
-    for name in COMPARED:
-        task = read_recipe(RECIPES / f"comparison-{name}.toml").build()
+    for name in names:
+        task = read_recipe(RECIPES / f"{kind}-{name}.toml").build()
         counts[name] = sum(p.numel() for p in task.network().parameters())
     assert max(counts.values()) / min(counts.values()) < 1.05, counts
 
@@ -414,7 +417,7 @@ def test_the_scans_of_the_table_are_the_same_every_time():
     assert torch.equal(one[2], two[2])
     angles = one[1].geometry.angles_rad
     assert math.degrees(angles[-1] - angles[0]) == pytest.approx(90 - learned.STEP)
-    projected, (_, scan, exact) = RayTransform(one[1].geometry, learned.GRID)(one[0]), one
+    projected, (_, scan, exact) = RayTransform(one[1].geometry, one[1].grid)(one[0]), one
     assert float((projected - scan.data).norm() / scan.data.norm()) == pytest.approx(0.05, rel=0.1)
     assert float((projected - exact).norm() / exact.norm()) < 0.01
     assert float((scan.data - exact).norm() / exact.norm()) == pytest.approx(0.05, rel=0.03)
