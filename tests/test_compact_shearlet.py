@@ -9,6 +9,7 @@ from microlocal.core.seeding import generator
 from microlocal.frames import CompactShearletFrame
 from microlocal.frames.compact_shearlet import compact_shearlet_filters, default_shear_levels
 from microlocal.frames.maxflat import absolute_sum_of_fan, doubled, fan, low_pass, low_pass_cascade
+from microlocal.frames.shearlet import shearlet_index
 
 # The taps of ShearLab's default low-pass, as published with pyShearLab.
 PUBLISHED = (0.0104933261758410, -0.0263483047033631, -0.0517766952966370, 0.276348304703363, 0.582566738241592)
@@ -63,6 +64,35 @@ def test_sheared_wedges_are_those_made_in_space(level, shear):
     numbers = [k for k, f in enumerate(frame.filters) if f.cone in ("horizontal", "seam") and f.shear == shear]
     band = low_pass(-np.cos(w))[None, : n // 2 + 1]
     assert np.abs(frame.responses[numbers[0]].numpy() - expected * band).max() <= 1e-12
+
+
+def _by_formula(shape, shear_levels):
+    """Return ψ̂ of every filter, term by term as the formula stands, at every frequency of the half spectrum."""
+    rows, cols = shape
+    wy = -2 * np.pi * np.fft.fftfreq(rows)[:, None]
+    wx = 2 * np.pi * np.arange(cols // 2 + 1)[None, :] / cols
+    scales = len(shear_levels)
+    yield low_pass_cascade(np.cos(wx), scales) * low_pass_cascade(np.cos(wy), scales)
+    for record in shearlet_index([2**level for level in shear_levels])[1:]:
+        level, below = shear_levels[record.scale], scales - 1 - record.scale
+        across, along = (wy, wx) if record.cone == "vertical" else (wx, wy)
+        wedge = 0
+        for m in range(2**level):
+            fine = (across + 2 * np.pi * m) / 2**level
+            cosine = np.cos(along - record.shear * fine)
+            directions = fan(np.cos(across), doubled(cosine, level + 1)) * low_pass_cascade(cosine, level + 1)
+            wedge = wedge + low_pass_cascade(np.cos(fine), level) ** 2 * directions / absolute_sum_of_fan()
+        band = low_pass_cascade(np.cos(across), below) * low_pass(-doubled(np.cos(across), below))
+        yield wedge * band
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (63, 63), (40, 97), (65, 32), (8, 7), (1, 5), (2, 1)])
+@pytest.mark.parametrize("levels", [(0,), (1, 2), (1, 1, 3)])
+def test_filters_are_those_of_the_formula(shape, levels):
+    filters = compact_shearlet_filters(shape, levels)
+    expected = np.stack(list(_by_formula(shape, levels)))
+    assert filters.shape == expected.shape
+    assert np.abs(filters.numpy() - expected).max() <= 1e-13
 
 
 def test_filters_have_compact_support():

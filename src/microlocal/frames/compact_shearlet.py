@@ -16,7 +16,7 @@ Reference: Kutyniok, Lim and Reisenhofer (2016), section 3.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,10 +28,13 @@ from microlocal.core.checks import at_least, shape_of
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex
 from microlocal.frames.fourier import FourierFrame
-from microlocal.frames.maxflat import absolute_sum_of_fan, doubled, fan, low_pass, low_pass_cascade
+from microlocal.frames.lanes import lanes
+from microlocal.frames.maxflat import FLATNESS, absolute_sum_of_fan, doubled, fan, low_pass, low_pass_cascade
 from microlocal.frames.shearlet import shearlet_index
+from microlocal.frames.storage import empty
 
 Array = NDArray[np.float64]
+Wedge = tuple[int, int, int, int]  # level, shear, pixels across, pixels along
 
 
 def default_shear_levels(scales: int) -> tuple[int, ...]:
@@ -39,16 +42,47 @@ def default_shear_levels(scales: int) -> tuple[int, ...]:
     return tuple(math.ceil(j / 2) for j in range(1, scales + 1))
 
 
-def _wedge(level: int, shear: int, across: Array, along: Array) -> Array:
-    """Return the sheared wedge of a shear level around the line ω_along = shear/2^level ω_across."""
-    total = np.zeros(np.broadcast_shapes(across.shape, along.shape))
-    cos_across, parts = np.cos(across), 2**level
+def _taps(level: int, across: int) -> Array:
+    """Return d of W_s(ω_x, ω)/|P|_1 = Σ_n d_n(ω_x) cos nω, (n, ω_x), at the frequencies >= 0 of ``across`` pixels."""
+    degree = 2 * FLATNESS * 2 ** (level + 1) + 4 * (2 ** (level + 1) - 1)  # of the fan, and of the low-pass
+    points = 2 * (degree + 1)
+    cosine = np.cos(2 * np.pi * np.arange(points) / points)[:, None]
+    directions = fan(np.cos(_frequencies(across))[None, :], doubled(cosine, level + 1))
+    directions *= low_pass_cascade(cosine, level + 1)
+    taps: Array = np.fft.rfft(directions, axis=0).real[:-1] * (2 / points / absolute_sum_of_fan())
+    taps[0] /= 2
+    return taps
+
+
+def _frequencies(pixels: int) -> Array:
+    """Return the frequencies >= 0."""
+    return 2 * np.pi * np.arange(pixels // 2 + 1, dtype=np.float64) / pixels
+
+
+def _turned(numbers: NDArray[np.int64], period: int) -> NDArray[np.complex128]:
+    """Return exp(2πi numbers/period) from a table: large numbers cost no accuracy."""
+    table: NDArray[np.complex128] = np.exp(2j * np.pi * np.arange(period) / period)
+    return table[numbers % period]
+
+
+def _wedge(level: int, shear: int, across: int, along: int) -> tuple[Tensor, Tensor]:
+    """Return the two parts of a sheared wedge at the frequencies >= 0 of so many pixels, each (along, across).
+
+    Along ω_y it has so few taps that two products of matrices make it:
+
+        Σ_m h_s² W_s(ω_x, ω_y - k θ_m) = Σ_n cos(n ω_y) d_n Σ_m h_s² cos(n k θ_m) + sin(n ω_y) d_n Σ_m h_s² sin(n k θ_m)
+
+    The first part is even in either frequency and in k, the second odd: they give the other quarters, and -k.
+    """
+    taps, parts = _taps(level, across), 2**level
+    n, phases = np.arange(len(taps))[:, None], np.zeros(taps.shape, dtype=np.complex128)
     for m in range(parts):
-        fine = (across + 2 * np.pi * m) / parts
-        cosine = np.cos(along - shear * fine)
-        directions = fan(cos_across, doubled(cosine, level + 1)) * low_pass_cascade(cosine, level + 1)
-        total += low_pass_cascade(np.cos(fine), level) ** 2 * directions
-    return total / absolute_sum_of_fan()
+        fine = np.arange(across // 2 + 1) + across * m  # θ_m in units of 2π / (across parts)
+        weight = low_pass_cascade(np.cos(2 * np.pi * fine / (across * parts)), level) ** 2
+        phases += weight * _turned(shear * n * fine, across * parts)
+    waves = torch.from_numpy(_turned(np.arange(along // 2 + 1)[:, None] * n.T, along))
+    sums = torch.from_numpy(taps * phases)
+    return waves.real @ sums.real, waves.imag @ sums.imag
 
 
 def _band(level: int, frequency: Array) -> Array:
@@ -61,19 +95,44 @@ def _band(level: int, frequency: Array) -> Array:
 def compact_shearlet_filters(shape: tuple[int, int], shear_levels: tuple[int, ...]) -> Float[Tensor, "filter row half"]:
     """Return ψ̂ of every filter on the half spectrum, float64 (filter, rows, cols // 2 + 1): real and even."""
     rows, cols = shape
-    wy: Array = -2 * np.pi * np.asarray(np.fft.fftfreq(rows), dtype=np.float64)[:, None]  # y up
-    wx: Array = 2 * np.pi * np.arange(cols // 2 + 1, dtype=np.float64)[None, :] / cols
-    scales = len(shear_levels)
-    wedges: dict[tuple[int, str, int], Array] = {}
-    filters = [low_pass_cascade(np.cos(wx), scales) * low_pass_cascade(np.cos(wy), scales)]
-    for record in shearlet_index([2**level for level in shear_levels])[1:]:
-        level, vertical = shear_levels[record.scale], record.cone == "vertical"
-        across, along = (wy, wx) if vertical else (wx, wy)
-        key = (level, record.cone, record.shear)
-        if key not in wedges:
-            wedges[key] = _wedge(level, record.shear, across, along)
-        filters.append(wedges[key] * _band(scales - 1 - record.scale, across))
-    return torch.from_numpy(np.stack(filters))
+    wy, wx, scales = _frequencies(rows), _frequencies(cols), len(shear_levels)
+    records = shearlet_index([2**level for level in shear_levels])[1:]
+    keys = [_key(record, shear_levels, shape) for record in records]
+    distinct = list(dict.fromkeys(keys))
+    parts: dict[Wedge, tuple[Tensor, Tensor]] = {}
+    filters = empty((1 + len(records), rows, len(wx)), torch.empty(0, dtype=torch.float64))
+    low = torch.from_numpy(low_pass_cascade(np.cos(wy), scales)[:, None] * low_pass_cascade(np.cos(wx), scales))
+    _unfold(low, low, filters[0])
+
+    def make(queue: Iterator[int]) -> None:
+        for number in queue:
+            parts[distinct[number]] = _wedge(*distinct[number])
+
+    def write(queue: Iterator[int]) -> None:
+        for number in queue:
+            record, (even, odd) = records[number], parts[keys[number]]
+            vertical = record.cone == "vertical"
+            band = torch.from_numpy(_band(scales - 1 - record.scale, wy if vertical else wx))
+            even, odd = even * band, odd * math.copysign(1, record.shear) * band
+            down, up = even - odd, even + odd
+            _unfold(*((down.T, up.T) if vertical else (down, up)), filters[1 + number])
+
+    with lanes(filters) as run:
+        run(make, len(distinct), filters.numel())
+        run(write, len(records), filters.numel())
+    return filters
+
+
+def _key(record: FilterIndex, shear_levels: tuple[int, ...], shape: tuple[int, int]) -> Wedge:
+    """Return the arguments of ``_wedge`` for a filter: filters of one level and of opposite shears share theirs."""
+    pixels = shape if record.cone == "vertical" else shape[::-1]
+    return shear_levels[record.scale], abs(record.shear), pixels[0], pixels[1]
+
+
+def _unfold(down: Tensor, up: Tensor, out: Tensor) -> None:
+    """Write a filter from its quarters where ω_y <= 0, on the rows numbered from zero on, and where ω_y > 0."""
+    out[: len(down)] = down
+    out[len(down) :] = up[1 : len(out) - len(down) + 1].flip(0)
 
 
 def _samples() -> list["CompactShearletFrame"]:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from microlocal.frames.base import Frame, Record
-from microlocal.kernels.threads import fft_threads_for
+from microlocal.kernels.threads import fft_threads_for, torch_held_at_one
 from microlocal.operators.base import linear_pair
 
 
@@ -31,7 +31,7 @@ class FourierFrame(Frame):
         super().__init__(shape, filters)
         responses = self._responses()
         self.register_buffer("responses", responses, persistent=False)
-        self.register_buffer("_energy", responses.abs().square().sum(dim=0), persistent=False)
+        self.register_buffer("_energy", _energy(responses), persistent=False)
         self._cast: dict[torch.dtype, Tensor] = {}
 
     @abstractmethod
@@ -94,3 +94,12 @@ class FourierFrame(Frame):
             weights[-1] = 1.0
         squares = self.responses.abs().square() * weights
         return (squares.flatten(start_dim=1).sum(dim=1) / torch.Size(self.domain_shape).numel()).sqrt()
+
+
+def _energy(responses: Tensor) -> Tensor:
+    """Return Σ|ψ̂|², filter by filter: what is added to stays in the cache."""
+    total = torch.zeros_like(responses[0].real)
+    with torch_held_at_one():
+        for response in responses:
+            total += response.abs().square() if response.is_complex() else response.square()
+    return total
