@@ -20,20 +20,26 @@ from pathlib import Path
 import numpy as np
 
 
-def _mebibytes(name: str) -> float:
+def mebibytes(name: str) -> float:
+    """Return what the kernel says of this process' memory: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-def _rest(state: dict) -> dict:
-    """Forget the case and give its memory back: the next peak is that of what comes next."""
-    peak = _mebibytes("VmHWM")
-    state.pop("work", None)
-    state.pop("result", None)
+def give_back() -> float:
+    """Give free memory back and count the peak anew; return the MiB that are left."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the kernel's word for: count the peak anew
-    return {"peak": peak, "left": _mebibytes("VmRSS")}
+    return mebibytes("VmRSS")
+
+
+def _rest(state: dict) -> dict:
+    """Forget the case and give its memory back: the next peak is that of what comes next."""
+    peak = mebibytes("VmHWM")
+    state.pop("work", None)
+    state.pop("result", None)
+    return {"peak": peak, "left": give_back()}
 
 
 def _answer(request: dict, state: dict) -> dict:
@@ -57,7 +63,7 @@ def _answer(request: dict, state: dict) -> dict:
             times.append(time.perf_counter() - start)
         return {"seconds": statistics.median(times)}
     np.save(request["save"], np.asarray(state["result"]))
-    return {"peak": _mebibytes("VmHWM")}
+    return {"peak": mebibytes("VmHWM")}
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
-"""Our speed beside every peer that is installed and beside the floor: ratios within one run (see ``race``)."""
+"""Our speed beside every peer that is installed and beside the floor: ratios within one run (``race``, ``floors``)."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from benchmarks import cases
+from benchmarks import cases, floors, systems
 from benchmarks.race import Case, Outcome, run
 from benchmarks.table import Row
+from microlocal.core import ParallelBeam
+from microlocal.frames import WaveletFrame
 
 # How many times faster than a peer, by case and contestant.
 FASTER: dict[tuple[str, str], float] = {
@@ -57,13 +59,29 @@ def _row(case: Case, outcome: Outcome, ours: Outcome, factor: float | None) -> R
     return Row(what, case.title, "", shown, None)
 
 
+def floor_row(case: Case, algorithm: str, work: floors.Work) -> Row:
+    """Return the row of the least time that an algorithm can take."""
+    return Row(f"{case.name}: floor, {algorithm}", case.title.split(", error")[0], "", str(floors.floor(work)), None)
+
+
+def floors_of_plane(case: Case, size: int, beam: str, what: str) -> list[Row]:
+    """Return the floors of the algorithms that we have for a projector or for filtered backprojection."""
+    geometry, grid = cases.plane(size, beam)
+    if what == "fbp":
+        return [floor_row(case, "backprojection", floors.backprojection(geometry, grid))]
+    rows = [floor_row(case, "rays", floors.rays(geometry, grid))]
+    if isinstance(geometry, ParallelBeam):
+        rows.insert(0, floor_row(case, "Fourier", floors.fourier(geometry, grid, what == "adjoint")))
+    return rows
+
+
 def projectors() -> list[Row]:
     """Parallel and fan beam, 512² and 1024², and what a stack costs per slice."""
     rows = []
     for beam, size, rounds in (("parallel", 512, 7), ("fan", 512, 7), ("parallel", 1024, 3)):
         for what, case in cases.tomography(size, beam, rounds).items():
             if size == 512 or what != "fbp":
-                rows += rows_of(case, size)
+                rows += [*rows_of(case, size), *floors_of_plane(case, size, beam, what)]
     return rows + stacks()
 
 
@@ -101,7 +119,10 @@ def shearlets() -> list[Row]:
 
 def wavelets() -> list[Row]:
     """The orthogonal wavelet transform and back."""
-    return [row for case in cases.wavelets(512).values() for row in rows_of(case, 512)]
+    rows, work = [], floors.wavelet(WaveletFrame((512, 512), "db4"))
+    for case in cases.wavelets(512).values():
+        rows += [*rows_of(case, 512), floor_row(case, "filter bank", work)]
+    return rows
 
 
 def _beside_pyshearlab(case: Case, what: str, kind: str, ours: Outcome) -> Row:
@@ -122,6 +143,7 @@ def volumes() -> list[Row]:
         (ours,) = run(case)
         shown = f"{ours.seconds:.2f} s" + ("" if math.isnan(ours.error) else f", error {ours.error:.2%}")
         rows.append(Row(case.name, case.title, "<= 10 s", shown, ours.seconds <= 10))
+        rows.append(floor_row(case, "rays of a column together", floors.columns(*cases.space(128))))
     pair, peak = 0.0, 0.0
     for what, case in cases.shearlets3d(128, 3).items():
         floor, ours = run(case)
@@ -136,4 +158,4 @@ def volumes() -> list[Row]:
 
 def suite() -> list[Row]:
     """All rows of speed."""
-    return [*projectors(), *shearlets(), *wavelets(), *volumes()]
+    return [*projectors(), *shearlets(), *systems.rows(), *wavelets(), *volumes()]

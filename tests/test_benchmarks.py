@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmarks import systems
 from benchmarks.__main__ import BEGIN, END, TITLES, as_page, as_readme, merged, sections
 from benchmarks.table import Row, markdown
 
@@ -30,3 +31,22 @@ def test_without_new_results_the_pages_stay_as_they_are(repository: Path):
     assert sections(as_page(together)) == sections(page)
     assert list(together) == list(sections(page))
     assert as_readme(readme, together) == readme
+
+
+def test_rows_of_a_system_judge_what_is_asked_of_it():
+    found = systems.measured("decimated", 40, 2)
+    assert found["images"] == 2 * 40 * 40 * 4 / 2**20
+    assert 1 < found["coefficients"] / found["images"] < 8
+    found |= {
+        "first": 0.6,
+        "again": 0.1,
+        "peak": 6.0,
+        "coefficients": 4.0,
+        "images": 1.0,
+        "backward": 1.2,
+        "adjoint": 1.0,
+    }
+    assert [row.met for row in systems.rows_of("decimated", 512, 1, found)] == [False, True, None, True, True]
+    assert [row.met for row in systems.rows_of("compact", 512, 1, found)] == [False, True, False, None, True]
+    assert [row.met for row in systems.rows_of("compact", 1024, 1, found)] == [None, None, False, None, True]
+    assert [row.met for row in systems.rows_of("compact", 512, 8, found | {"backward": 2.0})] == [False, None, False]
