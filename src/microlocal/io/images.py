@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from matplotlib.image import imsave
 
 from microlocal.core.errors import ShapeError
@@ -56,26 +57,30 @@ def write_codes(
     if values.ndim not in (2, 3):
         got = str(values.shape)
         raise ShapeError("write_codes", expected="(row, col) or (slice, row, col)", got=got, do="Flatten the batch.")
-    palette = np.zeros((3, 256), dtype=np.uint16)
-    for code, (_, colour) in named.items():
-        palette[:, code] = [257 * int(colour[k : k + 2], 16) for k in (1, 3, 5)]
-    metadata = {
-        "axes": "YX" if values.ndim == 2 else "ZYX",
-        "unit": unit,
-        "pixel": pixel,
-        "codes": {str(code): name for code, (name, _) in named.items()},
-        "colours": dict(named.values()),
-    }
+    metadata = {"axes": "YX" if values.ndim == 2 else "ZYX", "unit": unit, "pixel": pixel} | said_of_codes(named)
     resolution = (1 / pixel, 1 / pixel)
     with replacing(target) as temporary, temporary.open("wb") as stream:
         tifffile.imwrite(
             stream,
             values,
             photometric="palette",
-            colormap=palette,
+            colormap=palette_of(named),
             compression="zlib",
             resolution=resolution,
             resolutionunit="NONE",
             metadata=metadata,
         )
     return target
+
+
+def palette_of(named: Mapping[int, tuple[str, str]]) -> UInt16[np.ndarray, "3 256"]:
+    """Return the colour map of a TIFF for codes, black where a code has no colour."""
+    palette = np.zeros((3, 256), dtype=np.uint16)
+    for code, (_, colour) in named.items():
+        palette[:, code] = [257 * int(colour[k : k + 2], 16) for k in (1, 3, 5)]
+    return palette
+
+
+def said_of_codes(named: Mapping[int, tuple[str, str]]) -> dict[str, Any]:
+    """Return what a file says of its codes: their names, and the colours of these."""
+    return {"codes": {str(code): name for code, (name, _) in named.items()}, "colours": dict(named.values())}

@@ -1,29 +1,33 @@
 """Where a reconstructed stack goes, slice by slice: a folder of TIFF files, one BigTIFF, or a Zarr group.
 
+A volume holds float32 numbers, or the codes of ``core.provenance`` in 8 bits, with their names and colours.
 Each is a description (path, shape) that opens its files for every slice, so that it can be sent to other processes.
 Folder and Zarr may be written by any number of processes, also on several machines; a BigTIFF by those of one machine.
 """
 
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import tifffile
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from numpy.typing import DTypeLike
 
 from microlocal.core.errors import OutputError, UnknownNameError
+from microlocal.core.provenance import NAMED
 from microlocal.io.atomic import replacing, writing
-from microlocal.io.images import write_tiff
+from microlocal.io.images import palette_of, said_of_codes, write_codes, write_tiff
 from microlocal.io.reader import guarded
 from microlocal.io.zarr_store import ZarrVolume
 
-Image = Float[np.ndarray, "row col"]
+Image = Float[np.ndarray, "row col"] | UInt8[np.ndarray, "row col"]
 
 
 class Volume(Protocol):
-    """A place for ``shape`` (slice, row, col) float32 numbers; all methods raise OutputError where it fails them."""
+    """A place for ``shape`` (slice, row, col) numbers or codes; all methods raise OutputError where it fails them."""
 
     @property
     def path(self) -> Path:
@@ -44,9 +48,10 @@ class Volume(Protocol):
 
 @dataclass(frozen=True)
 class TiffFolder:
-    """One 32-bit TIFF file a slice, ``slice_00042.tif``, with the pixel size, each moved to its place when whole.
+    """One TIFF file a slice, ``slice_00042.tif``, with the pixel size, each moved to its place when whole.
 
-    Parameters: ``path``; ``shape``; ``first``, the number of slice 0; ``pixel``, the side of a pixel in ``unit``.
+    Parameters: ``path``; ``shape``; ``first``, the number of slice 0; ``pixel``, the side of a pixel in ``unit``;
+    ``coded``, codes in 8 bits instead of numbers in 32.
     """
 
     path: Path
@@ -54,6 +59,7 @@ class TiffFolder:
     first: int
     pixel: float
     unit: str
+    coded: bool = False
 
     def create(self, attributes: dict[str, Any]) -> None:
         del attributes
@@ -61,13 +67,16 @@ class TiffFolder:
             self.path.mkdir(parents=True, exist_ok=True)
 
     def write(self, index: int, image: Image) -> None:
-        write_tiff(image, self._file(index), self.pixel, self.unit)
+        if self.coded:
+            write_codes(image, self._file(index), self.pixel, self.unit, NAMED)
+        else:
+            write_tiff(image, self._file(index), self.pixel, self.unit)
 
     def read(self, index: int) -> Image:
         try:
             return np.asarray(tifffile.imread(self._file(index)))
-        except (OSError, ValueError, tifffile.TiffFileError):
-            return np.zeros(self.shape[1:], np.float32)
+        except (OSError, ValueError, tifffile.TiffFileError, zlib.error):
+            return np.zeros(self.shape[1:], kind_of(self.coded))
 
     def finish(self, attributes: dict[str, Any]) -> None:
         del attributes
@@ -84,6 +93,7 @@ class BigTiff:
     shape: tuple[int, int, int]
     pixel: float
     unit: str
+    coded: bool = False
 
     def create(self, attributes: dict[str, Any]) -> None:
         del attributes
@@ -92,29 +102,32 @@ class BigTiff:
             return
         resolution = (1 / self.pixel, 1 / self.pixel)
         metadata = {"axes": "ZYX", "unit": self.unit, "pixel": self.pixel}
+        if self.coded:
+            metadata |= said_of_codes(NAMED)
         with replacing(self.path) as temporary:
             tifffile.imwrite(
                 temporary,
                 shape=self.shape,
-                dtype="float32",
+                dtype=kind_of(self.coded),
                 bigtiff=True,
                 byteorder="<",
-                photometric="minisblack",
+                photometric="palette" if self.coded else "minisblack",
+                colormap=palette_of(NAMED) if self.coded else None,
                 resolution=resolution,
                 metadata=metadata,
             )
 
     def write(self, index: int, image: Image) -> None:
-        values = np.ascontiguousarray(image, dtype="<f4")
+        values = np.ascontiguousarray(image, dtype=kind_of(self.coded))
         with writing(self.path), self.path.open("r+b") as stream:
             stream.seek(self._place(index))
             stream.write(values.tobytes())
 
     def read(self, index: int) -> Image:
-        count = math.prod(self.shape[1:])
+        count, kind = math.prod(self.shape[1:]), kind_of(self.coded)
         with writing(self.path):
-            values = np.fromfile(self.path, "<f4", count, offset=self._place(index))
-        return values.reshape(self.shape[1:]) if values.size == count else np.zeros(self.shape[1:], np.float32)
+            values = np.fromfile(self.path, kind, count, offset=self._place(index))
+        return values.reshape(self.shape[1:]) if values.size == count else np.zeros(self.shape[1:], kind)
 
     def finish(self, attributes: dict[str, Any]) -> None:
         del attributes
@@ -132,25 +145,39 @@ class BigTiff:
         if start is None:
             got = "a file whose pages do not follow each other"
             raise OutputError(str(self.path), expected="a BigTIFF of ours", got=got, do="Remove it.")
-        return start + index * 4 * math.prod(self.shape[1:])
+        return start + index * np.dtype(kind_of(self.coded)).itemsize * math.prod(self.shape[1:])
+
+
+def kind_of(coded: bool) -> DTypeLike:
+    """Return the type of the numbers, or of the codes, as they are stored."""
+    return "u1" if coded else "<f4"
 
 
 FORMS = ("tiff", "bigtiff", "zarr")
 SHARED = ("tiff", "zarr")  # what several machines may write at once
 
 
-def volume_at(folder: Path, form: str, shape: tuple[int, int, int], first: int, pixel: float, unit: str) -> Volume:
+def volume_at(
+    folder: Path,
+    form: str,
+    shape: tuple[int, int, int],
+    first: int,
+    pixel: float,
+    unit: str,
+    *,
+    coded: bool = False,
+) -> Volume:
     """Return the volume of a form in a folder: ``slices/``, ``volume.tif`` or ``volume.zarr``.
 
-    Raises UnknownNameError for another form.
+    ``coded``: of codes of ``core.provenance`` instead of float32 numbers. Raises UnknownNameError for another form.
 
     >>> volume_at(Path("out"), "zarr", (2, 3, 4), 0, 1.0, "mm").path.name
     'volume.zarr'
     """
     if form == "tiff":
-        return TiffFolder(folder / "slices", shape, first, pixel, unit)
+        return TiffFolder(folder / "slices", shape, first, pixel, unit, coded)
     if form == "bigtiff":
-        return BigTiff(folder / "volume.tif", shape, pixel, unit)
+        return BigTiff(folder / "volume.tif", shape, pixel, unit, coded)
     if form == "zarr":
-        return ZarrVolume(folder / "volume.zarr", shape)
+        return ZarrVolume(folder / "volume.zarr", shape, coded)
     raise UnknownNameError("volume", form, FORMS)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 
 from microlocal.core.errors import OutputError, ScanFileError
 from microlocal.core.extras import extra
+from microlocal.core.provenance import NAMED
 from microlocal.io.atomic import writing
+from microlocal.io.images import said_of_codes
 from microlocal.io.stored import Index, Stored
 
 NAMES = ("data", "sinogram")
@@ -61,7 +63,7 @@ def describe(path: Path) -> Described:
 
 @dataclass(frozen=True)
 class ZarrVolume:
-    """A Zarr group with the array ``image`` (slice, row, col), float32, one chunk a slice.
+    """A Zarr group with the array ``image`` (slice, row, col), float32, one chunk a slice; uint8 where it is ``coded``.
 
     A chunk is written beside its place and moved there, so that a slice is there whole or not at all; any number of
     processes may write different slices.
@@ -69,6 +71,7 @@ class ZarrVolume:
 
     path: Path
     shape: tuple[int, int, int]
+    coded: bool = False
 
     def create(self, attributes: dict[str, Any]) -> None:
         """Make the group and its array unless they are there; raises OutputError."""
@@ -76,20 +79,20 @@ class ZarrVolume:
         with writing(self.path):
             group = zarr.open_group(str(self.path), mode="a")
             if "image" not in group:
-                chunk = (1, *self.shape[1:])
-                group.require_array("image", shape=self.shape, chunks=chunk, dtype="float32", fill_value=0.0)
+                chunk, kind = (1, *self.shape[1:]), "uint8" if self.coded else "float32"
+                group.require_array("image", shape=self.shape, chunks=chunk, dtype=kind, fill_value=0)
             found = tuple(group["image"].shape)
         if found != self.shape:
             do = "Choose another folder, or start anew with --fresh."
             raise OutputError(str(self.path), expected=f"a volume of shape {self.shape}", got=str(found), do=do)
-        self.finish(attributes)
+        self.finish(attributes | (said_of_codes(NAMED) if self.coded else {}))
 
-    def write(self, index: int, image: Float[np.ndarray, "row col"]) -> None:
+    def write(self, index: int, image: Shaped[np.ndarray, "row col"]) -> None:
         """Write one slice; raises OutputError."""
         with writing(self.path):
             self._open("r+")["image"][index] = image
 
-    def read(self, index: int) -> Float[np.ndarray, "row col"]:
+    def read(self, index: int) -> Shaped[np.ndarray, "row col"]:
         """Return one slice, zeros where it was not written."""
         return np.asarray(self._open("r")["image"][index])
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from microlocal.certificates.base import certificate_from_dict
 from microlocal.core.errors import ScanFileError
-from microlocal.core.provenance import COLOURS, KINDS
+from microlocal.core.provenance import NAMED
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan, Source
 from microlocal.io.images import write_codes, write_png, write_tiff
@@ -32,7 +32,6 @@ from microlocal.wavefront.lengths import edge_shares
 
 PACKAGES = ("microlocal", "torch", "numpy", "scipy", "numba")
 FORM = "microlocal result"
-NAMED = {int(kind): (kind.name.lower(), COLOURS[kind]) for kind in KINDS}
 OF_A_NETWORK = ("learned", "edges_visible")  # None where there was no network
 
 
