@@ -11,8 +11,8 @@ from microlocal.certificates.consistency import CLAIM
 from microlocal.core import Detector, FanBeam, Geometry, Grid, ParallelBeam, Scan, Source
 from microlocal.core.provenance import Provenance
 from microlocal.data.phantoms import Ellipse, image, sinogram
-from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.result import Reconstruction
+from microlocal.reconstruction.verdict import WHY
 from microlocal.wavefront import is_measured, measured_fraction
 
 NASTY = "<script>alert(1)<!--&amp;.mat"

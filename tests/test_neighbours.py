@@ -1,5 +1,6 @@
 """The methods that Learn the Invisible is compared with: oracles, budgets, shared examples, refusals, stacks."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from microlocal.reconstruction.quality import psnr
 from microlocal.reconstruction.run import reconstruct
 from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.reconstruction.trained import EPSILON, Trained, trained_network, untrained
+from microlocal.reconstruction.verdict import WHY, of_slice
 from microlocal.training import read_recipe, recipe_from, train
 from microlocal.training.batches import stacked
 from microlocal.training.invisible import LearnTheInvisible
@@ -381,6 +383,29 @@ def test_a_stack_is_made_of_its_slices_with_workers_and_resumed(name, tmp_path):
     resumed = reconstruct_stack(counts, tmp_path / "two", request, where=Workers(2))
     assert resumed.complete
     assert resumed.checksum() == whole.checksum()
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_of_several_slices_each_is_looked_at_by_itself(name, tmp_path):
+    """A slice of noise stays what the network would have been given; alone it is refused, but not in a volume."""
+    scan = toy_scan()
+    noise = scan.data.std() * torch.randn(scan.data.shape, generator=generator(5))
+    path = weights(name, tmp_path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    card["trained on"]["ranges"]["noise"] = [0.0, 10.0]
+    path.with_suffix(".json").write_text(json.dumps(card))
+    method, settings = lookup("method", name, "test").member, Settings(network=str(path))
+    both = method(replace(scan, data=torch.stack([scan.data, noise])), GRID, settings)
+    assert torch.equal(both.image[0], method(scan, GRID, settings).image)
+    assert float(both.learned[0].norm()) > 0
+    assert float(both.learned[1].norm()) == 0
+    assert "completed 1 of 2 slices" in both.config[WHY]
+    with pytest.raises(InputError, match="noise"):
+        method(replace(scan, data=noise), GRID, settings)
+    settled = method(replace(scan, data=noise), GRID, replace(settings, settled=True))
+    assert torch.equal(settled.image, both.image[1])
+    assert settled.config["network"] == "none"
+    assert settled.config[WHY] == of_slice(both.config, 1)[WHY]
 
 
 def test_the_error_of_a_null_space_network_falls_as_the_theorem_says():

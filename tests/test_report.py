@@ -18,7 +18,7 @@ from report_samples import NASTY, fan, parallel, reconstruction
 from microlocal.core import Grid, OutputError, ShapeError
 from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.core.registry import registered
-from microlocal.reconstruction.learn_the_invisible import WHY
+from microlocal.reconstruction.verdict import WHY
 from microlocal.report import figure, render_report, write_report
 from microlocal.wavefront import find_edges
 from microlocal.wavefront.lengths import edge_lengths, edge_shares

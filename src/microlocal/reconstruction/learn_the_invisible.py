@@ -38,13 +38,15 @@ from microlocal.reconstruction.learned import TASK, Chosen, load_learned
 from microlocal.reconstruction.method import Estimate, Settings, network_record
 from microlocal.reconstruction.null_space import Completion, complete_consistently, quick_normal
 from microlocal.reconstruction.toy import MethodTrial, trial
+from microlocal.reconstruction.verdict import NETWORK, WHY, Verdict, unlike_all
 from microlocal.reconstruction.visible import USUAL, base_method
 from microlocal.wavefront.visibility import missing_wedge
 
 EPSILON = 0.05  # by which the residual may grow
 NO_NETWORK = "No network was used, as was asked: what the scan does not determine is marked undetermined."
+NONE_SUITS = "No network was used, as was chosen for all slices."
 INTERRUPTED = "Interrupted before a network had completed the image: this is what the scan and the model say."
-WHY = "network because"  # in the configuration: the sentence that says why a network was used or not
+BASE = "visible part by"  # in the configuration: the method of f*
 
 
 def _trials() -> list[MethodTrial]:
@@ -64,53 +66,60 @@ def learn_the_invisible(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
         return base_method(name)(scan, grid, settings)
 
     choice = choose(scan, grid, settings, visible)
-    chosen, why, base = choice.chosen, choice.why, visible(choice.base)
-    without = {"network": "none", WHY: why}
-    if chosen is not None:
+    base = visible(choice.base)
+    base = replace(base, config=base.config | {BASE: choice.base})
+    if choice.chosen is not None and choice.verdict is not None and choice.verdict.completed:
         with suppress(KeyboardInterrupt):
-            return _completed(base, choice, chosen, RayTransform(scan.geometry, grid), base.correct(scan.data))
-        without = {"network": "none", WHY: INTERRUPTED, "status": "interrupted"}
-    return replace(base, notes=(*base.notes, without[WHY]), config=base.config | without)
+            ray = RayTransform(scan.geometry, grid)
+            return _completed(base, choice.verdict, choice.chosen, ray, base.correct(scan.data))
+        without = base.config | {NETWORK: "none", WHY: INTERRUPTED, "status": "interrupted"}
+    elif choice.verdict is not None:
+        without = choice.verdict.record(base.config)
+    else:
+        without = base.config | {NETWORK: "none", WHY: choice.why}
+    return replace(base, notes=(*base.notes, without[WHY]), config=without)
 
 
-def _completed(base: Estimate, choice: "Choice", chosen: Chosen, ray: RayTransform, data: Tensor) -> Estimate:
+def _completed(base: Estimate, verdict: Verdict, chosen: Chosen, ray: RayTransform, data: Tensor) -> Estimate:
     """Return f, with its certificate, from the estimate of f*; slices that are not to be completed stay as they are."""
+    pages, to_complete = base.image.reshape(-1, *ray.domain_shape).clone(), list(verdict.completed)
     with torch.no_grad():
-        proposal = chosen.proposal(base.image)
-    left = list(choice.left)
-    proposal.view(-1, *ray.domain_shape)[left] = base.image.reshape(-1, *ray.domain_shape)[left]
+        pages[to_complete] = chosen.proposal(pages[to_complete])
+    proposal = pages.reshape(base.image.shape)
     completion = complete_consistently(ray, data, base.image, proposal, EPSILON, quick_normal(ray))
     attack = Attack(chosen, ray, data, base.image, EPSILON)
     certificate = certify_consistency(ray, data, base.image, completion.image, EPSILON, attack)
-    config = {WHY: choice.why, "epsilon": EPSILON, "kept": float(completion.kept.min())}
+    config = base.config | network_record(chosen.learned.name, chosen.learned.card)
+    config = verdict.record(config) | {"epsilon": EPSILON, "kept": float(completion.kept.min())}
     return replace(
         base,
         image=completion.image,
         learned=completion.learned,
-        notes=(*base.notes, choice.why, _kept(completion)),
-        config=base.config | network_record(chosen.learned.name, chosen.learned.card) | config,
+        notes=(*base.notes, config[WHY], _kept(completion)),
+        config=config,
         certificates=(certificate,),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The network to use, or None, the reason as a sentence, the method of f*; ``left``, slices it does not suit."""
+    """The network to use and what was found of it for every slice, or None and the reason; the method of f*."""
 
     chosen: Chosen | None
-    why: str
+    why: str = ""
     base: str = USUAL
-    left: tuple[int, ...] = ()
+    verdict: Verdict | None = None
 
 
 def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], Estimate]) -> Choice:
     """Return the network to use on a scan: one that suits it, or of a stack some of its slices.
 
     ``visible(name)`` reconstructs f* by a method: only for networks that the scan alone does not rule out. Where a
-    network is refused for nothing but that the scan sees more than those it knows, its method of f* stays.
+    network is refused for nothing but that the scan sees more than those it knows, its method of f* stays. A settled
+    one is never refused: it completes the slices that it suits, if any.
     """
     if settings.network == "none":
-        return Choice(None, NO_NETWORK)
+        return Choice(None, NONE_SUITS if settings.settled else NO_NETWORK, settings.base or USUAL)
     pages = [replace(scan, data=data) for data in scan.data.reshape(-1, *scan.geometry.shape)]
     reasons, beam, name_of_base = [], beam_of(scan.geometry), USUAL
     for name, path in _candidates(settings.network, beam).items():
@@ -119,24 +128,23 @@ def choose(scan: Scan, grid: Grid, settings: Settings, visible: Callable[[str], 
         wide = wider_fan(learned.card, scan.geometry)
         at = chosen.scales[0].grid
         found = [wide + unsuited(learned.card, beam, scan_facts(page, at), partly=True) for page in pages]
-        least = min(found, key=len)
-        more = len(least) == 1 and sees_more(learned.card, scan.geometry, beam)
-        if more or not least or settings.force:
+        more = sees_more(learned.card, scan.geometry, beam)
+        open_ = [settings.force or not one or (more and len(one) == 1) for one in found]
+        if any(open_) or settings.settled:
             begun = visible(learned.base)
             if begun.config.get("status") == "interrupted":
                 return Choice(None, INTERRUPTED, learned.base)
-            images = begun.image.reshape(-1, *grid.shape)
-            facts = [chosen.facts(page, image) for page, image in zip(pages, images, strict=True)]
-            found = [wide + unsuited(learned.card, beam, one) for one in facts]
-            least = min(found, key=len)
-            if not least or settings.force:
-                return _chosen(chosen, name, found, settings)
-            if more and len(least) == 1:
+            for k in (k for k, worth in enumerate(open_) if worth):
+                facts = chosen.facts(pages[k], begun.image.reshape(-1, *grid.shape)[k])
+                found[k] = wide + unsuited(learned.card, beam, facts)
+            if settings.force or settings.settled or not all(found):
+                verdict = Verdict(name, tuple(map(tuple, found)), settings.force)
+                return Choice(chosen, base=learned.base, verdict=verdict)
+            if more and min(map(len, found)) == 1:
                 name_of_base = learned.base
+        least = min(found, key=len)
         reasons.append(f"{name}: {'; '.join(least)}")
-    why = " | ".join(reasons) if reasons else "no weights are at hand"
-    told = f"No network was used, for this scan is unlike those that were trained on ({why})."
-    return Choice(None, told, name_of_base)
+    return Choice(None, unlike_all(" | ".join(reasons) if reasons else "no weights are at hand"), name_of_base)
 
 
 def sees_more(card: Mapping[str, Any], geometry: Geometry, beam: str) -> bool:
@@ -144,21 +152,6 @@ def sees_more(card: Mapping[str, Any], geometry: Geometry, beam: str) -> bool:
     trained = card.get("trained on", {})
     low, _ = trained.get("ranges", {}).get("missing wedge", (0.0, 0.0))
     return trained.get("beam") == beam and missing_wedge(geometry) < float(low)
-
-
-def _chosen(chosen: Chosen, name: str, differences: list[list[str]], settings: Settings) -> Choice:
-    """Return the choice of a network, by what in every slice is unlike those it knows: such are left, unless forced."""
-    base, left = chosen.learned.base, [k for k, found in enumerate(differences) if found]
-    if not left:
-        why = f"The network {name} completed the image: the scan is like those it was trained on."
-        return Choice(chosen, why, base)
-    phrases = "; ".join(differences[left[0]])
-    if settings.force:
-        return Choice(chosen, f"The network {name} was forced on a scan unlike those it knows: {phrases}.", base)
-    others = f", nor {', '.join(map(str, left[1:]))}" if left[1:] else ""
-    done = f"{len(differences) - len(left)} of {len(differences)} slices, like those it was trained on"
-    why = f"The network {name} completed {done}, but not slice {left[0]} ({phrases}){others}."
-    return Choice(chosen, why, base, tuple(left))
 
 
 def _candidates(network: str, beam: str) -> dict[str, Path]:

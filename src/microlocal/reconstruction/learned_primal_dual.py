@@ -34,6 +34,6 @@ def unrolled(scan: Scan, grid: Grid, trained: Trained[LearnedPrimalDual]) -> Est
     """Return what the iteration of a network makes of a scan, from the filtered backprojection on."""
     ray = RayTransform(scan.geometry, grid)
     base = filtered_backprojection(scan.data, scan.geometry, grid)
-    image = by_slice(lambda x, g: trained.network(ray, g, x), base, scan.data)
+    image = by_slice(lambda x, g: trained.network(ray, g, x), base, scan.data, trained.left)
     remark = "The networks saw the data at every step, but nothing holds the last one to them."
     return learned_estimate(scan, grid, base, image, trained, remark)

@@ -23,7 +23,9 @@ class Settings:
     ``weight`` of the regulariser, None to have it chosen from the data; ``iterations``, None for the method's own
     number; ``seed`` of whatever is random; ``checkpoint``, a file to save and resume the last stage; ``progress``;
     ``network``, "auto" for the weights that suit the scan, "none" for none, or a file of weights; ``force``, use the
-    network also on scans unlike those it was trained on.
+    network also on scans unlike those it was trained on. Of a volume whose slices come one after the other,
+    ``settled``: the weights were chosen for all of it, and a slice that they do not suit is not refused but stays what
+    the network would have been given; ``base``, the method of that image where no weights are left to say it.
     """
 
     weight: float | None = None
@@ -33,6 +35,8 @@ class Settings:
     progress: Progress = SILENT
     network: str = "auto"
     force: bool = False
+    settled: bool = False
+    base: str = ""
 
 
 def _unchanged(data: Tensor) -> Tensor:

@@ -27,11 +27,12 @@ from microlocal.networks.image_unet import ImageUNet
 from microlocal.operators.autograd import linear_pair
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.fbp import filtered_backprojection
-from microlocal.reconstruction.learn_the_invisible import INTERRUPTED, WHY
-from microlocal.reconstruction.method import Estimate, Settings, network_record
+from microlocal.reconstruction.learn_the_invisible import INTERRUPTED
+from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.null_space import complete_consistently, quick_normal
 from microlocal.reconstruction.toy import MethodTrial, nothing, trial
 from microlocal.reconstruction.trained import EPSILON, Trained, trained_network, untrained
+from microlocal.reconstruction.verdict import WHY
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.driver import Driver
 
@@ -110,7 +111,7 @@ def completed(scan: Scan, grid: Grid, trained: Trained[NullSpaceNetwork]) -> Est
     sinograms = scan.data.reshape(-1, *ray.codomain_shape)
     shape = (*scan.data.shape[:-2], *grid.shape)
     try:
-        parts = [_plane(ray, data, trained.network) for data in sinograms]
+        parts = [_plane(ray, data, trained.network, k in trained.left) for k, data in enumerate(sinograms)]
     except KeyboardInterrupt:
         begun = torch.stack([trained.network.begin(ray, data) for data in sinograms]).reshape(shape)
         return Estimate(begun, (INTERRUPTED,), {"network": "none", WHY: INTERRUPTED, "status": "interrupted"})
@@ -118,17 +119,18 @@ def completed(scan: Scan, grid: Grid, trained: Trained[NullSpaceNetwork]) -> Est
     kept = min(part[2] for part in parts)
     attack = _Attack(ray, sinograms[0], trained.network)
     certificate = certify_consistency(ray, scan.data, base, image, EPSILON, attack)
-    notes = (trained.note, f"Of what the network added outside of what the scan sees, {100 * kept:.0f} % was kept.")
-    config = network_record(trained.name, trained.card) | {WHY: trained.note, "epsilon": EPSILON, "kept": kept}
-    config |= {"begun by": trained.network.regularisation}
+    config = trained.record({"epsilon": EPSILON, "kept": kept, "begun by": trained.network.regularisation})
+    notes = (config[WHY], f"Of what the network added outside of what the scan sees, {100 * kept:.0f} % was kept.")
     return Estimate(image, notes, config, learned=image - base, certificates=(certificate,))
 
 
 @torch.no_grad()
-def _plane(ray: RayTransform, data: Tensor, network: NullSpaceNetwork) -> tuple[Tensor, Tensor, float]:
-    """Return x, f and the kept share of one slice."""
+def _plane(
+    ray: RayTransform, data: Tensor, network: NullSpaceNetwork, left: bool = False
+) -> tuple[Tensor, Tensor, float]:
+    """Return x, f and the kept share of one slice; f = x where it is ``left`` alone."""
     base = network.begin(ray, data)
-    proposal = base + network(base[None].float())[0].to(base)
+    proposal = base if left else base + network(base[None].float())[0].to(base)
     found = complete_consistently(ray, data, base, proposal, EPSILON, quick_normal(ray))
     return base, found.image, float(found.kept.min())
 

@@ -34,6 +34,6 @@ def postprocessing(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 def postprocessed(scan: Scan, grid: Grid, trained: Trained[ImageUNet]) -> Estimate:
     """Return what a network makes of the filtered backprojection of a scan."""
     base = filtered_backprojection(scan.data, scan.geometry, grid)
-    image = by_slice(lambda x, _: x + trained.network(x), base, scan.data)
+    image = by_slice(lambda x, _: x + trained.network(x), base, scan.data, trained.left)
     remark = "The network saw the filtered backprojection alone: nothing holds it to the data."
     return learned_estimate(scan, grid, base, image, trained, remark)

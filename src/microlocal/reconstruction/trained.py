@@ -1,7 +1,7 @@
 """Trained networks for methods that are nothing without one: find the weights, or refuse in words that help."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,8 +18,8 @@ from microlocal.networks.suitability import Fact, unsuited
 from microlocal.networks.weights import building, fill, load_weights, name_of, read_card, shipped_weights, weights_file
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.facts import beam_of, scan_facts, wider_fan
-from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.method import Estimate, Settings, network_record
+from microlocal.reconstruction.verdict import WHY, Verdict
 
 EPSILON = 0.05  # by which the residual may grow over that of the image that the network was given
 Network = TypeVar("Network", bound=nn.Module)
@@ -27,12 +27,23 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True, eq=False)
 class Trained(Generic[Network]):
-    """A network, its name, a sentence on why it was taken, and its card."""
+    """A network, its name, a sentence on why it was taken, its card, and what was found of it for every slice."""
 
     network: Network
     name: str
     note: str
     card: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """The slices that the network does not suit: they stay what it would have been given."""
+        return () if self.verdict is None else self.verdict.left
+
+    def record(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``config`` with what it should say of the network: which it was, and why."""
+        found = network_record(self.name, self.card) | {WHY: self.note, **config}
+        return found if self.verdict is None else self.verdict.record(found)
 
 
 def trained_network(
@@ -41,21 +52,24 @@ def trained_network(
     """Return the network for a scan: that in ``settings.network``, or shipped weights of the task that suit.
 
     ``build`` makes the network from the architecture on the card. Raises InputError where there are no weights, where
-    they are of another task, and, unless forced, where the scan is unlike those they were trained on.
+    they are of another task, and, unless forced or settled, where every slice is unlike those they were trained on.
     """
-    paths = _candidates(task, settings)
-    facts, beam = known_facts(scan, grid), beam_of(scan.geometry)
+    paths, beam = _candidates(task, settings), beam_of(scan.geometry)
+    pages = scan.data.reshape(-1, *scan.geometry.shape)
+    facts = [known_facts(replace(scan, data=page), grid) for page in pages]
     reasons = []
     for name, path in paths.items():
         card = read_card(path)
         if card.get("task") != task:
             do = f"Give weights that were trained with task = '{task}'."
             raise InputError(f"weights {name}", expected=f"task {task}", got=str(card.get("task")), do=do)
-        differences = unsuited(card, beam, facts) + wider_fan(card, scan.geometry)
-        if not differences or settings.force:
-            why = f"was forced on a scan unlike those it knows: {'; '.join(differences)}" if differences else "suits"
-            return Trained(_loaded(path, build), name, f"The network {name} {why}.", card)
-        reasons.append(f"{name}: {'; '.join(differences)}")
+        wide = wider_fan(card, scan.geometry)
+        found = tuple(tuple(unsuited(card, beam, one) + wide) for one in facts)
+        if not all(found) or settings.force or settings.settled:
+            verdict = Verdict(name, found, settings.force)
+            return Trained(_loaded(path, build), name, verdict.of_all(), card, verdict)
+        least = min(found, key=len)
+        reasons.append(f"{name}: {'; '.join(least)}")
     expected, got = "a scan like those that the network was trained on", " | ".join(reasons)
     do = "Take another method, train for such scans, or force it (force=True, --force-network)."
     raise InputError(task, expected=expected, got=got, do=do)
@@ -108,14 +122,17 @@ def by_slice(
     apply: Callable[[Float[Tensor, "1 row col"], Float[Tensor, "1 angle detector"]], Float[Tensor, "1 row col"]],
     image: Float[Tensor, "*batch row col"],
     data: Float[Tensor, "*batch angle detector"],
+    left: Sequence[int] = (),
 ) -> Float[Tensor, "*batch row col"]:
     """Return ``apply(image, data)`` of every slice, in float32 as the networks are, one after the other.
 
-    Memory does not grow with the number of slices.
+    Slices in ``left`` stay as they are. Memory does not grow with the number of slices.
     """
-    images, planes = (x.float().reshape(-1, 1, *x.shape[-2:]) for x in (image, data))
+    images, planes = (x.reshape(-1, 1, *x.shape[-2:]) for x in (image, data))
+    pairs = enumerate(zip(images, planes, strict=True))
     with torch.no_grad():
-        return torch.cat([apply(x, g) for x, g in zip(images, planes, strict=True)]).reshape(image.shape).to(image)
+        found = [x if k in left else apply(x.float(), g.float()).to(x) for k, (x, g) in pairs]
+    return torch.cat(found).reshape(image.shape)
 
 
 def learned_estimate(
@@ -128,5 +145,5 @@ def learned_estimate(
 ) -> Estimate:
     """Return the estimate of a network that turned ``base`` into ``image``, and what it made of the residual."""
     certificate = certify_consistency(RayTransform(scan.geometry, grid), scan.data, base, image, EPSILON)
-    config = network_record(trained.name, trained.card) | {WHY: trained.note, "epsilon": EPSILON}
-    return Estimate(image, (trained.note, remark), config, learned=image - base, certificates=(certificate,))
+    config = trained.record({"epsilon": EPSILON})
+    return Estimate(image, (config[WHY], remark), config, learned=image - base, certificates=(certificate,))

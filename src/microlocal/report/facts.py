@@ -17,8 +17,8 @@ from microlocal.core.geometry import FanBeam, Geometry
 from microlocal.core.provenance import Provenance
 from microlocal.core.references import REFERENCES, bibtex, citation
 from microlocal.core.scan import Scan
-from microlocal.reconstruction.learn_the_invisible import WHY
 from microlocal.reconstruction.result import Reconstruction
+from microlocal.reconstruction.verdict import WHY
 from microlocal.report.payload import Stack
 from microlocal.report.svg import number
 from microlocal.wavefront.lengths import edge_shares
