@@ -41,7 +41,7 @@ EXAMPLES = examples(
     ("the third of ten jobs of an array", "microlocal stack scan.h5 --num-parts 10 --part-id 2"),
     ("how far it is", "microlocal stack scan.h5 --status"),
     after="Ctrl-C, a kill or a full disk lose nothing that is done: the same command\n"
-    "goes on from there. Exit code 3 after Ctrl-C, 1 if slices failed.",
+    "goes on from there. Exit code 3 after Ctrl-C, 1 if slices failed or a claim does not hold.",
 )
 MOST_LISTED = 8
 
@@ -72,6 +72,12 @@ def stack(
     network: NetworkChoice = "auto",
     no_network: NoNetwork = False,
     force_network: ForceNetwork = False,
+    checks: Annotated[
+        bool | None,
+        typer.Option(
+            "--checks/--no-checks", help="Provenance and certificates of every slice. Default: for all methods but fbp."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Start of every random draw.")] = 0,
     block: Annotated[
         int | None, typer.Option("--block", metavar="N", min=1, help="Slices computed together. Default: by memory.")
@@ -89,7 +95,8 @@ def stack(
 ) -> None:
     """Reconstruct all slices of a stack, a few at a time, into a volume.
 
-    What slices have in common (axis, weight, network) is chosen once, on a sample.
+    What slices have in common (axis, weight, network) is chosen once, on a sample;
+    a slice that the network does not suit is left without it, and named.
     The memory needed does not grow with the number of slices.
     """
     screen = screen_of(context)
@@ -113,6 +120,7 @@ def stack(
         slices=None if slices is None else (slices.first, slices.last or slices.first + 1),
         block=block,
         form=form,
+        checks=checks,
     )
     interrupted = False
     with output_folder(out) as folder, screen.bars() as bars:
@@ -133,7 +141,7 @@ def _tell(screen: Screen, state: "StackState", *, interrupted: bool, status: boo
     screen.answer(fields_of(state, interrupted), *lines_of(state, interrupted))
     if interrupted or (status and not state.complete):
         raise typer.Exit(INTERRUPTED)
-    if any(k in state.failed for k in state.share):
+    if any(k in state.failed or k in state.broken for k in (state.numbers if status else state.share)):
         raise typer.Exit(BROKEN)
 
 
@@ -149,14 +157,22 @@ def lines_of(state: "StackState", interrupted: bool) -> list[RenderableType | Pa
     opening = "interrupted" if interrupted else "done" if state.complete else "not complete"
     counted = f" {opening}. {total - left} of {total} slices"
     parts: list[RenderableType | Path] = [Text.assemble((state.plan["request"]["method"], "what"), f"{counted}.")]
-    if state.failed:
-        faults = [f"slice {k}: {error}" for k, error in list(state.failed.items())[:MOST_LISTED]]
-        parts += [heading(f"Failed: {len(state.failed)}"), bullets(faults, "bad")]
+    parts += _listed("Failed", state.failed, "bad")
+    parts += _listed("Claims that do not hold", {k: " ".join(claims) for k, claims in state.broken.items()}, "bad")
+    parts += _listed("Left without the network", state.left, "caution")
     if left:
         parts.append(Text(f"\nMissing: {spans(state.missing)}. The same command goes on with them."))
     if state.plan["choices"]["notes"]:
         parts += [heading("What was chosen for all slices"), bullets(state.plan["choices"]["notes"])]
     return [*parts, heading("Files"), *_files(state)]
+
+
+def _listed(title: str, said: dict[int, str], style: str) -> list[RenderableType]:
+    """Return what is said of some slices under its title, the first few of them; nothing where there are none."""
+    if not said:
+        return []
+    lines = [f"slice {k}: {words}" for k, words in list(said.items())[:MOST_LISTED]]
+    return [heading(f"{title}: {len(said)} slice{'s' * (len(said) > 1)}"), bullets(lines, style)]
 
 
 def spans(numbers: tuple[int, ...]) -> str:
@@ -177,5 +193,5 @@ def spans(numbers: tuple[int, ...]) -> str:
 
 
 def _files(state: "StackState") -> list[Path]:
-    names = ("slices", "volume.tif", "volume.zarr", "learned", "summary.json", "summary.html")
+    names = ("slices", "volume.tif", "volume.zarr", "learned", "provenance", "summary.json", "summary.html")
     return [path for path in (state.folder / name for name in names) if path.exists()]

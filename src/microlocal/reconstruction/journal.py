@@ -6,7 +6,7 @@ lock, and a kill at any moment loses at most the block that was being computed.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from microlocal.io.values import write_json
 class Row:
     """What became of one slice: ``residual`` |R f - g|/|g|, ``seconds``, ``sha256`` of its pixels, or ``error``.
 
-    ``growth``, by what share the residual grew with what a network added, None where none took part.
+    ``growth``, by what share the residual grew with what a network added, None where none took part; ``network``, its
+    name, "none" where it was left out, "" for methods that have none, and ``why``, the sentence that says so. Where
+    slices are examined: ``provenance``, the share of the pixels that are measured, learned and undetermined, and
+    ``certificates`` as JSON values. ``learned_sha256`` and ``provenance_sha256`` are those of the slice's other pixels.
     """
 
     slice: int
@@ -26,6 +29,17 @@ class Row:
     sha256: str = ""
     error: str = ""
     growth: float | None = None
+    network: str = ""
+    why: str = ""
+    provenance: dict[str, float] = field(default_factory=dict)
+    certificates: tuple[dict[str, Any], ...] = ()
+    learned_sha256: str = ""
+    provenance_sha256: str = ""
+
+    @property
+    def broken_claims(self) -> list[str]:
+        """The claims of certificates that do not hold."""
+        return [certificate["claim"] for certificate in self.certificates if not certificate["holds"]]
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,14 @@
 """From a scan to a reconstruction: run the method, check it on held-out views, say what was measured, certify."""
 
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from microlocal.calibration.noise import noise_level
 from microlocal.calibration.outline import air_around
-from microlocal.certificates.base import Certificate
-from microlocal.certificates.data import certify_residual
-from microlocal.certificates.frames import certify_parseval
-from microlocal.certificates.operators import certify_adjoint, certify_norm
 from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
@@ -26,11 +20,10 @@ from microlocal.core.scan import Scan
 from microlocal.frames.shearlet import ShearletFrame
 from microlocal.networks.catalogue import find_weights
 from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.claims import all_directions, certify_explained, certify_operators, told_sources
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.wavefront import label_edges, missing_wedge, visible_share
-from microlocal.wavefront.energies import image_energies
-from microlocal.wavefront.provenance import energy_provenance
 
 LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
 INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and all checks were made."
@@ -102,8 +95,12 @@ def _examined(estimate: Estimate, method: str, used: Scan, held: Scan | None, gr
         metrics |= _hold_out_error(held, grid, estimate)
     frame = ShearletFrame(grid.shape)
     share = visible_share(frame.filters, used.geometry, grid)
-    certificates = _certificates(ray, frame, estimate, data)
-    shares, provenance = _energies(estimate, frame, share)
+    certificates = (
+        certify_explained(ray, estimate.image, data, estimate.config),
+        *certify_operators(ray, frame),
+        *estimate.certificates,
+    )
+    shares, provenance = told_sources(estimate.image, estimate.learned, frame, share)
     metrics |= {"missing wedge degrees": missing_wedge(used.geometry)} | shares
     edges, edges_visible = _edges_of_the_object(estimate, used, grid)
     metrics["seconds of checks"] = time.monotonic() - began
@@ -113,7 +110,7 @@ def _examined(estimate: Estimate, method: str, used: Scan, held: Scan | None, gr
         method=method,
         provenance=provenance,
         edges=edges,
-        measured_directions=_all_directions(frame, share).expand(grid.shape).clone(),
+        measured_directions=all_directions(frame, share).expand(grid.shape).clone(),
         residual=residual,
         learned=estimate.learned,
         edges_visible=edges_visible,
@@ -177,43 +174,6 @@ def _edges_of_the_object(estimate: Estimate, scan: Scan, grid: Grid) -> tuple[Te
     labels = label_edges(estimate.image, scan.geometry, grid, before=before), label_edges(before, scan.geometry, grid)
     edges, edges_visible = (found.masked_fill(around, Provenance.NONE) for found in labels)
     return edges, edges_visible
-
-
-def _all_directions(frame: ShearletFrame, share: Tensor) -> Tensor:
-    """Return the share of the low-pass filter, which looks in all directions: ``measured_fraction``."""
-    return share[next(k for k, index in enumerate(frame.filters) if index.scale < 0)]
-
-
-def _energies(estimate: Estimate, frame: ShearletFrame, share: Tensor) -> tuple[dict[str, float], Tensor]:
-    """Return how the energy of all coefficients of f is split, as metrics, and where the pixels come from.
-
-    What was added has a part of the undetermined energy as large as its own is of the sum of its own and that of f*:
-    with the rest, measured and learned are one.
-    """
-    whole = image_energies(estimate.image, frame, share)
-    measured, undetermined = float(whole.measured_sum.sum()), float(whole.undetermined_sum.sum())
-    total = measured + undetermined or math.nan
-    shares = {"energy in measured shearlets": measured / total}
-    if estimate.learned is None:
-        nothing = torch.zeros_like(whole.measured)
-        return shares, energy_provenance(whole.measured, whole.undetermined, nothing, share)
-    before = image_energies(estimate.image - estimate.learned, frame, share)
-    added = image_energies(estimate.learned, frame, share)
-    own, others = float(added.undetermined_sum.sum()), float(before.undetermined_sum.sum())
-    shares["energy in learned shearlets"] = undetermined / total * own / (own + others or 1.0)
-    return shares, energy_provenance(before.measured, before.undetermined, added.undetermined, share)
-
-
-def _certificates(ray: RayTransform, frame: ShearletFrame, estimate: Estimate, data: Tensor) -> tuple[Certificate, ...]:
-    # The zero image has residual one: a method without a target must at least explain more than nothing.
-    target = 1.1 * float(estimate.config.get("target residual", 1 / 1.1))
-    return (
-        certify_residual(ray, estimate.image, data, target),
-        certify_adjoint(ray),
-        certify_norm(ray),
-        certify_parseval(frame),
-        *estimate.certificates,
-    )
 
 
 def _config(method: str, settings: Settings, hold_out: int, grid: Grid) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from microlocal.core.registry import lookup
 from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
 from microlocal.io.stack_formats import open_stack
-from microlocal.io.volumes import SHARED, volume_at
+from microlocal.io.volumes import SHARED, Volume, volume_at
 from microlocal.networks.catalogue import find_weights
 from microlocal.networks.weights import shipped_weights
 from microlocal.reconstruction.journal import Journal
@@ -33,6 +33,7 @@ from microlocal.reconstruction.stack_state import StackState, stack_state, write
 
 TASK = "slices"
 LEARNED = "learned"  # the folder with the volume of what a network added
+PROVENANCE = "provenance"  # the folder with the volume of where the pixels come from
 
 
 def reconstruct_stack(
@@ -77,8 +78,8 @@ def reconstruct_stack(
     state = replace(write_state(folder), share=tuple(k for numbers in share for k in numbers))
     if state.complete:
         job.volume.finish({"complete": True, "image_sha256": state.checksum()})
-        if job.learned is not None:
-            job.learned.finish({"complete": True})
+        for volume in (v for v in (job.learned, job.provenance) if v is not None):
+            volume.finish({"complete": True})
     return state
 
 
@@ -97,12 +98,15 @@ def job_of(stack: Stack, request: StackRequest, folder: Path, progress: Progress
     plan = job_folder(folder) / "plan.json"
     asked = request.fields(stack) | {"slices": [numbers.start, numbers.stop]}
     choices = agreed(plan, asked, lambda: chosen(request, stack, progress))
-    grid = request.grid.in_unit(stack.geometry.unit) if request.grid else _grid_of(stack, choices.center_pixels)
-    shape = (len(numbers), *grid.shape)
-    places = [folder] if choices.network in ("", "none") else [folder, folder / LEARNED]
-    volumes = [volume_at(at, request.form, shape, numbers.start, grid.pixel, grid.unit) for at in places]
-    for volume in volumes:
-        volume.create(_attributes(stack, grid, asked, choices))
+    grid = request.grid_for(stack, _grid_of(stack, choices.center_pixels))
+    attributes = _attributes(stack, grid, asked, choices)
+
+    def volume(place: Path, *, coded: bool = False) -> Volume:
+        shape = (len(numbers), *grid.shape)
+        found = volume_at(place, request.form, shape, numbers.start, grid.pixel, grid.unit, coded=coded)
+        found.create(attributes)
+        return found
+
     return Job(
         stack,
         numbers,
@@ -112,21 +116,29 @@ def job_of(stack: Stack, request: StackRequest, folder: Path, progress: Progress
         choices.center_pixels,
         request.arc,
         choices.block,
-        volumes[0],
+        volume(folder),
         Journal(plan.parent / "done"),
-        volumes[1] if len(volumes) > 1 else None,
+        None if choices.network in ("", "none") else volume(folder / LEARNED),
+        volume(folder / PROVENANCE, coded=True) if request.checked else None,
     )
 
 
 def _settings(request: StackRequest, choices: Choices) -> Settings:
-    """Return the settings of all slices: one network for all of them, whatever a single one looks like, or none."""
-    network, force = request.network, request.force
+    """Return the settings of all slices: one file of weights for those of them that it suits, or none."""
+    network = request.network
     if choices.network == "none":
-        network, force = "none", False
+        network = "none"
     elif choices.network:
-        own = shipped_weights().get(choices.network) if network == "auto" else find_weights(network)
-        network, force = str(own), True
-    return Settings(choices.weight, request.iterations, request.seed, network=network, force=force)
+        network = str(shipped_weights().get(choices.network) if network == "auto" else find_weights(network))
+    return Settings(
+        choices.weight,
+        request.iterations,
+        request.seed,
+        network=network,
+        force=request.force and network != "none",
+        settled=bool(choices.network),
+        base=choices.base,
+    )
 
 
 def _grid_of(stack: Stack, center_pixels: float | None) -> Grid:
@@ -158,7 +170,8 @@ def discard(folder: Path) -> None:
         page.unlink()
     (folder / "volume.tif").unlink(missing_ok=True)
     shutil.rmtree(folder / "volume.zarr", ignore_errors=True)
-    shutil.rmtree(folder / LEARNED, ignore_errors=True)
+    for name in (LEARNED, PROVENANCE):
+        shutil.rmtree(folder / name, ignore_errors=True)
     shutil.rmtree(job)
 
 

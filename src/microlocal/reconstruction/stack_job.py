@@ -6,26 +6,25 @@ all slices are treated alike and no slice depends on who computes it.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from microlocal.calibration.center import with_center
-from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.io.stack import Part, Stack
 from microlocal.io.volumes import Volume
-from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.journal import Journal, Row
 from microlocal.reconstruction.method import Estimate, Method, Settings
+from microlocal.reconstruction.stack_claims import examined, ray_of, was_left
+from microlocal.reconstruction.verdict import NETWORK, WHY, of_slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,8 @@ class Job:
     Parameters: ``stack``; ``numbers`` of the slices wanted; ``method`` and its ``settings``; ``grid``;
     ``center_pixels``, the axis of rotation (None: as in the file); ``arc`` of views in degrees (None: all);
     ``block``, slices computed together; ``volume`` and ``journal`` where the results go; ``learned``, the volume of
-    what a network adds, None where there is none.
+    what a network adds, None where there is none; ``provenance``, the volume of where the pixels come from, None where
+    slices are not examined.
     """
 
     stack: Stack
@@ -49,6 +49,7 @@ class Job:
     volume: Volume
     journal: Journal
     learned: Volume | None = None
+    provenance: Volume | None = None
 
     def blocks(self) -> list[range]:
         """Return the slices block by block."""
@@ -56,9 +57,13 @@ class Job:
         return [range(k, min(k + self.block, self.numbers.stop)) for k in starts]
 
     def intact(self, rows: dict[int, Row]) -> set[int]:
-        """Return the slices among ``rows`` whose pixels are those that were written."""
-        first = self.numbers.start
-        return {k for k, row in rows.items() if digest(self.volume.read(k - first)) == row.sha256}
+        """Return the slices among ``rows`` whose pixels, in all volumes, are those that were written."""
+        return {k for k, row in rows.items() if all(_holds(*pair, k - self.numbers.start) for pair in self.marked(row))}
+
+    def marked(self, row: Row) -> list[tuple[Volume, str]]:
+        """Return each volume with what the row says is the SHA-256 of its slice."""
+        pairs = (self.volume, row.sha256), (self.learned, row.learned_sha256), (self.provenance, row.provenance_sha256)
+        return [(volume, mark) for volume, mark in pairs if volume is not None]
 
 
 def prepared(part: Part, center_pixels: float | None, arc: tuple[float, float] | None) -> Part:
@@ -82,58 +87,74 @@ def run_block(job: Job, numbers: range) -> tuple[Row, ...]:
         estimate = job.method(part.scan, job.grid, job.settings)
         if interrupted(estimate.config):
             raise KeyboardInterrupt
-        residuals = relative_residuals(part.scan, job.grid, estimate)
-        images = estimate.image.numpy().astype(np.float32, copy=False)
-        if job.learned is not None:
-            _write_learned(job.learned, estimate, [number - job.numbers.start for number in part.numbers])
-        marks = [_written(job, number, image) for number, image in zip(part.numbers, images, strict=True)]
-        seconds = (time.monotonic() - began) / len(marks)
-        growths = _growths(part.scan, job.grid, estimate, residuals)
-        told = zip(part.numbers, residuals, marks, growths, strict=True)
-        rows += [Row(number, residual, seconds, mark, growth=growth) for number, residual, mark, growth in told]
+        done = [_written(job, row, estimate, k) for k, row in enumerate(_told(job, part.scan, part.numbers, estimate))]
+        seconds = (time.monotonic() - began) / len(done)
+        rows += [replace(row, seconds=seconds) for row in done]
     job.journal.write(numbers, rows)
     return tuple(rows)
 
 
-def _write_learned(volume: Volume, estimate: Estimate, places: list[int]) -> None:
-    added = torch.zeros_like(estimate.image) if estimate.learned is None else estimate.learned
-    for place, image in zip(places, added.numpy().astype(np.float32, copy=False), strict=True):
-        volume.write(place, image)
-
-
-def _written(job: Job, number: int, image: Float[np.ndarray, "row col"]) -> str:
-    job.volume.write(number - job.numbers.start, image)
-    return digest(image)
-
-
-def digest(image: Float[np.ndarray, "row col"]) -> str:
-    """Return the SHA-256 of the pixels."""
-    return hashlib.sha256(np.ascontiguousarray(image, "<f4").tobytes()).hexdigest()
-
-
-def relative_residuals(scan: Scan, grid: Grid, estimate: Estimate) -> list[float]:
-    """Return |R f - g|/|g| of every slice, with the data as the method corrected them."""
+def _told(job: Job, scan: Scan, numbers: tuple[int, ...], estimate: Estimate) -> Iterator[Row]:
+    """Yield the rows of slices, with their provenance written where the job has it, one after the other."""
     data = estimate.correct(scan.data)
-    gap = _ray(scan.geometry, grid)(estimate.image) - data
+    residuals = relative_residuals(data, scan, job.grid, estimate.image)
+    growths = _growths(data, scan, job.grid, estimate, residuals)
+    for k, (number, residual, growth) in enumerate(zip(numbers, residuals, growths, strict=True)):
+        config = of_slice(estimate.config, k)
+        row = Row(number, residual, network=str(config.get(NETWORK, "")), why=str(config.get(WHY, "")))
+        if job.provenance is not None:
+            found = examined(estimate, data, scan.geometry, job.grid, k)
+            mark = _put(job.provenance, number - job.numbers.start, found.provenance)
+            row = replace(row, provenance=found.shares(), certificates=found.fields(), provenance_sha256=mark)
+        yield replace(row, growth=None if was_left(config) else growth)
+
+
+def _written(job: Job, row: Row, estimate: Estimate, k: int) -> Row:
+    """Write slice ``k`` of an estimate into the volumes; return its row with their checksums."""
+    place, image = row.slice - job.numbers.start, estimate.image[k]
+    if job.learned is not None:
+        added = torch.zeros_like(image) if estimate.learned is None else estimate.learned[k]
+        row = replace(row, learned_sha256=_put(job.learned, place, added))
+    return replace(row, sha256=_put(job.volume, place, image))
+
+
+def _put(volume: Volume, place: int, values: Shaped[Tensor, "row col"]) -> str:
+    """Write a slice as float32, or its codes as they are; return its SHA-256."""
+    array = values.numpy()
+    array = array if array.dtype == np.uint8 else array.astype(np.float32, copy=False)
+    volume.write(place, array)
+    return digest(array)
+
+
+def _holds(volume: Volume, mark: str, place: int) -> bool:
+    return digest(volume.read(place)) == mark
+
+
+def digest(image: Shaped[np.ndarray, "row col"]) -> str:
+    """Return the SHA-256 of the pixels, little-endian."""
+    return hashlib.sha256(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def relative_residuals(
+    data: Float[Tensor, "slice angle detector"], scan: Scan, grid: Grid, image: Float[Tensor, "slice row col"]
+) -> list[float]:
+    """Return |R f - g|/|g| of every slice, with the data as the method corrected them."""
+    gap = ray_of(scan.geometry, grid)(image) - data
     return [float(value) for value in _norms(gap) / _norms(data).clamp_min(1e-30)]
 
 
-def _growths(scan: Scan, grid: Grid, estimate: Estimate, residuals: list[float]) -> Sequence[float | None]:
+def _growths(
+    data: Tensor, scan: Scan, grid: Grid, estimate: Estimate, residuals: list[float]
+) -> Sequence[float | None]:
     """Return |R f - g| / |R f* - g| - 1 of every slice, f* the image without what a network added to it."""
     if estimate.learned is None:
         return [None] * len(residuals)
-    visible = replace(estimate, image=estimate.image - estimate.learned)
-    before = relative_residuals(scan, grid, visible)
+    before = relative_residuals(data, scan, grid, estimate.image - estimate.learned)
     return [after / max(first, 1e-30) - 1 for after, first in zip(residuals, before, strict=True)]
 
 
 def _norms(data: Float[Tensor, "slice angle detector"]) -> Float[Tensor, " slice"]:
     return data.flatten(1).norm(dim=1)
-
-
-@lru_cache(maxsize=1)
-def _ray(geometry: Geometry, grid: Grid) -> RayTransform:
-    return RayTransform(geometry, grid)
 
 
 def interrupted(config: dict[str, Any]) -> bool:

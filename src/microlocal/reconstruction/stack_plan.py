@@ -20,20 +20,25 @@ from microlocal.core.grid import Grid
 from microlocal.core.progress import Progress
 from microlocal.core.registry import lookup
 from microlocal.core.scan import Scan
+from microlocal.frames.shearlet import ShearletFrame
 from microlocal.io.atomic import writing
 from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
 from microlocal.networks.catalogue import find_weights
 from microlocal.networks.weights import name_of, read_card
-from microlocal.reconstruction.learn_the_invisible import WHY
+from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.claims import certify_operators
+from microlocal.reconstruction.learn_the_invisible import BASE
 from microlocal.reconstruction.method import SHA256, Estimate, Settings
 from microlocal.reconstruction.stack_job import interrupted, prepared
+from microlocal.reconstruction.verdict import WHY
 
 WITHOUT_AXIS = ("dxchange",)  # formats that do not hold the axis of rotation
 MOST_SLICES, BLOCK_BYTES = 16, 1 << 30
 # How many arrays of the image's or the data's size a method holds at once.
 COPIES = {"fbp": 10, "cgls": 14}
 USUAL_COPIES = 40
+QUICK = ("fbp",)  # methods that take less time than it takes to examine their slices
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class StackRequest:
     file's); ``center``, "auto", "file" or a detector pixel (None: as in the file, found where it says nothing);
     ``arc`` of views in degrees; ``slices`` first and last + 1; ``block``, slices together (None: by memory); ``form``
     of the volume; ``network``, "auto", "none", the name of shipped ones or a file, and ``force``, as for
-    ``reconstruct``.
+    ``reconstruct``; ``checks``, whether every slice gets provenance and certificates (None: but for ``QUICK`` methods).
     """
 
     method: str = "shearlet"
@@ -59,10 +64,20 @@ class StackRequest:
     form: str = "tiff"
     network: str = "auto"
     force: bool = False
+    checks: bool | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether every slice is examined."""
+        return self.method not in QUICK if self.checks is None else self.checks
+
+    def grid_for(self, stack: Stack, own: Grid) -> Grid:
+        """Return the grid of the slices: the one that was asked for, or the stack's ``own``."""
+        return own if self.grid is None else self.grid.in_unit(stack.geometry.unit)
 
     def fields(self, stack: Stack) -> dict[str, Any]:
         """Return the request with the mark of its data as plain JSON values: what two runs must have in common."""
-        asked = asdict(self) | {"grid": None if self.grid is None else self.grid.to_dict()}
+        asked = asdict(self) | {"grid": None if self.grid is None else self.grid.to_dict(), "checks": self.checked}
         if self.network not in ("auto", "none"):
             file = find_weights(self.network)
             asked["network"] = f"{name_of(file)}, SHA-256 {read_card(file)['sha256']}"
@@ -73,8 +88,8 @@ class StackRequest:
 class Choices:
     """What was chosen once for all slices, and the sentences that say so.
 
-    ``network`` "none", or the name of the weights that all slices take, and the SHA-256 of their tensors; both are ""
-    for methods that have none.
+    ``network`` "none", or the name of the weights for all slices, and the SHA-256 of their tensors, both "" for methods
+    that have none; ``base``, the method of the images that they complete; ``certificates`` of projector and frame.
     """
 
     center_pixels: float | None
@@ -83,6 +98,8 @@ class Choices:
     notes: tuple[str, ...] = ()
     network: str = ""
     network_sha256: str = ""
+    base: str = ""
+    certificates: tuple[dict[str, Any], ...] = ()
 
 
 def wanted_slices(request: StackRequest, stack: Stack) -> range:
@@ -117,10 +134,22 @@ def chosen(request: StackRequest, stack: Stack, progress: Progress) -> Choices:
     if weight is None and estimate.config.get("weight chosen by", "user") != "user":
         weight, why = float(estimate.config["weight"]), estimate.notes[0]
         notes.append(f"The weight {weight:.4g} holds for all slices; in the heaviest slice of the sample: {why}")
-    network, sha256 = (str(estimate.config.get(name, "")) for name in ("network", SHA256))
+    network, sha256, base = (str(estimate.config.get(name, "")) for name in ("network", SHA256, BASE))
     if network:
-        notes.append(f"For all slices, by the heaviest slice of the sample: {estimate.config.get(WHY, network)}")
-    return Choices(pixels, weight, request.block or _block(request, heaviest), tuple(notes), network, sha256)
+        told = "Each slice is looked at by itself; of the heaviest of the sample: "
+        told = told if network != "none" else "For all slices, by the heaviest of the sample: "
+        notes.append(told + str(estimate.config.get(WHY, network)))
+    block, claims = request.block or _block(request, heaviest), _claims(request, stack, heaviest)
+    return Choices(pixels, weight, block, tuple(notes), network, sha256, base, claims)
+
+
+def _claims(request: StackRequest, stack: Stack, scan: Scan) -> tuple[dict[str, Any], ...]:
+    """Return the certificates that all slices share, as JSON values; none where slices are not examined."""
+    if not request.checked:
+        return ()
+    grid = request.grid_for(stack, scan.grid)
+    issued = certify_operators(RayTransform(scan.geometry, grid), ShearletFrame(grid.shape))
+    return tuple(jsonable(certificate.to_dict()) for certificate in issued)
 
 
 def _trial(request: StackRequest, scan: Scan, progress: Progress) -> Estimate:
@@ -162,8 +191,7 @@ def agreed(path: Path, asked: dict[str, Any], choose: Callable[[], Choices]) -> 
                 do="Ask for the same, choose another --out, or begin anew with --fresh.",
             )
     fields = plan["choices"]
-    made = (fields["center_pixels"], fields["weight"], fields["block"], tuple(fields["notes"]))
-    return Choices(*made, fields.get("network", ""), fields.get("network_sha256", ""))
+    return Choices(**fields | {"notes": tuple(fields["notes"]), "certificates": tuple(fields["certificates"])})
 
 
 def read_plan(path: Path) -> dict[str, Any]:

@@ -40,6 +40,18 @@ class StackState:
         return {k: row.error for k, row in sorted(self.rows.items()) if row.error}
 
     @property
+    def left(self) -> dict[int, str]:
+        """Why the slices that the network does not suit were left without it."""
+        if self.plan["choices"]["network"] in ("", "none"):
+            return {}
+        return {k: row.why for k, row in sorted(self.rows.items()) if row.network == "none"}
+
+    @property
+    def broken(self) -> dict[int, list[str]]:
+        """The claims that do not hold, by slice."""
+        return {k: row.broken_claims for k, row in sorted(self.rows.items()) if row.broken_claims}
+
+    @property
     def complete(self) -> bool:
         """Whether every slice is done."""
         return not self.missing
@@ -57,6 +69,8 @@ class StackState:
             "done": len(self.numbers) - len(self.missing),
             "missing": list(self.missing),
             "failed": {str(k): error for k, error in self.failed.items()},
+            "left without the network": {str(k): why for k, why in self.left.items()},
+            "claims that do not hold": {str(k): claims for k, claims in self.broken.items()},
             "method": self.plan["request"]["method"],
             "request": self.plan["request"],
             "choices": self.plan["choices"],
