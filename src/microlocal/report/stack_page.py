@@ -2,18 +2,18 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
+from microlocal.certificates.base import certificate_from_dict
 from microlocal.core.registry import register
 from microlocal.io.atomic import replacing
 from microlocal.reconstruction.stack_state import StackState
 from microlocal.report import facts
 from microlocal.report.html import ENVIRONMENT, own
-from microlocal.report.svg import Axis, Frame, axis_over, number
+from microlocal.report.stack_charts import claims_strips, line_chart, sources_chart
+from microlocal.report.svg import number
 
 MOST_LISTED = 20
 
@@ -33,6 +33,8 @@ def render_stack_page(state: StackState) -> str:
     fields = state.to_dict()
     rows = [row for _, row in sorted(state.rows.items()) if not row.error]
     numbers, residuals, seconds = (np.array([getattr(r, name) for r in rows], float) for name in _SERIES)
+    examined = [row for row in rows if row.certificates]
+    series = (("relative residual", residuals), ("seconds", seconds))
     return ENVIRONMENT.get_template("stack.html.j2").render(
         light=own("light.css"),
         dark=own("dark.css"),
@@ -40,8 +42,16 @@ def render_stack_page(state: StackState) -> str:
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         method=fields["method"],
         complete=state.complete,
-        tiles=_tiles(fields, residuals, seconds),
-        charts=[_chart(numbers, residuals, "relative residual"), _chart(numbers, seconds, "seconds")] if rows else [],
+        tiles=_tiles(state, residuals, seconds),
+        charts=[(name.capitalize(), line_chart(numbers, values, name)) for name, values in series] if rows else [],
+        sources=sources_chart(examined) if examined else "",
+        claims=claims_strips(examined) if examined else "",
+        with_network=any(row.network for row in rows),
+        broken=[(k, " ".join(claims)) for k, claims in state.broken.items()][:MOST_LISTED],
+        left=list(state.left.items())[:MOST_LISTED],
+        left_count=len(state.left),
+        shared=[certificate_from_dict(claim) for claim in fields["choices"]["certificates"]],
+        number=number,
         outliers=[(int(k), number(float(r))) for k, r in outliers(numbers, residuals)],
         failed=list(state.failed.items())[:MOST_LISTED],
         notes=fields["choices"]["notes"],
@@ -65,17 +75,14 @@ def outliers(numbers: NDArray[np.float64], residuals: NDArray[np.float64]) -> li
     return [(float(numbers[k]), float(residuals[k])) for k in worst]
 
 
-def _tiles(
-    fields: dict[str, Any], residuals: NDArray[np.float64], seconds: NDArray[np.float64]
-) -> list[tuple[str, str]]:
-    tiles = [("slices done", f"{fields['done']} of {fields['slices']}"), ("failed", str(len(fields["failed"])))]
+def _tiles(state: StackState, residuals: NDArray[np.float64], seconds: NDArray[np.float64]) -> list[tuple[str, str]]:
+    total = len(state.numbers)
+    tiles = [("slices done", f"{total - len(state.missing)} of {total}"), ("failed", str(len(state.failed)))]
+    if any(row.certificates for row in state.rows.values()):
+        tiles.append(("with a claim that does not hold", str(len(state.broken))))
+    if state.plan["choices"]["network"] not in ("", "none"):
+        tiles.append(("left without the network", str(len(state.left))))
     if residuals.size:
         tiles.append(("median relative residual", number(float(np.median(residuals)), 3)))
         tiles.append(("seconds a slice", number(float(np.median(seconds)), 3)))
     return tiles
-
-
-def _chart(numbers: NDArray[np.float64], values: NDArray[np.float64], name: str) -> tuple[str, Markup]:
-    x = Axis(float(numbers.min()) - 0.5, float(numbers.max()) + 0.5, "slice")
-    frame = Frame(x, axis_over(values, name), f"{name} of every slice")
-    return name.capitalize(), frame.draw(frame.line(numbers, values, "series s0"))
