@@ -28,15 +28,14 @@ def line_chart(numbers: NDArray[np.float64], values: NDArray[np.float64], name: 
 
 def sources_chart(rows: Sequence[Row]) -> Markup:
     """Return the shares of the pixels that are measured, learned and undetermined, one upon the other."""
-    numbers = np.array([row.slice for row in rows], float)
-    frame = Frame(slice_axis(numbers), Axis(0.0, 1.0, "share of the pixels"), "Provenance of every slice")
-    lower, parts = np.zeros(len(rows)), []
-    for name in (kind.name.lower() for kind in KINDS):
-        upper = lower + np.array([row.provenance[name] for row in rows])
-        spans = zip(numbers, lower, upper, strict=True)
-        parts += [_box(frame, (k - 0.5, k + 0.5), (a, b), f"fill-{name}") for k, a, b in spans if b > a]
-        lower = upper
-    return frame.draw(Markup().join(parts), grid=False)
+    numbers = np.array([row.slice for row in rows], int)
+    frame = Frame(slice_axis(numbers.astype(float)), Axis(0.0, 1.0, "share of the pixels"), "Provenance of every slice")
+    edges = np.arange(numbers[0], numbers[-1] + 2) - 0.5
+    names = [kind.name.lower() for kind in KINDS]
+    heights = np.zeros((len(names), len(edges) - 1))  # zero where a slice is missing
+    heights[:, numbers - numbers[0]] = np.cumsum([[row.provenance[name] for row in rows] for name in names], axis=0)
+    layers = [frame.bars(edges, upper, f"fill-{name}") for name, upper in zip(names, heights, strict=True)]
+    return frame.draw(Markup().join(reversed(layers)), grid=False)
 
 
 def claims_strips(rows: Sequence[Row]) -> Markup:
@@ -79,9 +78,3 @@ def _tick(frame: Frame, place: float, text: str, y: float) -> Markup:
 
 def _across(frame: Frame, place: float) -> float:
     return LABELS + (frame.width - LABELS - frame.right) * place
-
-
-def _box(frame: Frame, across: tuple[float, float], up: tuple[float, float], css: str) -> Markup:
-    x, y = frame.points(np.array(across), np.array(up))
-    box = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
-    return box.format(css, x[0], y[1], x[1] - x[0], y[0] - y[1])
