@@ -118,6 +118,8 @@ def test_reshape_and_restriction_meet_a_matrix():
     ("build", "message"),
     [
         (lambda: A + C, r"Sum: expected real \(3,\) -> real \(2,\), got real \(2,\) -> real \(2,\)"),
+        (lambda: A + 0 * C, r"Sum: expected real \(3,\)"),
+        (lambda: A + 1, "Sum: expected linear operators, got int"),
         (lambda: A @ B, r"MatrixOperator @ MatrixOperator: expected \(\*batch, 3\)"),
         (lambda: Stack(A, C), "Stack: expected"),
         (Stack, "at least one operator"),

@@ -41,6 +41,20 @@ def test_steps_of_a_stack_are_valid_and_not_wasteful(penalty, balance):
     assert 0.5 < norm <= 1 + 1e-9
 
 
+def test_a_constraint_may_be_any_functional_and_a_domain_of_any_axes():
+    """argmin ½ |A x - c|² + w/2 |x - b|² in closed form, with the second term as the constraint G."""
+    source = torch.Generator().manual_seed(8)
+    matrix = torch.randn(4, 5, dtype=torch.float64, generator=source)
+    matrix[:, 2] = 0.0  # a number that only G sees
+    c, b = (torch.randn(n, dtype=torch.float64, generator=source) for n in (4, 5))
+    exact = torch.linalg.solve(matrix.mT @ matrix + 0.3 * torch.eye(5), matrix.mT @ c + 0.3 * b)
+    problem = Problem((Term(MatrixOperator(matrix), SquaredDistance(c)),), SquaredDistance(b, 0.3))
+    start = torch.zeros(5, dtype=torch.float64)
+    found = pdhg(problem, start, Driver(2000, 500)), admm(problem, start, Driver(500, 100), penalties=(1.0, 1.0))
+    for solution in found:
+        assert torch.allclose(solution.value, exact, atol=1e-6)
+
+
 def test_a_checkpoint_of_another_problem_or_a_damaged_one_is_refused(tmp_path):
     path, start = tmp_path / "state.safetensors", {"x": torch.zeros(3, 4)}
     assert load_state(path, start) is start

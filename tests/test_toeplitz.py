@@ -7,8 +7,21 @@ import pytest
 import torch
 
 from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
-from microlocal.operators import Complexified, Concatenate, RayTransform, Stack, Toeplitz
+from microlocal.operators import (
+    Complexified,
+    Concatenate,
+    HermitianToeplitz,
+    Identity,
+    NonUniformFourier,
+    RayTransform,
+    Stack,
+    Toeplitz,
+    radial_trajectory,
+)
+from microlocal.operators.base import Multiple, Sum
+from microlocal.operators.spaces import draw
 from microlocal.operators.toeplitz import fourier_normal
+from microlocal.testing import check
 
 
 def _matrix(operator):
@@ -87,11 +100,27 @@ def test_kernels_that_are_not_even_are_refused():
 
 
 WHOLE = RayTransform(ParallelBeam((0.0, 0.4, 1.3, 2.0), Detector(14, 1.0)), Grid((6, 7), 1.0), "fourier")
+OTHER = RayTransform(ParallelBeam((0.2, 0.9, 1.7, 2.6), Detector(14, 1.0)), Grid((6, 7), 1.0), "fourier")
+COMPLEX = Complexified(WHOLE)
+FINER = RayTransform(ParallelBeam((0.2, 0.9), Detector(25, 0.6)), Grid((6, 7), 1.0), "fourier")
 
 
 @pytest.mark.parametrize(
     "operator",
-    [-2.0 * WHOLE, Stack(WHOLE, 3.0 * WHOLE), Concatenate(WHOLE, -WHOLE, axis=-2), Complexified(WHOLE)],
+    [
+        -2.0 * WHOLE,
+        Stack(WHOLE, 3.0 * WHOLE),
+        Concatenate(WHOLE, -WHOLE, axis=-2),
+        Complexified(WHOLE),
+        WHOLE + WHOLE,
+        2 * WHOLE - 0.5 * (WHOLE + WHOLE),
+        Sum(WHOLE, 0.5 * WHOLE, WHOLE),
+        (WHOLE + OTHER) - OTHER,
+        Stack(WHOLE, OTHER + 2 * OTHER),
+        WHOLE.H.H,
+        Stack(WHOLE, FINER),
+        (2j * COMPLEX) + 1.5 * (1j * (1j * COMPLEX)),
+    ],
     ids=lambda operator: type(operator).__name__,
 )
 def test_combinations_keep_the_convolution(operator):
@@ -103,3 +132,29 @@ def test_combinations_keep_the_convolution(operator):
     kinds = {type(module) for module in normal.modules()}
     assert Toeplitz in kinds
     assert RayTransform not in kinds
+
+
+def test_convolutions_add_up_to_one_convolution():
+    """|c|² times a kernel, and the sum of the kernels of a stack: two transforms, whatever the number of parts."""
+    operator = Concatenate(WHOLE, 3.0 * OTHER, axis=-2)
+    normal, matrix = operator.normal(), _matrix(operator)
+    assert isinstance(normal, Toeplitz)
+    assert torch.allclose(_matrix(normal), matrix.T @ matrix, atol=1e-9)
+    check("operator", normal)
+    samples = [NonUniformFourier(radial_trajectory(n, 4), (4, 5)) for n in (3, 5)]
+    hermitian = Stack(*samples).normal()
+    assert isinstance(hermitian, HermitianToeplitz)
+    x = draw(hermitian, torch.Generator().manual_seed(4))
+    assert torch.allclose(hermitian(x), sum(a.adjoint(a(x)) for a in samples), atol=1e-9)
+
+
+def test_sums_of_different_operators_compose_and_multiples_of_one_collect():
+    """(R + S)* (R + S) has mixed terms, which are no convolution known; c R + d R = (c + d) R."""
+    mixed, matrix = WHOLE + OTHER, _matrix(WHOLE) + _matrix(OTHER)
+    assert torch.allclose(_matrix(mixed.normal()), matrix.T @ matrix, atol=1e-9)
+    assert isinstance(WHOLE + 2 * WHOLE, Multiple)
+    assert (WHOLE - WHOLE).norm_bound() == 0.0
+    assert torch.equal(_matrix(WHOLE - WHOLE), torch.zeros(56, 42, dtype=torch.float64))
+    assert (WHOLE + 2 * WHOLE).norm_bound() == pytest.approx(3 * WHOLE.norm_bound())
+    plus_one = WHOLE.normal() + Identity((6, 7))
+    assert torch.allclose(_matrix(plus_one), _matrix(WHOLE.normal()) + torch.eye(42, dtype=torch.float64))

@@ -8,4 +8,5 @@ from microlocal.functionals.directional import DirectionalL1 as DirectionalL1
 from microlocal.functionals.norms import GroupL1 as GroupL1
 from microlocal.functionals.norms import WeightedL1 as WeightedL1
 from microlocal.functionals.pairs import PairL1 as PairL1
+from microlocal.functionals.separable import SeparableSum as SeparableSum
 from microlocal.functionals.squared_distance import SquaredDistance as SquaredDistance

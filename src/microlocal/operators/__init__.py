@@ -3,6 +3,8 @@
 from microlocal.operators import algebra as algebra
 from microlocal.operators import rays_cuda as rays_cuda  # registers the CUDA kernels
 from microlocal.operators.base import LinearOperator as LinearOperator
+from microlocal.operators.block_matrix import BlockMatrix as BlockMatrix
+from microlocal.operators.block_matrix import block_diagonal as block_diagonal
 from microlocal.operators.circular_means import CircularMeans as CircularMeans
 from microlocal.operators.circular_means import circular_detectors as circular_detectors
 from microlocal.operators.circular_means import line_detectors as line_detectors
@@ -35,13 +37,13 @@ from microlocal.operators.nonuniform_fourier import spiral_trajectory as spiral_
 from microlocal.operators.norms import norm_estimate as norm_estimate
 from microlocal.operators.padding import Pad as Pad
 from microlocal.operators.photoacoustic import Photoacoustic as Photoacoustic
+from microlocal.operators.product import Component as Component
+from microlocal.operators.product import ProductSpace as ProductSpace
 from microlocal.operators.ray_transform import RayTransform as RayTransform
 from microlocal.operators.ray_transform3d import RayTransform3D as RayTransform3D
 from microlocal.operators.reshape import Reshape as Reshape
-from microlocal.operators.stack import BlockMatrix as BlockMatrix
 from microlocal.operators.stack import Concatenate as Concatenate
 from microlocal.operators.stack import Stack as Stack
-from microlocal.operators.stack import block_diagonal as block_diagonal
 from microlocal.operators.subsets import OrderedSubsets as OrderedSubsets
 from microlocal.operators.subsets import ViewSubset as ViewSubset
 from microlocal.operators.symmetrised_gradient import SymmetrisedGradient as SymmetrisedGradient

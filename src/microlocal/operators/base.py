@@ -9,7 +9,9 @@ scaling lives in the operator. A final class writes ``_forward``, ``_adjoint`` a
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from operator import add
 from typing import Self, cast
 
 import torch
@@ -119,10 +121,12 @@ class LinearOperator(nn.Module, ABC):
         return Composition(self, other)
 
     def __add__(self, other: "LinearOperator") -> "LinearOperator":
-        return Sum(self, other)
+        same_spaces((self, other), "Sum")
+        terms = _terms(self, other)
+        return Sum(self, other) if len(terms) > 1 else Multiple(*terms[0])
 
     def __sub__(self, other: "LinearOperator") -> "LinearOperator":
-        return Sum(self, Multiple(-1.0, other))
+        return self + Multiple(-1.0, other)
 
     def __neg__(self) -> "LinearOperator":
         return Multiple(-1.0, self)
@@ -148,6 +152,11 @@ class Adjoint(LinearOperator):
 
     def norm_bound(self) -> float:
         return self.operator.norm_bound()
+
+    @property
+    def H(self) -> LinearOperator:
+        """The operator itself, with all that it knows."""
+        return self.operator
 
 
 class Composition(LinearOperator):
@@ -205,6 +214,11 @@ class Sum(LinearOperator):
     def norm_bound(self) -> float:
         return sum(operator.norm_bound() for operator in members(self.operators))
 
+    def normal(self) -> LinearOperator:
+        """Return A* A, as |c|² B* B where all terms are multiples of one operator B, c their sum."""
+        terms = _terms(self)
+        return super().normal() if len(terms) > 1 else Multiple(*terms[0]).normal()
+
 
 class Multiple(LinearOperator):
     """``c * A``, of norm |c| |A|; a complex number c where A gives complex arrays."""
@@ -237,6 +251,33 @@ def norm_product(a: LinearOperator, b: LinearOperator) -> float:
     return bounds[0] * bounds[1] if all(bounds) else 0.0
 
 
+def total(operators: Iterable[LinearOperator]) -> LinearOperator:
+    """Return the sum of operators between the same spaces, by their own way to add where they have one."""
+    return reduce(add, operators)
+
+
+def _terms(*operators: LinearOperator) -> list[tuple[complex, LinearOperator]]:
+    """Return (c, B) for the different operators B whose multiples c B add up to the sum of ``operators``."""
+    factors: dict[int, complex] = {}
+    found: dict[int, LinearOperator] = {}
+    for factor, operator in ((c, b) for a in operators for c, b in _expanded(a)):
+        found[id(operator)] = operator
+        factors[id(operator)] = factors.get(id(operator), 0) + factor
+    kept = [key for key, factor in factors.items() if factor] or list(factors)[:1]
+    return [(factors[key], found[key]) for key in kept]
+
+
+def _expanded(operator: LinearOperator) -> Iterator[tuple[complex, LinearOperator]]:
+    """Go through sums and multiples down to what they are made of."""
+    if isinstance(operator, Multiple):
+        yield from ((operator.scalar * c, b) for c, b in _expanded(operator.operator))
+    elif isinstance(operator, Sum):
+        for part in members(operator.operators):
+            yield from _expanded(part)
+    else:
+        yield 1, operator
+
+
 def members(modules: nn.ModuleList) -> list[LinearOperator]:
     """Return the operators of a module list, by their type."""
     return cast(list[LinearOperator], list(modules))
@@ -246,6 +287,10 @@ def same_spaces(operators: tuple[LinearOperator, ...], who: str) -> LinearOperat
     """Return the first of the operators if all have its domain and codomain; raises ShapeError otherwise."""
     if not operators:
         raise InputError(who, expected="at least one operator", got="none", do="Give the operators as arguments.")
+    for given in operators:
+        if not isinstance(given, LinearOperator):
+            do = "Wrap a matrix in MatrixOperator; a number times the identity is c * Identity(shape)."
+            raise InputError(who, expected="linear operators", got=type(given).__name__, do=do)
     spaces = [(a.domain_shape, a.codomain_shape, a.domain_complex, a.codomain_complex) for a in operators]
     for other in spaces[1:]:
         if other != spaces[0]:

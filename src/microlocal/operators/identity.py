@@ -8,9 +8,9 @@ from microlocal.operators.base import LinearOperator
 
 @register("operator", "identity", samples=lambda: [Identity((3, 4)), Identity((5, 5))])
 class Identity(LinearOperator):
-    """I: (*batch, row, col) -> (*batch, row, col), of norm 1."""
+    """I: (*batch, *shape) -> (*batch, *shape), of norm 1, on images and arrays of any other ``shape``."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape, shape)
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -1,23 +1,22 @@
-"""Operators side by side: one image through several, blocks of operators between components.
+"""Operators side by side: one image through several, their results along a new axis or one that is there.
 
-Stack          x -> (A_1 x, ..., A_n x) along a new axis             |A|² <= Σ |A_i|²
+Stack          x -> (A_1 x, ..., A_n x), a product of spaces         |A|² <= Σ |A_i|²
 Concatenate    the same along an axis that is there                  |A|² <= Σ |A_i|²
-BlockMatrix    (A x)_i = Σ_j A_ij x_j over a new leading axis        |A| <= |(|A_ij|)_ij|, the norm of a matrix
 """
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator, Sum, members, same_spaces
+from microlocal.operators.base import LinearOperator, members, total
 from microlocal.operators.complexified import AsComplex
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.identity import Identity
+from microlocal.operators.product import ProductSpace
 
 
 def _root_of_squares(operators: nn.ModuleList) -> float:
@@ -26,37 +25,45 @@ def _root_of_squares(operators: nn.ModuleList) -> float:
 
 def _sum_of_normals(operators: nn.ModuleList) -> LinearOperator:
     """Return Σ A_i* A_i, each in its faster way where it knows one."""
-    return Sum(*(operator.normal() for operator in members(operators)))
+    return total(operator.normal() for operator in members(operators))
 
 
 def _stacks() -> list["Stack"]:
-    return [Stack(Identity((3, 4)), -2 * Identity((3, 4))), Stack(AsComplex((2, 3)), 1j * AsComplex((2, 3)))]
+    return [
+        Stack(Identity((3, 4)), -2 * Identity((3, 4))),
+        Stack(AsComplex((2, 3)), 1j * AsComplex((2, 3))),
+        Stack(Gradient((3, 4)), Identity((3, 4))),
+    ]
 
 
 @register("operator", "stack", samples=_stacks)
 class Stack(LinearOperator):
-    """Several operators of one image, (*batch, *domain) -> (*batch, operator, *codomain).
+    """Several operators of one image: (*batch, *domain) -> (*batch, operator, *codomain).
 
-    Guarantee: |A|² <= Σ |A_i|². Raises ShapeError where the operators do not share domain and codomain.
+    Where their results differ in shape, they lie end to end as numbers, (*batch, number); ``codomain``, a
+    ``ProductSpace``, splits and joins them either way.
+
+    Guarantee: |A|² <= Σ |A_i|². Raises ShapeError where the operators do not share their domain, or give real and
+    complex arrays.
 
     >>> Stack(Identity((1, 2)), 2 * Identity((1, 2)))(torch.ones(1, 2)).tolist()
     [[[1.0, 1.0]], [[2.0, 2.0]]]
     """
 
     def __init__(self, *operators: LinearOperator) -> None:
-        first = same_spaces(operators, "Stack")
-        super().__init__(first.domain_shape, (len(operators), *first.codomain_shape))
-        self.domain_axes, self.codomain_axes = first.domain_axes, f"operator, {first.codomain_axes}"
+        first = _same_domain(operators)
+        space = ProductSpace(tuple(a.codomain_shape for a in operators), first.codomain_complex)
+        super().__init__(first.domain_shape, space.shape)
+        self.codomain = space
+        self.domain_axes, self.codomain_axes = first.domain_axes, space.axes("operator", first.codomain_axes)
         self.domain_complex, self.codomain_complex = first.domain_complex, first.codomain_complex
         self.operators = nn.ModuleList(operators)
 
     def _forward(self, x: Tensor) -> Tensor:
-        axis = -len(self.codomain_shape)
-        return torch.stack([operator(x) for operator in members(self.operators)], dim=axis)
+        return self.codomain.join(*(operator(x) for operator in members(self.operators)))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        parts = y.unbind(dim=-len(self.codomain_shape))
-        pairs = zip(members(self.operators), parts, strict=True)
+        pairs = zip(members(self.operators), self.codomain.split(y), strict=True)
         return torch.stack([operator.adjoint(part) for operator, part in pairs]).sum(dim=0)
 
     def norm_bound(self) -> float:
@@ -64,6 +71,19 @@ class Stack(LinearOperator):
 
     def normal(self) -> LinearOperator:
         return _sum_of_normals(self.operators)
+
+
+def _same_domain(operators: Sequence[LinearOperator]) -> LinearOperator:
+    """Return the first operator if all have its domain and kind of numbers; raises ShapeError otherwise."""
+    if not operators:
+        raise InputError("Stack", expected="at least one operator", got="none", do="Give the operators as arguments.")
+    kinds = [("real", "complex")[a.domain_complex] + f" {a.domain_shape} -> " for a in operators]
+    kinds = [kind + ("real", "complex")[a.codomain_complex] for kind, a in zip(kinds, operators, strict=True)]
+    for kind in kinds[1:]:
+        if kind != kinds[0]:
+            do = "Give operators of one domain whose results are all real or all complex."
+            raise ShapeError("Stack", expected=kinds[0], got=kind, do=do)
+    return operators[0]
 
 
 def _concatenations() -> list["Concatenate"]:
@@ -87,12 +107,12 @@ class Concatenate(LinearOperator):
         first = operators[0]
         _joinable(operators, axis)
         shape = list(first.codomain_shape)
-        self_lengths = [operator.codomain_shape[axis] for operator in operators]
-        shape[axis] = sum(self_lengths)
+        lengths = [operator.codomain_shape[axis] for operator in operators]
+        shape[axis] = sum(lengths)
         super().__init__(first.domain_shape, tuple(shape))
         self.domain_axes, self.codomain_axes = first.domain_axes, first.codomain_axes
         self.domain_complex, self.codomain_complex = first.domain_complex, first.codomain_complex
-        self.operators, self.axis, self.lengths = nn.ModuleList(operators), axis, self_lengths
+        self.operators, self.axis, self.lengths = nn.ModuleList(operators), axis, lengths
 
     def _forward(self, x: Tensor) -> Tensor:
         return torch.cat([operator(x) for operator in members(self.operators)], dim=self.axis)
@@ -120,71 +140,3 @@ def _joinable(operators: Sequence[LinearOperator], axis: int) -> None:
             do = "Give operators of one domain whose results differ in length along the axis only."
             got = f"{other.domain_shape} -> {other.codomain_shape}"
             raise ShapeError("Concatenate", expected=f"{first.domain_shape} -> {first.codomain_shape}", got=got, do=do)
-
-
-def _blocks() -> list["BlockMatrix"]:
-    one = Identity((3, 2))
-    return [BlockMatrix([[one, 2 * one, None], [None, -one, 0.5 * one]]), BlockMatrix([[one, None], [one, 3 * one]])]
-
-
-@register("operator", "block-matrix", samples=_blocks)
-class BlockMatrix(LinearOperator):
-    """Blocks of operators between components: (*batch, column, *domain) -> (*batch, row, *codomain).
-
-        (A x)_i = Σ_j A_ij x_j,    None stands for zero
-
-    Parameters: ``blocks``, rows of operators or None, all between the same spaces; every row has as many.
-
-    Guarantee: |A| <= the largest singular value of the matrix of the blocks' bounds; the largest bound if only the
-    diagonal is filled.
-
-    >>> one = Identity((1, 1))
-    >>> BlockMatrix([[one, one], [None, 2 * one]])(torch.tensor([[[1.0]], [[10.0]]])).flatten().tolist()
-    [11.0, 20.0]
-    """
-
-    def __init__(self, blocks: Sequence[Sequence[LinearOperator | None]]) -> None:
-        given = {(i, j): block for i, row in enumerate(blocks) for j, block in enumerate(row) if block is not None}
-        if len({len(row) for row in blocks}) != 1:
-            lengths = str([len(row) for row in blocks])
-            raise InputError("BlockMatrix", expected="rows of one length", got=lengths, do="Fill rows with None.")
-        first = same_spaces(tuple(given.values()), "BlockMatrix")
-        rows, columns = len(blocks), len(blocks[0])
-        super().__init__((columns, *first.domain_shape), (rows, *first.codomain_shape))
-        self.domain_axes, self.codomain_axes = f"component, {first.domain_axes}", f"component, {first.codomain_axes}"
-        self.domain_complex, self.codomain_complex = first.domain_complex, first.codomain_complex
-        self.places, self.operators = tuple(given), nn.ModuleList(given.values())
-
-    def _forward(self, x: Tensor) -> Tensor:
-        parts = x.unbind(dim=-len(self.domain_shape))
-        images = [operator(parts[j]) for (_, j), operator in zip(self.places, members(self.operators), strict=True)]
-        return _gather(images, [i for i, _ in self.places], self.codomain_shape)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        parts = y.unbind(dim=-len(self.codomain_shape))
-        pairs = zip(self.places, members(self.operators), strict=True)
-        return _gather([a.adjoint(parts[i]) for (i, _), a in pairs], [j for _, j in self.places], self.domain_shape)
-
-    def norm_bound(self) -> float:
-        bounds = np.zeros((self.codomain_shape[0], self.domain_shape[0]))
-        for place, operator in zip(self.places, members(self.operators), strict=True):
-            bounds[place] = operator.norm_bound()
-        return float(np.linalg.norm(bounds, 2)) * (1 + 1e-12) if np.isfinite(bounds).all() else math.inf
-
-
-def _gather(images: Sequence[Tensor], places: Sequence[int], shape: tuple[int, ...]) -> Tensor:
-    """Sum the images that share a place, along a new leading axis of the space."""
-    sums: list[Tensor] = [torch.zeros_like(images[0])] * shape[0]
-    for place, image in zip(places, images, strict=True):
-        sums[place] = sums[place] + image
-    return torch.stack(sums, dim=-len(shape))
-
-
-def block_diagonal(*operators: LinearOperator) -> BlockMatrix:
-    """Return the operator that applies each of ``operators`` to its own component, of the largest of their norms.
-
-    >>> block_diagonal(Identity((1, 1)), 3 * Identity((1, 1))).norm_bound() < 3 + 1e-9
-    True
-    """
-    size = len(operators)
-    return BlockMatrix([[operators[i] if i == j else None for j in range(size)] for i in range(size)])

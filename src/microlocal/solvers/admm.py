@@ -52,7 +52,7 @@ def admm(
     relative primal |K x - z| and dual |ρ Kᵀ(z - z_before)| residuals of Boyd et al., section 3.3; stops when it falls
     below the driver's tolerance.
     """
-    identity = Identity((start.shape[-2], start.shape[-1]))
+    identity = Identity(problem.terms[0].operator.domain_shape)
     itself = Complexified(identity) if start.is_complex() else identity
     terms = [*problem.terms, Term(itself, problem.constraint)]
     images = [term.operator(start) for term in terms]

@@ -76,6 +76,8 @@ def pdhg(
     "residual" falls below the driver's tolerance.
     """
     sigmas, tau = combined_steps(problem, start)
+    # Where no term puts a limit on the step, τ is zero here, and G alone decides: any step leads to its minimum.
+    prox_step = torch.where(tau > 0, tau, 1.0)
     parts = [_part(term, sigma) for term, sigma in zip(problem.terms, sigmas, strict=True)]
     names = [f"dual{i}" for i in range(len(parts))]
     zero = [torch.zeros_like(part.image(start)) for part in parts] if duals is None else list(duals)
@@ -87,7 +89,7 @@ def pdhg(
         pull = torch.zeros_like(x)
         for part, y_i in zip(parts, y, strict=True):
             pull += part.pull(y_i)
-        return problem.constraint.prox(x - tau * pull, 1.0)
+        return problem.constraint.prox(x - tau * pull, prox_step)
 
     def step(state: State) -> State:
         y = dual_step([state[name] for name in names], state["ahead"])

@@ -29,7 +29,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Problem:
-    """Minimise the sum of ``terms`` under ``constraint``, a proximable functional of the image itself."""
+    """Minimise the sum of ``terms`` under ``constraint`` G, a proximable functional of the image itself.
+
+    Often the indicator of a set (``Box``), but any will do: a ``SquaredDistance`` to a noisy image, say.
+    """
 
     terms: Sequence[Term]
     constraint: Proximable
