@@ -209,6 +209,35 @@ def test_sparser_views_stand_for_the_way_to_their_neighbours():
     assert steps[[60, 120, 140]] == pytest.approx([0.75, 1.875, 3.0])
 
 
+@pytest.mark.parametrize("turned", [0.0, 200.0, 350.0])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_dense_end_of_an_open_arc_reaches_half_a_dense_step(mirrored, turned):
+    """30 degrees by 0.5 and 30 by 2: from 0.25 before the first view to 1 after the last, and nothing beyond.
+
+    Of a disc around the axis every view says the same, so that the value there is Σ Δt / π of the whole integral.
+    """
+    degrees = np.r_[np.arange(0.0, 30.0, 0.5), np.arange(30.0, 61.0, 2.0)]
+    degrees = turned + (-degrees[::-1] if mirrored else degrees)
+    beam = ParallelBeam(tuple(np.radians(degrees)), Detector(41, 1.0))
+    low, high = (1.0, 0.25) if mirrored else (0.25, 1.0)
+    assert np.degrees(beam.arcs()) == pytest.approx(np.array([[degrees[0] - low, degrees[-1] + high]]))
+    assert np.degrees(view_steps(beam)).sum() == pytest.approx(61.25)
+    half = ParallelBeam(tuple(np.radians(np.arange(0.0, 180.0, 2.0))), Detector(41, 1.0))
+    u, grid = beam.detector.positions(), Grid((1, 1), 1.0)
+    chord = torch.from_numpy(2 * np.sqrt(np.maximum(15.0**2 - u**2, 0)))
+    part, whole = (filtered_backprojection(chord.expand(b.shape), b, grid) for b in (beam, half))
+    assert float(part / whole) == pytest.approx(61.25 / 180, rel=1e-9)
+
+
+@pytest.mark.parametrize("turn", [180.0, 360.0])
+def test_a_turn_of_two_densities_closes(turn):
+    degrees = np.r_[np.arange(0.0, 60.0, 0.5), np.arange(60.0, turn, 2.0)]
+    beam = ParallelBeam(tuple(np.radians(degrees)), Detector(3, 1.0))
+    ((first, last),) = beam.arcs()
+    assert math.degrees(last - first) == pytest.approx(turn)
+    assert np.degrees(view_steps(beam)).sum() == pytest.approx(turn)
+
+
 def test_repeated_views_share_their_step():
     twice = ParallelBeam((0.0, 0.1, 0.1, 0.2), Detector(3, 1.0))
     steps = view_steps(twice)

@@ -129,6 +129,15 @@ def test_normal_operators_are_convolutions_with_the_point_spread_function():
         HermitianToeplitz(torch.full((3, 3), complex(math.nan)))
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (2, 3, 4, 5), (5,)])
+def test_maps_and_masks_of_other_axes_are_refused(shape):
+    with pytest.raises(ShapeError, match=r"maps \(coil, row, col\), got"):
+        CoilSensitivities(torch.ones(shape, dtype=torch.complex64))
+    if len(shape) == 1:
+        with pytest.raises(ShapeError, match=r"a mask \(row, col\), got \(5,\)"):
+            FourierSampling(torch.ones(shape))
+
+
 def test_masks_keep_the_middle_and_the_acceleration():
     mask = cartesian_mask((8, 64), 4.0, center_fraction=0.125, seed=3)
     columns = mask[0]

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
@@ -109,7 +110,7 @@ def covers(scan: Scan, degrees: float) -> bool:
 
 def _slices(scan: Scan) -> list[Sinogram]:
     """Return up to five slices, those with the most mass among evenly spread ones."""
-    stack = scan.data.detach().cpu().double().numpy().reshape(-1, *scan.geometry.shape)
+    stack = to_numpy(scan.data.double()).reshape(-1, *scan.geometry.shape)
     chosen = np.unique(np.linspace(0, len(stack) - 1, min(4 * MOST_SLICES, len(stack))).astype(int))
     heaviest = sorted(chosen, key=lambda i: -float(np.abs(stack[i]).sum()))[:MOST_SLICES]
     return [stack[i] for i in sorted(heaviest)]

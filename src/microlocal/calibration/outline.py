@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.calibration.air import air_level
+from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
@@ -84,7 +85,7 @@ def find_outline(data: NDArray[np.floating], geometry: Geometry, threshold: floa
 
 def air_around(scan: Scan, grid: Grid) -> Bool[Tensor, "slice row col"]:
     """Return which pixels lie outside of the object of each slice, none where its outline is not in view."""
-    pages = scan.data.reshape(-1, *scan.geometry.shape).double().numpy()
+    pages = to_numpy(scan.data.double()).reshape(-1, *scan.geometry.shape)
     found = torch.zeros(len(pages), *grid.shape, dtype=torch.bool)
     for page, mask in zip(pages, found, strict=True):
         air = air_level(page)

@@ -32,6 +32,8 @@ Same = TypeVar("Same", bound="Geometry")
 # by less it is an axis that is a little off, and grids stay as they are.
 ASIDE = 0.25
 WHOLE_TURN_RAD = math.radians(350.0)
+# So many gaps at the end of an arc say how densely its views stand there.
+NEAR = 5
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,20 @@ class Geometry(ABC):
     def arcs(self) -> tuple[tuple[float, float], ...]:
         """Return the measured arcs (first, last) in radians: views joined where no gap is too long (``usual_gap``).
 
-        Each arc reaches half a step beyond its outer views, since a view stands for the angles nearest to it; where a
-        part of the scan is sparser, half a step of that, in which a half turn closes.
+        Each arc reaches half a step beyond its outer views (``outer_step``), since a view stands for the angles nearest
+        to it.
         """
         angles = np.unique(np.round(self.angles, 9))
         steps = np.diff(angles)
-        step, longest = usual_gap(steps)
+        usual, longest = usual_gap(steps)
         cuts = np.flatnonzero(steps > longest)
-        firsts, lasts = angles[np.r_[0, cuts + 1]], angles[np.r_[cuts, angles.size - 1]]
-        return tuple((float(a - step / 2), float(b + step / 2)) for a, b in zip(firsts, lasts, strict=True))
+        found = []
+        for first, last in zip(np.r_[0, cuts + 1], np.r_[cuts, angles.size - 1], strict=True):
+            inner = steps[first:last]
+            before = outer_step(-angles, -angles[first], inner, usual)
+            after = outer_step(angles, angles[last], inner[::-1], usual)
+            found.append((float(angles[first] - before / 2), float(angles[last] + after / 2)))
+        return tuple(found)
 
     def default_grid(self) -> Grid:
         """Return the square grid of the field of view, at the resolution that the detector has at the axis.
@@ -176,6 +183,21 @@ def usual_gap(gaps: Array) -> tuple[float, Array]:
             sparser, limit = usual_gap(gaps[run])
             usual, longest[run] = max(usual, sparser), np.maximum(longest[run], limit)
     return usual, longest
+
+
+def outer_step(angles: Array, end: float, inner: Array, usual: float) -> float:
+    """Return the step by which an arc goes on beyond its last view at ``end``, half of which counts as measured.
+
+    It is that of the views near to the end, ``inner`` being the arc's gaps from there inwards, and at most the usual
+    one of the scan; but the usual one where the next of all ``angles`` comes within it, seen along the same lines: so
+    a half turn closes in a step of its sparsest part, and a full turn.
+    """
+    period = math.pi if inner.sum() < math.pi - 1e-9 else 2 * math.pi
+    ahead = (angles - end) % period
+    ahead = ahead[(ahead > 1e-8) & (ahead < period - 1e-8)]
+    if not inner.size or (ahead.size and ahead.min() <= usual * (1 + 1e-6)):
+        return usual
+    return min(usual, float(np.median(inner[:NEAR])))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.dictionary.nonlinearity import Nonlinearity
 from microlocal.dictionary.tabulated import kind_of, tabulated
 from microlocal.kernels import diffusion, diffusion_torch
@@ -42,7 +43,7 @@ def evolve_back(
 
 
 def _array(x: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(x.detach().numpy())
+    return np.ascontiguousarray(to_numpy(x))
 
 
 @evolve.register_fake

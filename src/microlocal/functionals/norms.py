@@ -109,7 +109,7 @@ def _with_component_axis(weights: float | Tensor, like: Tensor) -> Tensor:
 
 def plain(y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> bool:
     """Return whether the kernels can take these: contiguous, on the CPU, of one real kind, no gradients, one step."""
-    if y.is_complex():
+    if y.is_complex() or y.is_neg() or image.is_neg():
         return False
     same = y.shape == image.shape and y.dtype == image.dtype and y.is_contiguous() and image.is_contiguous()
     free = y.device.type == "cpu" == image.device.type and not (y.requires_grad or image.requires_grad)

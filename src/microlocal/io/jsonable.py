@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from microlocal.core.arrays import to_numpy
+
 MOST_VALUES = 100_000
 
 
@@ -37,7 +39,7 @@ def jsonable(value: Any) -> Any:
 
 def _jsonable_container(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        value = to_numpy(value)
     if isinstance(value, np.ndarray):
         return jsonable(value.tolist()) if value.size <= MOST_VALUES else f"array of shape {value.shape}, {value.dtype}"
     if isinstance(value, Mapping):

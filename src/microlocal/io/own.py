@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import OutputError, ScanFileError
 from microlocal.core.geometry import Geometry
 from microlocal.core.registry import register
@@ -37,7 +38,7 @@ def write_scan(scan: Scan, path: str | Path) -> Path:
     if target.suffix not in (".npz", ".h5", ".hdf5"):
         got = target.suffix or "no suffix"
         raise OutputError(str(target), expected="a name ending in .npz, .h5 or .hdf5", got=got, do="Rename it.")
-    data = scan.data.detach().cpu().numpy()
+    data = to_numpy(scan.data)
     angles = np.asarray(scan.geometry.angles_rad, dtype=np.float64)
     header = json.dumps(_header(scan), ensure_ascii=False)
     with replacing(target) as temporary:

@@ -27,15 +27,20 @@ def checksum(tensors: Named) -> str:
     """
     total = hashlib.sha256()
     for name in sorted(tensors):
-        plain = tensors[name].detach().cpu().contiguous()
+        plain = _plain(tensors[name])
         total.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
         total.update(plain.flatten().view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
     return total.hexdigest()
 
 
+def _plain(x: Tensor) -> Tensor:
+    """Return the values in memory as they are: without gradient, on the CPU, conjugated and negated."""
+    return x.detach().cpu().resolve_conj().resolve_neg().contiguous()
+
+
 def write_tensors(tensors: Named, path: Path, facts: Mapping[str, str] | None = None) -> str:
     """Write the tensors with ``facts`` beside them in the header; return their checksum. Raises OutputError."""
-    plain = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    plain = {name: _plain(value).clone() for name, value in tensors.items()}
     mark = checksum(plain)
     with replacing(path) as temporary:
         header = {HEADER: json.dumps({**(facts or {}), SUM: mark}, sort_keys=True)}  # one entry: several have no order

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
 from microlocal.core.checks import real, tensor
+from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.operators.base import LinearOperator
@@ -29,7 +30,7 @@ class FourierSampling(LinearOperator):
 
     Parameters: ``mask``, (row, col), Boolean or weights, with frequency zero in the middle, at shape // 2; all ones
     is the full transform. Frequencies that are not measured are zero in the result. Raises InputError for complex
-    weights.
+    weights, ShapeError for a mask of one axis.
 
     Guarantee: |A| = max |m|; with a mask of ones, A* A = I.
 
@@ -43,7 +44,9 @@ class FourierSampling(LinearOperator):
     mask: Tensor
 
     def __init__(self, mask: Bool[Tensor, "row col"] | Float[Tensor, "row col"]) -> None:
-        real(mask, "FourierSampling")
+        if real(mask, "FourierSampling").ndim < 2:
+            got, do = str(tuple(mask.shape)), "Give the mask of an image, mask[None] for a single line."
+            raise ShapeError("FourierSampling", expected="a mask (row, col)", got=got, do=do)
         super().__init__(tuple(mask.shape), tuple(mask.shape))
         self.register_buffer("mask", mask.detach().clone(), persistent=False)
 
@@ -71,7 +74,8 @@ class CoilSensitivities(LinearOperator):
         (S f)_j = s_j f,    S* y = Σ_j conj(s_j) y_j,    |S|² = max Σ_j |s_j|²
 
     Parameters: ``maps`` s, (coil, row, col), complex. ``FourierSampling(mask) @ CoilSensitivities(maps)`` is the
-    SENSE operator, ``NonUniformFourier(...) @ CoilSensitivities(maps)`` its non-Cartesian form.
+    SENSE operator, ``NonUniformFourier(...) @ CoilSensitivities(maps)`` its non-Cartesian form. Raises ShapeError for
+    maps of other axes; of several sets of maps make one operator each.
 
     >>> maps = birdcage_maps(4, (8, 8))
     >>> sense = FourierSampling(cartesian_mask((8, 8), 2.0)) @ CoilSensitivities(maps)
@@ -85,7 +89,10 @@ class CoilSensitivities(LinearOperator):
     maps: Tensor
 
     def __init__(self, maps: Complex[Tensor, "coil row col"]) -> None:
-        tensor(maps, "CoilSensitivities")
+        if tensor(maps, "CoilSensitivities").ndim != 3:
+            do = "Give one map a coil, maps[None] for a single one; several slices or sets take an operator each."
+            got = str(tuple(maps.shape))
+            raise ShapeError("CoilSensitivities", expected="maps (coil, row, col)", got=got, do=do)
         super().__init__(tuple(maps.shape[-2:]), tuple(maps.shape))
         self.register_buffer("maps", maps.detach().clone(), persistent=False)
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
 from microlocal.operators.autograd import linear_pair
@@ -138,6 +139,6 @@ def _as_torch(matrix: Any) -> Inexact[Tensor, "row column"]:
 
 
 def _transposed(csr: Tensor) -> Tensor:
-    parts = [part.cpu().numpy() for part in (csr.values(), csr.col_indices(), csr.crow_indices())]
+    parts = [to_numpy(part) for part in (csr.values(), csr.col_indices(), csr.crow_indices())]
     matrix: Any = scipy.sparse.csr_array((parts[0], parts[1], parts[2]), shape=(csr.shape[0], csr.shape[1]))
     return _as_torch(matrix.conj().T)

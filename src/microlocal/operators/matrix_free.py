@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
 from microlocal.operators.autograd import linear_pair
@@ -100,7 +101,7 @@ class MatrixFree(LinearOperator):
 
 def _each(apply: Any, x: Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> Tensor:
     """Apply a numpy function of one vector to every array of a batch."""
-    vectors = x.detach().cpu().reshape(-1, math.prod(before)).numpy()
+    vectors = to_numpy(x).reshape(-1, math.prod(before))
     results = np.stack([np.asarray(apply(vector)) for vector in vectors])
     return torch.from_numpy(results).to(x.device, x.dtype).reshape(*x.shape[: x.ndim - len(before)], *after)
 
@@ -125,7 +126,7 @@ def to_scipy(
     def through(apply: Any, shape: tuple[int, ...]) -> Any:
         def product(vector: NDArray[np.inexact]) -> NDArray[np.inexact]:
             array = torch.from_numpy(np.ascontiguousarray(vector)).to(dtype).reshape(shape)
-            return apply(array).detach().resolve_conj().resolve_neg().numpy().ravel()
+            return to_numpy(apply(array)).ravel()
 
         return product
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.checks import real
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
@@ -135,7 +136,7 @@ def fourier_normal(
     """
     energy = slices.weights()
     if weights is not None:
-        given = weights.double().numpy()
+        given = to_numpy(weights.double())
         energy = energy * (given[:, None] if given.ndim == 1 else given)
     rows, cols = slices.shape
     sums = RealNonUniformFourier(

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from microlocal.calibration.hardening import Hardening
 from microlocal.calibration.outline import ray_spacing
+from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -258,5 +259,5 @@ def _credible_model(slice_: _Slice, settings: Settings) -> tuple[ObjectModel, _T
 
 def _material_level(x: Tensor) -> float:
     """Return the value of the material in a free image: a high percentile of what Otsu's threshold calls material."""
-    material = x[x > otsu(x.numpy())]
-    return float(np.percentile(material.numpy(), BRIGHT)) if material.numel() else 0.0
+    material = x[x > otsu(to_numpy(x))]
+    return float(np.percentile(to_numpy(material), BRIGHT)) if material.numel() else 0.0

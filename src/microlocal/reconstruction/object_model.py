@@ -14,6 +14,7 @@ from torch import Tensor
 from microlocal.calibration.air import AirLevel, air_level
 from microlocal.calibration.hardening import Hardening, upper_envelope
 from microlocal.calibration.outline import ABOVE_AIR, Outline, find_outline
+from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.functionals.box import Box
@@ -73,7 +74,7 @@ class ObjectModel:
 
 def first_model(data: Float[Tensor, "angle detector"], geometry: Geometry, grid: Grid) -> ObjectModel:
     """Return what the readings alone say; ``bounded`` where an outline and an attenuation were found."""
-    readings = data.double().numpy()
+    readings = to_numpy(data.double())
     air = air_level(readings)
     free = readings - air.level
     outline = find_outline(free, geometry, ABOVE_AIR * air.sigma)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 
@@ -45,6 +46,6 @@ def resample(image: Float[Tensor, "*batch row col"], source: Grid, target: Grid)
     x1, y1 = target.coordinates()
     rows, cols = (y0[0] - y1) / source.pixel, (x1 - x0[0]) / source.pixel
     where = np.meshgrid(rows, cols, indexing="ij")
-    flat = image.reshape(-1, *source.shape).numpy()
+    flat = to_numpy(image.reshape(-1, *source.shape))
     moved = np.stack([map_coordinates(page, where, order=1, mode="nearest") for page in flat])
     return torch.from_numpy(moved).to(image.dtype).reshape(*image.shape[:-2], *target.shape)

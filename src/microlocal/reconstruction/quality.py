@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.checks import floating, positive
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.wavefront.thresholds import otsu
@@ -108,7 +109,7 @@ def mcc(image: Image, reference: Image) -> Score:
 
 def _segmented(image: Tensor) -> Tensor:
     flat = image.detach().double().cpu().reshape(-1, *image.shape[-2:])
-    return torch.stack([(x > otsu(x.numpy())).double() for x in flat]).reshape(image.shape).to(image.device)
+    return torch.stack([(x > otsu(to_numpy(x))).double() for x in flat]).reshape(image.shape).to(image.device)
 
 
 def _checked(image: Tensor, reference: Tensor, who: str, least: int = 1) -> None:

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from microlocal.core.geometry import Array, Geometry, usual_gap
+from microlocal.core.geometry import Array, Geometry, outer_step, usual_gap
 
 # Over this angle a view fades in at the end of its arc.
 FADE_RAD = math.radians(10.0)
@@ -47,8 +47,9 @@ def redundancy(geometry: Geometry) -> Float[np.ndarray, "angle detector"]:
 
 
 def view_steps(geometry: Geometry) -> Float[np.ndarray, "angle"]:
-    """Return Δt of every view: half the way to both neighbours; at the ends of arcs half a usual step beyond.
+    """Return Δt of every view: half the way to both neighbours; at the ends of arcs half a step beyond.
 
+    That is the step of the views near to the end (``outer_step``), as the arc's other part may be sparser.
     Where a view is measured twice (modulo a full turn), the two share its step.
     """
     angles = geometry.angles % (2 * math.pi)
@@ -57,8 +58,13 @@ def view_steps(geometry: Geometry) -> Float[np.ndarray, "angle"]:
         return np.full(angles.size, math.pi / angles.size)
     gaps = np.diff(unique, append=unique[0] + 2 * math.pi)
     usual, longest = usual_gap(gaps)
-    gaps = np.where(gaps > longest, usual, gaps)
-    steps = (gaps + np.roll(gaps, 1)) / 2
+    ends = np.flatnonzero(gaps > longest)
+    after, before = gaps.copy(), np.roll(gaps, 1)
+    for last, first in zip(ends, (np.roll(ends, 1) + 1) % unique.size, strict=True):
+        inner = gaps[(first + np.arange((last - first) % unique.size)) % unique.size]
+        after[last] = outer_step(unique, unique[last], inner[::-1], usual)
+        before[first] = outer_step(-unique, -unique[first], inner, usual)
+    steps = (before + after) / 2
     return np.asarray((steps / counts)[inverse])
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from microlocal.calibration.center import with_center
+from microlocal.core.arrays import to_numpy
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.io.stack import Part, Stack
@@ -120,7 +121,7 @@ def _written(job: Job, row: Row, estimate: Estimate, k: int) -> Row:
 
 def _put(volume: Volume, place: int, values: Shaped[Tensor, "row col"]) -> str:
     """Write a slice as float32, or its codes as they are; return its SHA-256."""
-    array = values.numpy()
+    array = to_numpy(values)
     array = array if array.dtype == np.uint8 else array.astype(np.float32, copy=False)
     volume.write(place, array)
     return digest(array)

@@ -18,6 +18,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from microlocal.certificates.base import certificate_from_dict
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import ScanFileError
 from microlocal.core.provenance import NAMED
 from microlocal.core.registry import register
@@ -98,7 +99,7 @@ def write_arrays(reconstruction: Reconstruction, folder: Path) -> Path:
         tensors |= {"learned": r.learned, "visible": r.visible}
     if r.edges_visible is not None:
         tensors["edges_visible"] = r.edges_visible
-    arrays = {name: _numpy(tensor) for name, tensor in tensors.items()} | {
+    arrays = {name: to_numpy(tensor) for name, tensor in tensors.items()} | {
         "angles_rad": r.scan.geometry.angles,
         "pixel": np.asarray(r.scan.grid.pixel),
         "center": np.asarray(r.scan.grid.center),
@@ -119,7 +120,7 @@ def facts(reconstruction: Reconstruction) -> dict[str, Any]:
         "method": r.method,
         "config": jsonable(r.config),
         "metrics": jsonable(r.metrics),
-        "edges": {kind.name.lower(): share for kind, share in edge_shares(_numpy(r.edges)).items()},
+        "edges": {kind.name.lower(): share for kind, share in edge_shares(to_numpy(r.edges)).items()},
         "notes": list(r.notes),
         "certificates": jsonable([certificate.to_dict() for certificate in r.certificates]),
         "references": list(r.references),
@@ -135,7 +136,7 @@ def facts(reconstruction: Reconstruction) -> dict[str, Any]:
 
 def data_sha256(scan: Scan) -> str:
     """Return the SHA-256 of the data as used: the bytes of the array in C order."""
-    return hashlib.sha256(np.ascontiguousarray(_numpy(scan.data)).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(to_numpy(scan.data)).tobytes()).hexdigest()
 
 
 def read_result(folder: str | Path) -> Reconstruction:
@@ -185,11 +186,7 @@ def _rebuilt(tensors: dict[str, Tensor], fields: dict[str, Any], scan: Scan) -> 
     )
 
 
-def _numpy(tensor: Tensor) -> Shaped[np.ndarray, "..."]:
-    return tensor.detach().cpu().numpy()
-
-
 def _pages(image: Tensor) -> Shaped[np.ndarray, "*slice row col"]:
     """Return (row, col), or all batch axes flattened into slices."""
-    array = _numpy(image)
+    array = to_numpy(image)
     return array if array.ndim == 2 else array.reshape(-1, *array.shape[-2:])

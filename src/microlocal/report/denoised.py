@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import OutputError
 from microlocal.io.atomic import replacing
 from microlocal.io.photograph import FORMS, Photograph, write_photograph
@@ -40,7 +41,7 @@ class DenoisedPicture:
 
     @cached_property
     def after(self) -> Float[np.ndarray, "page channel row col"]:
-        return self.found.values.numpy()
+        return to_numpy(self.found.values)
 
     @property
     def page(self) -> int:

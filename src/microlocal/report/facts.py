@@ -13,6 +13,7 @@ import torch
 
 from microlocal.certificates.base import Certificate
 from microlocal.certificates.consistency import CLAIM
+from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import FanBeam, Geometry
 from microlocal.core.provenance import Provenance
 from microlocal.core.references import REFERENCES, bibtex, citation
@@ -84,7 +85,7 @@ def network_sentence(result: Reconstruction) -> str:
     if result.learned is None:
         return why
     size = float(result.learned.double().norm() / result.image.double().norm().clamp_min(1e-300))
-    drew = edge_shares(result.edges.cpu().numpy()).get(Provenance.LEARNED, 0.0)
+    drew = edge_shares(to_numpy(result.edges)).get(Provenance.LEARNED, 0.0)
     shares = f"{100 * size:.0f}\u00a0% of the image and draws {100 * drew:.0f}\u00a0% of the edges"
     what = f"what it added amounts to {shares}"
     return f"{why.rstrip('.')}; {what}." if why else f"A network took part: {what}."

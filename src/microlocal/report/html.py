@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.provenance import COLOURS, KINDS, Provenance
 from microlocal.core.registry import register
 from microlocal.io.atomic import replacing
@@ -118,7 +119,7 @@ def _head(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
 def _seeing(stack: Stack) -> dict[str, Any]:
     scan = stack.result.scan
     measured = measured_range(scan.geometry, *scan.grid.center)
-    fraction = stack.result.measured_directions.double().cpu().numpy()
+    fraction = to_numpy(stack.result.measured_directions.double())
     return {
         "rose": rose.visibility_rose(scan.geometry, *scan.grid.center),
         "map": rose.visibility_map(scan.geometry, scan.grid, fraction),
@@ -132,7 +133,7 @@ def _seeing(stack: Stack) -> dict[str, Any]:
 
 
 def _flat(values: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
-    return values.detach().double().cpu().reshape(-1, *shape).numpy()
+    return to_numpy(values.double()).reshape(-1, *shape)
 
 
 def _limits(residuals: Sequence[NDArray[np.float64]]) -> list[float]:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Wedge
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.provenance import COLOURS, Provenance
@@ -61,7 +62,7 @@ def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
         _image(panels["learned"], image - before, scan.grid, (-reach, reach), "Learned part, f − f*", "PuOr")
     _edges(panels["edges"], image, stack.edges[slice_index], scan.grid)
     draw_rose(panels["rose"], measured_range(scan.geometry, *scan.grid.center))
-    residual = reconstruction.residual.detach().double().cpu().reshape(-1, *scan.geometry.shape).numpy()[slice_index]
+    residual = to_numpy(reconstruction.residual.double()).reshape(-1, *scan.geometry.shape)[slice_index]
     _residual(panels["residual"], residual, scan.geometry.detector.edges, scan.geometry.unit)
     panels["residual"].set_title(f"Residual R f − g: {100 * relative_residual(stack):.2g} % of the data")
     return drawn

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import ShapeError
 from microlocal.core.provenance import COLOURS
 from microlocal.reconstruction.result import Reconstruction
@@ -70,7 +71,7 @@ def stacks(results: Sequence[Reconstruction]) -> list[Stack]:
 
 
 def _pages(image: Tensor, shape: tuple[int, int]) -> NDArray[Any]:
-    return image.detach().cpu().reshape(-1, *shape).numpy()
+    return to_numpy(image).reshape(-1, *shape)
 
 
 def chosen_slices(found: Sequence[Stack]) -> list[int]:

@@ -8,12 +8,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError
 
 
 def owner_of(data: Shaped[Tensor, "..."]) -> str:
     """Return the SHA-256 of the data: the mark by which a checkpoint knows its problem again."""
-    return hashlib.sha256(data.detach().contiguous().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(to_numpy(data).tobytes()).hexdigest()
 
 
 def save_state(path: Path, state: dict[str, Shaped[Tensor, "..."]], owner: str = "") -> None:

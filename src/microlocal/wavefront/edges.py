@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.checks import finite, positive, trailing_shape
 from microlocal.core.geometry import Array, Geometry
 from microlocal.core.grid import Grid
@@ -59,7 +60,7 @@ def _normals(down: Array, right: Array, width: float) -> Array:
 def canny_field(image: Float[Tensor, "row col"], sigma: float = 1.5) -> Field:
     """Return the gradient at scale ``sigma`` as a field: strength |gradient| a pixel, normals to the bright side."""
     positive(sigma, "sigma", "find_edges")
-    pixels = finite(image, "find_edges", "Mask the image first.").detach().cpu().double().numpy()
+    pixels = to_numpy(finite(image, "find_edges", "Mask the image first.").double())
     down = ndimage.gaussian_filter(pixels, sigma, order=(1, 0), mode="nearest")
     right = ndimage.gaussian_filter(pixels, sigma, order=(0, 1), mode="nearest")
     magnitude = np.hypot(down, right)

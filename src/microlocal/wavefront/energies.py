@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.checks import at_least, trailing_shape
 from microlocal.frames.shearlet import ShearletFrame
 from microlocal.kernels.window_means import add_shares, split_squares, window_means
@@ -54,12 +55,12 @@ def image_energies(
 
 
 def _of_one(image: Tensor, frame: ShearletFrame, share: Tensor, radius: int) -> Energies:
-    shares, kind = share.numpy(), image.detach().numpy().dtype
-    seen, rest, means = (np.zeros((_LOTS, *image.shape), dtype=kind) for _ in range(3))
+    image, shares = torch.from_numpy(to_numpy(image)), to_numpy(share)
+    seen, rest, means = (np.zeros((_LOTS, *image.shape), dtype=to_numpy(image).dtype) for _ in range(3))
     sums = np.zeros((len(frame.filters), 2))
 
     def visit(band: Tensor, k: int, lot: int) -> None:
-        values = band.numpy()
+        values = to_numpy(band)
         sums[k] = split_squares(values, shares[k])
         if frame.filters[k].scale < 0:  # the grey level around a pixel is no structure
             window_means(values, radius, False, means[lot])

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array
 from microlocal.networks.directions import DirectionNetwork, decoded
@@ -89,4 +90,4 @@ def network_field(image: Float[Tensor, "row col"], network: DirectionNetwork) ->
 
 
 def _array(plane: Float[Tensor, "..."]) -> Array:
-    return plane.double().numpy()
+    return to_numpy(plane.double())

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import Array
 from microlocal.frames.complex_shearlet import ShearletSystem
 from microlocal.wavefront.fields import FARTHEST, TINY, Field, beside, thinned
@@ -81,7 +82,7 @@ def _coefficients(
     """Yield the cones, each with its (k, complex coefficients (scale, row, col))."""
     rows, cols = image.shape
     around = [(margin, next_fast_len(n + 2 * margin) - n - margin) for n in (rows, cols)]
-    continued = torch.from_numpy(np.pad(image.numpy(), around, mode="symmetric"))
+    continued = torch.from_numpy(np.pad(to_numpy(image), around, mode="symmetric"))
     spectrum = torch.fft.fft2(continued)
 
     def bank(vertical: bool) -> Iterator[tuple[int, Tensor]]:
@@ -143,7 +144,7 @@ def _compare(best: Planes, window: list[Planes], system: ShearletSystem, vertica
 
 
 def _array(plane: Tensor) -> Array:
-    return plane.double().numpy()
+    return to_numpy(plane.double())
 
 
 def _field(found: Planes, noise: float, blur: float) -> Field:
