@@ -28,6 +28,33 @@ def spread(
     return data[..., 1:-2].contiguous()
 
 
+def spread3d(
+    volumes: Float[Tensor, "volume slice row col"], views: Floats, weights: Floats, power: int, panel: tuple[int, int]
+) -> Float[Tensor, "volume view v u"]:
+    """Return the transpose of ``pixel_driven3d.accumulate``, for a ``panel`` of so many (rows, columns).
+
+    Every voxel adds its value x weight / depth^power to the four data between which it was interpolated.
+    """
+    tables, factors = (torch.from_numpy(np.ascontiguousarray(a)).to(volumes) for a in (views, weights))
+    rows, cols = panel
+    data = volumes.new_zeros(len(volumes), len(tables), (rows + 3) * (cols + 3))  # padded as there
+    for view, (table, factor) in enumerate(zip(tables, factors, strict=True)):
+        depth, across, up = (_affine(part, volumes.shape[1:]) for part in table)
+        u = (across / depth + 1).clamp(0, cols + 1).flatten()
+        v = (up / depth + 1).clamp(0, rows + 1).flatten()
+        i, j = v.long(), u.long()
+        values = (volumes * (factor / depth**power)).flatten(1)
+        for down, share in ((0, 1 - (v - i)), (1, v - i)):
+            right = values * share * (u - j)
+            at = (i + down) * (cols + 3) + j
+            data[:, view].index_add_(1, at, values * share - right).index_add_(1, at + 1, right)
+    return data.unflatten(-1, (rows + 3, cols + 3))[..., 1:-2, 1:-2].contiguous()
+
+
 def _affine(table: Tensor, shape: torch.Size) -> Tensor:
-    rows, cols = (torch.arange(n, dtype=table.dtype, device=table.device) for n in shape)
-    return table[0] + table[1] * rows[:, None] + table[2] * cols
+    """Return the affine function (constant, one coefficient an axis) on a lattice of ``shape``."""
+    value = table[0]
+    for axis, (n, slope) in enumerate(zip(shape, table[1:], strict=True)):
+        places = torch.arange(n, dtype=table.dtype, device=table.device)
+        value = value + slope * places.reshape(-1, *(1,) * (len(shape) - 1 - axis))
+    return value

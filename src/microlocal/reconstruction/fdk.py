@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.checks import floating, trailing_shape
-from microlocal.core.errors import GeometryError, InputError
+from microlocal.core.errors import GeometryError
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, Geometry3D, ParallelBeam3D
 from microlocal.core.volume import VolumeGrid
+from microlocal.kernels import pixel_driven_torch
 from microlocal.kernels.cuda_kernels import cuda_kernels
 from microlocal.kernels.pixel_driven3d import accumulate
+from microlocal.operators.autograd import linear_pair
 from microlocal.operators.ray_checks import check_volume
 from microlocal.reconstruction.fbp import ramp_filter, widened
 from microlocal.reconstruction.redundancy import redundancy, view_steps
@@ -46,9 +48,9 @@ def fdk(
 ) -> Float[Tensor, "*batch slice row col"]:
     """Return Feldkamp's filtered backprojection of cone-beam ``data`` on ``grid``, in 1/unit.
 
-    Any arc and panel offset; of a short arc the measured part, in the right scale. Raises ShapeError for data that do
-    not fit, GeometryError for other geometries and a panel rolled around the beam, InputError for data whose gradient
-    is wanted.
+    Linear, and differentiable in the data. Any arc and panel offset; of a short arc the measured part, in the right
+    scale. Raises ShapeError for data that do not fit, GeometryError for other geometries and a panel rolled around the
+    beam, InputError for other numbers than float32 and float64.
 
     >>> panel = FlatPanel(3, 32, (1.0, 1.0))
     >>> views = tuple(np.radians(np.arange(0.0, 360.0, 6.0)))
@@ -69,8 +71,9 @@ def fbp_volume(
 ) -> Float[Tensor, "*batch slice row col"]:
     """Return the filtered backprojection of parallel-beam ``data`` on ``grid``, in 1/unit: stacks and laminography.
 
-    Any tilt, roll, arc and panel offset (a rolled panel should see the whole object). Raises ShapeError for data that
-    do not fit, GeometryError for other geometries, InputError for data whose gradient is wanted.
+    Linear, and differentiable in the data. Any tilt, roll, arc and panel offset (a rolled panel should see the whole
+    object). Raises ShapeError for data that do not fit, GeometryError for other geometries, InputError for other
+    numbers than float32 and float64.
     """
     _of_kind(geometry, ParallelBeam3D, "fbp_volume")
     return _filtered_backprojection(data, geometry, grid, "fbp_volume")
@@ -85,11 +88,8 @@ def _of_kind(geometry: Geometry3D, kind: type[Geometry3D], who: str) -> None:
 def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGrid, who: str) -> Tensor:
     check_volume(geometry, grid, who)
     floating(trailing_shape(data, geometry.shape, "angle, v, u", who, "Give the geometry of these data."), who)
-    if data.requires_grad and torch.is_grad_enabled():
-        do = "Give data.detach(), or use RayTransform3D and its adjoint, which are differentiable."
-        raise InputError(who, expected="data without a gradient", got="requires_grad=True", do=do)
     if not data.numel():
-        return data.new_zeros((*data.shape[:-3], *grid.shape))
+        return data.sum().expand((*data.shape[:-3], *grid.shape))
     stack = data.reshape(-1, *geometry.shape)
     volumes = stack.new_zeros((stack.shape[0], *grid.shape))
     # The shares of all views, since a view's depends on where the others end; the scale of the ramp is the axis'.
@@ -99,13 +99,30 @@ def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGri
     for first in range(0, geometry.shape[0], CHUNK):
         views = range(first, min(first + CHUNK, geometry.shape[0]))
         part, wide = _filtered(stack[:, views] * shares[views], geometry.select(views))
-        _accumulate(part, panel_map(wide, grid), steps[views], power, volumes)
+        volumes = _with(volumes, part, panel_map(wide, grid), steps[views], power)
     return volumes.reshape(*data.shape[:-3], *grid.shape)
+
+
+def _with(volumes: Tensor, part: Tensor, table: Array, steps: Array, power: int) -> Tensor:
+    """Return the volumes with the views of ``part`` added: in place, unless a gradient is wanted."""
+    if not part.requires_grad:
+        _accumulate(part, table, steps, power, volumes)
+        return volumes
+    panel = (part.shape[-2], part.shape[-1])
+
+    def added(views: Tensor) -> Tensor:
+        fresh = torch.zeros_like(volumes)
+        _accumulate(views, table, steps, power, fresh)
+        return fresh
+
+    return volumes + linear_pair(
+        part, added, lambda back: pixel_driven_torch.spread3d(back, table, steps, power, panel)
+    )
 
 
 def _accumulate(part: Tensor, table: Array, steps: Array, power: int, volumes: Tensor) -> None:
     if part.device.type == "cpu":
-        accumulate(part.numpy(), table, steps, power, volumes.numpy())
+        accumulate(part.detach().numpy(), table, steps, power, volumes.detach().numpy())
     else:
         cuda_kernels("pixel_driven_cuda", "fdk").accumulate3d(part, table, steps, power, volumes)
 
