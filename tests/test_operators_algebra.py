@@ -82,6 +82,12 @@ def test_bounds_that_are_exact():
     assert (0 * A).norm_bound() == 0.0
 
 
+@pytest.mark.parametrize("factor", [2.5, np.float32(2.5), torch.tensor(2.5), np.array(2.5)])
+def test_a_factor_is_a_number_of_any_library(factor):
+    check("operator", factor * A)
+    assert dense(factor * A).allclose(2.5 * dense(A))
+
+
 def test_zero_times_an_unknown_bound_is_zero():
     """The bound of a foreign operator is infinity; the zero operator has every step size."""
     unknown = MatrixFree(scipy.sparse.linalg.aslinearoperator(np.ones((4, 4))))
@@ -119,6 +125,10 @@ def test_reshape_and_restriction_meet_a_matrix():
     [
         (lambda: A + C, r"Sum: expected real \(3,\) -> real \(2,\), got real \(2,\) -> real \(2,\)"),
         (lambda: A + 0 * C, r"Sum: expected real \(3,\)"),
+        (lambda: A @ torch.ones(3), "expected two linear operators, got Tensor"),
+        (lambda: float("nan") * A, r"a finite number c, got nan"),
+        (lambda: torch.ones(2) * A, "one finite number"),
+        (lambda: Concatenate(axis=-1), "at least one operator"),
         (lambda: A + 1, "Sum: expected linear operators, got int"),
         (lambda: A @ B, r"MatrixOperator @ MatrixOperator: expected \(\*batch, 3\)"),
         (lambda: Stack(A, C), "Stack: expected"),

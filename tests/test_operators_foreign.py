@@ -16,6 +16,7 @@ from microlocal.operators import (
     FourierSampling,
     Gradient,
     MatrixFree,
+    MatrixOperator,
     birdcage_maps,
     from_deepinv,
     to_scipy,
@@ -138,3 +139,42 @@ def test_the_real_deepinverse_both_ways():
     assert float(theirs.adjointness_test(image)) < 1e-5
     rebuilt = deepinv.optim.L2().prox(image, physics(image), physics, gamma=1.0)
     assert float((rebuilt - image).norm() / image.norm()) < 0.1
+
+
+def test_real_operators_take_complex_vectors_of_scipy_as_its_matrices_do():
+    operator = Gradient((3, 4))
+    vector = np.arange(12.0) * (1 - 2j) + 1j
+    product = to_scipy(operator) @ vector
+    exact = [
+        operator(torch.from_numpy(part.copy()).reshape(3, 4)).ravel().numpy() for part in (vector.real, vector.imag)
+    ]
+    assert product == pytest.approx(exact[0] + 1j * exact[1])
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CS")
+def test_matrices_of_every_sparse_layout_are_taken():
+    table = torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]])
+    for sparse in (table.to_sparse(), table.to_sparse_csr(), table.to_sparse_csc()):
+        assert MatrixOperator(sparse)(torch.tensor([1.0, 2.0, 3.0])).tolist() == [7.0, 6.0]
+
+
+def test_physics_that_cannot_be_taken_says_why():
+    class ComplexPhysics:
+        def A(self, x):
+            return torch.complex(x, x)
+
+        def A_adjoint(self, y):
+            return y.real + y.imag
+
+    with pytest.raises(InputError, match=r"real measurements, got torch\.complex64"):
+        from_deepinv(ComplexPhysics(), (3, 4))
+    with pytest.raises(InputError, match="A and A_adjoint, got object"):
+        from_deepinv(object(), (3, 4))
+
+
+def test_the_proximal_map_of_a_physics_without_a_step_stays():
+    physics = as_deepinv(Gradient((3, 4)))
+    z = torch.randn(1, 1, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(physics.prox_l2(z, physics(z) + 1, 0.0), z)
+    with pytest.raises(InputError, match="gamma >= 0"):
+        physics.prox_l2(z, physics(z), -1.0)

@@ -48,7 +48,7 @@ def spread3d(
             right = values * share * (u - j)
             at = (i + down) * (cols + 3) + j
             data[:, view].index_add_(1, at, values * share - right).index_add_(1, at + 1, right)
-    return data.unflatten(-1, (rows + 3, cols + 3))[..., 1:-2, 1:-2].contiguous()
+    return data.reshape(*data.shape[:2], rows + 3, cols + 3)[..., 1:-2, 1:-2].contiguous()
 
 
 def _affine(table: Tensor, shape: torch.Size) -> Tensor:

@@ -7,6 +7,7 @@ scaling lives in the operator. A final class writes ``_forward``, ``_adjoint`` a
 ``norm_bound``; the checks are here. Operators combine as in formulas: ``2 * A + B @ C.H``.
 """
 
+import cmath
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -168,6 +169,9 @@ class Composition(LinearOperator):
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         who = f"{type(outer).__name__} @ {type(inner).__name__}"
+        if not isinstance(inner, LinearOperator):
+            do = "Apply an operator A to a tensor x by A(x); wrap a matrix in MatrixOperator."
+            raise InputError(who, expected="two linear operators", got=type(inner).__name__, do=do)
         given = torch.empty(inner.codomain_shape, device="meta")
         trailing_shape(given, outer.domain_shape, outer.domain_axes, who, "Compose operators whose shapes meet.")
         if outer.domain_complex != inner.codomain_complex:
@@ -225,6 +229,7 @@ class Multiple(LinearOperator):
 
     def __init__(self, scalar: complex, operator: LinearOperator) -> None:
         super().__init__(operator.domain_shape, operator.codomain_shape)
+        scalar = _number(scalar, operator)
         if isinstance(scalar, complex) and not operator.codomain_complex:
             who = f"{scalar} * {type(operator).__name__}"
             raise InputError(who, expected="a real number", got=str(scalar), do="Take the multiple of AsComplex @ A.")
@@ -243,6 +248,18 @@ class Multiple(LinearOperator):
 
     def normal(self) -> LinearOperator:
         return abs(self.scalar) ** 2 * self.operator.normal()
+
+
+def _number(scalar: complex | Tensor, operator: LinearOperator) -> complex:
+    """Return a factor as a number of Python, also from a tensor or an array that holds one; raises InputError."""
+    try:
+        number = scalar.item() if hasattr(scalar, "item") else scalar
+        if cmath.isfinite(number):
+            return number
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    do = "Give one finite number; weights of pixels are a Mask."
+    raise InputError(f"c * {type(operator).__name__}", expected="a finite number c", got=repr(scalar)[:80], do=do)
 
 
 def norm_product(a: LinearOperator, b: LinearOperator) -> float:

@@ -60,8 +60,15 @@ class PhysicsOperator(LinearOperator):
 
     def __init__(self, physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False) -> None:
         channel = (1,) * (len(shape) == 2)
+        if not callable(getattr(physics, "A", None)) or not callable(getattr(physics, "A_adjoint", None)):
+            do = "Give an object with both, as deepinv.physics.LinearPhysics has them."
+            raise InputError("from_deepinv", expected="A and A_adjoint", got=type(physics).__name__, do=do)
         with torch.no_grad():
-            measured = tuple(physics.A(torch.zeros(1, *channel, *shape)).shape[1:])
+            values = physics.A(torch.zeros(1, *channel, *shape))
+        if values.is_complex():
+            do = "Give real and imaginary parts as channels, as DeepInverse's own MRI does (torch.view_as_real)."
+            raise InputError("from_deepinv", expected="real measurements", got=str(values.dtype), do=do)
+        measured = tuple(values.shape[1:])
         super().__init__(shape, measured[1:] if channel and measured[:1] == (1,) else measured)
         self.physics, self.derive_adjoint = physics, derive_adjoint
         self.image_shape, self.measured_shape = (*channel, *shape), measured

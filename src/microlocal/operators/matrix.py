@@ -130,7 +130,7 @@ def _as_torch(matrix: Any) -> Inexact[Tensor, "row column"]:
             tensor = torch.sparse_csr_tensor(start, column, value, csr.shape, check_invariants=True)
         else:
             tensor = matrix.detach() if isinstance(matrix, Tensor) else torch.from_numpy(np.array(matrix))
-            tensor = tensor.to_sparse_csr() if tensor.layout == torch.sparse_coo else tensor
+            tensor = tensor if tensor.layout in (torch.strided, torch.sparse_csr) else tensor.to_sparse_csr()
     if tensor.ndim != 2 or not (tensor.is_floating_point() or tensor.is_complex()):
         got = f"{tuple(tensor.shape)} of {tensor.dtype}"
         do = "Give two axes [row, column] of floating or complex numbers."

@@ -125,6 +125,8 @@ def to_scipy(
 
     def through(apply: Any, shape: tuple[int, ...]) -> Any:
         def product(vector: NDArray[np.inexact]) -> NDArray[np.inexact]:
+            if np.iscomplexobj(vector) and not dtype.is_complex:  # as scipy's real matrices take them
+                return product(vector.real) + 1j * product(vector.imag)
             array = torch.from_numpy(np.ascontiguousarray(vector)).to(dtype).reshape(shape)
             return to_numpy(apply(array)).ravel()
 

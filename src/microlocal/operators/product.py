@@ -57,7 +57,7 @@ class ProductSpace:
         if self.stacked:
             return x.unbind(dim=-len(self.shape))
         parts = torch.split(x, [math.prod(shape) for shape in self.shapes], dim=-1)
-        return tuple(part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=True))
+        return tuple(part.reshape(*x.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True))
 
     def join(self, *parts: Arrays) -> Arrays:
         """Return the array whose components are ``parts``: the inverse of ``split``.

@@ -113,5 +113,5 @@ def _refuse(sources: Array, views: NDArray[np.int64], who: str) -> None:
             who,
             expected="a grid in front of the source in every view",
             got=f"a grid around or behind the source in {seen} (view {views[0]}: at {at})",
-            do="Give a smaller grid, or check the distance source_axis and the size of a pixel.",
+            do="Give a smaller grid (corners count, since rays are whole lines), or check source_axis and the pixel.",
         )

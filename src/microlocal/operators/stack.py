@@ -104,8 +104,8 @@ class Concatenate(LinearOperator):
     """
 
     def __init__(self, *operators: LinearOperator, axis: int) -> None:
-        first = operators[0]
         _joinable(operators, axis)
+        first = operators[0]
         shape = list(first.codomain_shape)
         lengths = [operator.codomain_shape[axis] for operator in operators]
         shape[axis] = sum(lengths)
@@ -129,6 +129,9 @@ class Concatenate(LinearOperator):
 
 
 def _joinable(operators: Sequence[LinearOperator], axis: int) -> None:
+    if not operators:
+        do = "Give the operators as arguments."
+        raise InputError("Concatenate", expected="at least one operator", got="none", do=do)
     first, axes = operators[0], len(operators[0].codomain_shape)
     if not -axes <= axis < 0:
         do = "Count the axis from the end, since batch axes lead."

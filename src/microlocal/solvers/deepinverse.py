@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor, nn
 
+from microlocal.core.errors import InputError
 from microlocal.operators.autograd import linear_pair
 from microlocal.operators.base import LinearOperator
 from microlocal.solvers.cgls import cgls
@@ -83,7 +84,12 @@ class OperatorPhysics(nn.Module):
         return start + self._solve(y - self.operator(start), 0.0)
 
     def prox_l2(self, z: Images, y: Images, gamma: Any) -> Images:
-        """Return argmin_x γ/2 |A x - y|² + 1/2 |x - z|²."""
+        """Return argmin_x γ/2 |A x - y|² + 1/2 |x - z|²: z for γ = 0. Raises InputError for other γ below."""
+        if not float(gamma) >= 0:
+            do = "Give the step of the proximal map, a positive number."
+            raise InputError("prox_l2", expected="gamma >= 0", got=f"gamma = {float(gamma)}", do=do)
+        if float(gamma) == 0:
+            return z.clone()
         return z + self._solve(y - self.operator(z), 1 / float(gamma))
 
     def compute_sqnorm(self, x0: Images | None = None) -> Inexact[Tensor, ""]:
