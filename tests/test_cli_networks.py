@@ -236,7 +236,8 @@ def test_a_stack_takes_one_network_and_keeps_what_it_added(shipped, tmp_path):
     options = ("--method", STACK.method, "--weight", 1, "--iterations", 20, "--block", 2)
     result = run("stack", stacked(tmp_path), *options, "--out", out)
     assert result.exit_code == 0, result.output
-    assert "Each slice is looked at by itself; of the heaviest of the sample: The network fits completed" in said(result)
+    begins = "Each slice is looked at by itself; of the heaviest of the sample: The network fits completed"
+    assert begins in said(result)
     images, added = (
         np.stack([tifffile.imread(f) for f in sorted((place / "slices").iterdir())]) for place in (out, out / "learned")
     )
