@@ -17,10 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.calibration.image_noise import at_ends, image_noise
 from microlocal.certificates.base import Certificate
 from microlocal.core.progress import SILENT, Progress
 from microlocal.reconstruction.images.models import Denoiser
-from microlocal.reconstruction.images.noise import at_ends, given_noise, image_noise
+from microlocal.reconstruction.images.noise import given_noise
 
 TASK = "denoising"
 SILENT_PICTURE = "No noise was found, so that nothing was removed."
