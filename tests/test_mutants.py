@@ -10,6 +10,7 @@ from tests.mutants import image_methods as broken_image_methods
 from tests.mutants import networks as broken_networks
 from tests.mutants import nonlinearities as broken_nonlinearities
 from tests.mutants import objects as broken_objects
+from tests.mutants import observation_methods as broken_observation_methods
 from tests.mutants import operators as broken_operators
 from tests.mutants import others
 from tests.mutants import tasks as broken_tasks
@@ -21,6 +22,7 @@ MUTANTS = {
     "solver": (laws("solver"), others.solvers()),
     "certificate": (laws("certificate"), others.certificates()),
     "method": (laws("method"), others.methods()),
+    "observation-method": (laws("observation-method"), broken_observation_methods.observation_methods()),
     "edge-model": (laws("edge-model"), broken_edge_models.edge_models()),
     "image-method": (laws("image-method"), broken_image_methods.image_methods()),
     "network": (laws("network"), broken_networks.networks()),

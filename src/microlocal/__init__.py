@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from microlocal.operators import ViewSubset as ViewSubset
     from microlocal.operators import from_deepinv as from_deepinv
     from microlocal.operators import to_scipy as to_scipy
+    from microlocal.reconstruction import ImageEstimate as ImageEstimate
+    from microlocal.reconstruction import Observation as Observation
     from microlocal.reconstruction import Reconstruction as Reconstruction
     from microlocal.reconstruction import Scheduler as Scheduler
     from microlocal.reconstruction import StackRequest as StackRequest
@@ -168,6 +170,8 @@ _NAMES = {
         "to_scipy",
     ),
     "reconstruction": (
+        "ImageEstimate",
+        "Observation",
         "Reconstruction",
         "Scheduler",
         "StackRequest",

@@ -25,6 +25,7 @@ from microlocal.reconstruction.learned_primal_dual import learned_primal_dual as
 from microlocal.reconstruction.method import Estimate as Estimate
 from microlocal.reconstruction.method import Settings as Settings
 from microlocal.reconstruction.null_space_network import null_space_network as null_space_network
+from microlocal.reconstruction.observation import Observation as Observation
 from microlocal.reconstruction.plug_and_play import plug_and_play as plug_and_play
 from microlocal.reconstruction.plug_and_play import red as red
 from microlocal.reconstruction.pools import Workers as Workers

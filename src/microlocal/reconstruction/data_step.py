@@ -13,7 +13,7 @@ Reference: Saad (2003), section 12.3.2, for the recurrence.
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from microlocal.certificates.base import Hypothesis
@@ -38,7 +38,7 @@ class DataStep(nn.Module):
 
     back: Tensor
 
-    def __init__(self, operator: LinearOperator, data: Float[Tensor, "..."], steps: int = 1) -> None:
+    def __init__(self, operator: LinearOperator, data: Inexact[Tensor, "..."], steps: int = 1) -> None:
         super().__init__()
         self.steps = at_least(steps, 1, "steps", "DataStep")
         self.largest = operator.norm_bound() ** 2
@@ -48,7 +48,9 @@ class DataStep(nn.Module):
         ratio = math.cosh(math.acosh(1 / OVERSHOOT) / self.steps)
         self.least = self.largest * (ratio - 1) / (ratio + 1)
         self.normal = operator.H @ operator  # not a faster approximation: A*A must not have a negative eigenvalue
-        self.register_buffer("back", operator.adjoint(data.double()))
+        self.register_buffer(
+            "back", operator.adjoint(data.to(torch.complex128) if data.is_complex() else data.double())
+        )
 
     def forward(self, u: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch row col"]:
         """Return G(u), in float64 on the way: q magnifies what rounding does to A*A u - A*g by n²."""

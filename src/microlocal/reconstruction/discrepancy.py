@@ -1,7 +1,7 @@
 """The weight of a penalty by the discrepancy principle: the residual is left at the level of the noise.
 
-The level is measured from the data. Where even the best fit that is found leaves more (misalignment, beam hardening, a
-coarse grid), the level is that of the fit, a little raised, and the note says so.
+The level is measured from the data, or given. Where even the best fit that is found leaves more (misalignment, beam
+hardening, a coarse grid), the level is that of the fit, a little raised, and the note says so.
 
 Reference: Morozov (1966).
 """
@@ -10,12 +10,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from microlocal.calibration.noise import noise_level
 from microlocal.core.progress import PartOf, Progress
-from microlocal.operators.ray_transform import RayTransform
+from microlocal.operators.base import LinearOperator
+from microlocal.operators.spaces import in_domain
+from microlocal.reconstruction.observation import Aim, Observation
 from microlocal.reconstruction.weighted_problem import WeightedProblem
 from microlocal.solvers.driver import Driver, Solution, Status
 
@@ -30,7 +29,7 @@ TASK = "choosing the weight"
 
 @dataclass(frozen=True)
 class Choice:
-    """A weight, the residual |R f - g| it aims at, the last solution of the search, and the reason in words."""
+    """A weight, the residual |A f - g| it aims at, the last solution of the search, and the reason in words."""
 
     weight: float
     target: float
@@ -38,25 +37,28 @@ class Choice:
     note: str
 
 
-def natural_weight(ray: RayTransform, sigma: float) -> float:
-    """Return σ times the norm of a central column of R: the size of the noise after backprojection to one pixel."""
-    rows, cols = ray.domain_shape
-    pixel = torch.zeros(rows, cols)
+def natural_weight(operator: LinearOperator, sigma: float) -> float:
+    """Return σ times the norm of a central column of A: the size of the noise after backprojection to one pixel.
+
+    Where A does not see the central pixel, that of A as a whole is taken: no column is longer.
+    """
+    rows, cols = operator.domain_shape
+    pixel = torch.zeros(rows, cols, dtype=in_domain(operator, torch.float32))
     pixel[rows // 2, cols // 2] = 1.0
-    return sigma * float(ray(pixel).norm())
+    return sigma * (float(operator(pixel).norm()) or operator.norm_bound())
 
 
 def choose_weight(problem: WeightedProblem, progress: Progress) -> Choice:
     """Move λ until the residual meets its target, warm starting every stage; an interruption ends it there."""
     shown = PartOf(progress, TASK)
     progress.start(TASK, FIT_ITERATIONS * FITS + STAGES * STAGE_ITERATIONS)
-    count = math.sqrt(problem.data.numel())
-    sigma = noise_level(problem.data)
-    rough = max(sigma, 0.002 * float(problem.data.norm()) / count)
-    weight = natural_weight(problem.ray, rough)
+    observation, count = problem.observation, math.sqrt(problem.observation.count)
+    sigma, words = observation.aim("choose_weight")
+    rough = max(sigma, 0.002 * float(observation.data.norm()) / count)
+    weight = natural_weight(observation.operator, rough)
     solution, best = _best_fit(problem, NEGLIGIBLE * weight, sigma * count, shown)
     target = max(sigma * count, ABOVE_BEST_FIT * best)
-    weight = max(weight, natural_weight(problem.ray, target / count))
+    weight = max(weight, natural_weight(observation.operator, target / count))
     stage = Driver(iterations=STAGE_ITERATIONS, every=STAGE_ITERATIONS, progress=shown)
     for _ in range(STAGES):
         if solution.status is Status.INTERRUPTED:
@@ -67,7 +69,7 @@ def choose_weight(problem: WeightedProblem, progress: Progress) -> Choice:
             break
         weight = corrected(weight, gap)
     progress.finish(TASK)
-    return Choice(weight, target, solution, _explain(sigma * count, best, target, problem.data))
+    return Choice(weight, target, solution, _explain(Aim(sigma * count, words), best, target, observation))
 
 
 def corrected(weight: float, gap: float) -> float:
@@ -90,12 +92,12 @@ def _best_fit(problem: WeightedProblem, weight: float, noise: float, shown: Prog
     return solution, best
 
 
-def _explain(noise: float, best: float, target: float, data: Float[Tensor, "..."]) -> str:
-    size = float(data.norm()) or 1.0
-    level = f"{100 * noise / size:.2g} % of the data"
-    if target > noise:
+def _explain(noise: Aim, best: float, target: float, observation: Observation) -> str:
+    size = float(observation.data.norm()) or 1.0
+    level = f"{100 * noise.sigma / size:.2g} % of the data"
+    if target > noise.sigma:
         return (
-            f"the measured noise is {level}, but the best fit found leaves {100 * best / size:.2g} % (misalignment, "
+            f"the {noise.words} is {level}, but the best fit found leaves {100 * best / size:.2g} % (misalignment, "
             f"model error, a coarse grid), so the residual was aimed at {100 * target / size:.2g} %"
         )
-    return f"the residual was aimed at the measured noise, {level}"
+    return f"the residual was aimed at the {noise.words}, {level}"

@@ -50,13 +50,16 @@ class Iteration(nn.Module):
     """T on images (image, 1, row, col) of size one.
 
     Parameters: ``data_step`` G, ``denoiser`` D called as D(u, noise), or D(u) where it takes none, ``level`` of the
-    noise for every image (image,), ``scheme``, ``box`` the least and the greatest value of a pixel, ``strength`` λ of
-    red; ``trained``, the least and the greatest noise that D was trained on: for a level s beyond, n is the nearest of
-    them and D is s/n D(u n/s, n), which is proved to be what D is at n. Raises UnknownNameError for another scheme.
+    noise for every image (image,), ``scheme``, ``box`` the least and the greatest value of a pixel, numbers or one for
+    every image (image, 1, 1, 1), ``strength`` λ of red; ``trained``, the least and the greatest noise that D was
+    trained on: for a level s beyond, n is the nearest of them and D is s/n D(u n/s, n), which is proved to be what D is
+    at n. Raises UnknownNameError for another scheme.
     """
 
     level: Tensor
     told: Tensor
+    least: Tensor
+    greatest: Tensor
 
     def __init__(
         self,
@@ -64,15 +67,17 @@ class Iteration(nn.Module):
         denoiser: nn.Module,
         level: Float[Tensor, " image"],
         scheme: str = "plug-and-play",
-        box: tuple[float, float] = (0.0, 10.0),
+        box: tuple[float | Tensor, float | Tensor] = (0.0, 10.0),
         strength: float = 1.0,
         trained: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         if scheme not in SCHEMES:
             raise UnknownNameError("Iteration", scheme, SCHEMES)
-        self.data_step, self.denoiser, self.scheme, self.box, self.strength = data_step, denoiser, scheme, box, strength
+        self.data_step, self.denoiser, self.scheme, self.strength = data_step, denoiser, scheme, strength
         self.trained = trained
+        for name, bound in zip(("least", "greatest"), box, strict=True):
+            self.register_buffer(name, torch.as_tensor(bound, dtype=level.dtype).reshape(-1, 1, 1, 1))
         self.register_buffer("level", level.reshape(-1, 1, 1, 1))
         self.register_buffer("told", self.level if trained is None else self.level.clamp(*trained))
         self.length = SHARE * 2 / (1 + OVERSHOOT + 2 * strength * min(self.proved().averaged, 1.0))
@@ -80,9 +85,18 @@ class Iteration(nn.Module):
     def forward(self, u: Float[Tensor, "image 1 row col"]) -> Float[Tensor, "image 1 row col"]:
         """Return T(u)."""
         if self.scheme == "plug-and-play":
-            return self._denoised(self.data_step(u)).clamp(*self.box)
+            return self.inside(self._denoised(self.data_step(u)))
         pull = (u - self.data_step(u)) + self.strength * (u - self._denoised(u))
-        return (u - self.length * pull).clamp(*self.box)
+        return self.inside(u - self.length * pull)
+
+    def inside(self, u: Float[Tensor, "image 1 row col"]) -> Float[Tensor, "image 1 row col"]:
+        """Return P(u)."""
+        return u.clamp(self.least, self.greatest)
+
+    @property
+    def box(self) -> tuple[float, float]:
+        """The least and the greatest value of a pixel, of all images."""
+        return float(self.least.min()), float(self.greatest.max())
 
     def _denoised(self, u: Tensor) -> Tensor:
         count = max(AT_ONCE // (u.shape[-2] * u.shape[-1]), 1)
@@ -108,7 +122,7 @@ class Iteration(nn.Module):
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         a, (low, high) = self.proved().averaged, self.box
         told = self.denoiser.hypotheses() if isinstance(self.denoiser, Certified) else ()
-        bounded = math.isfinite(low) and math.isfinite(high) and low <= high
+        bounded = math.isfinite(low) and math.isfinite(high) and bool((self.least <= self.greatest).all())
         levels = ", ".join(f"{noise:.4g}" for noise in sorted(set(self.told.flatten().tolist()))[:4])
         found = [*self.data_step.hypotheses(), *told, Hypothesis("the box is compact", f"[{low:g}, {high:g}]", bounded)]
         if self.scheme == "plug-and-play":
@@ -122,7 +136,7 @@ class Iteration(nn.Module):
         """Return T for one image of the batch, in the same precision."""
         alone = copy.copy(self)
         alone._buffers, alone._modules = dict(self._buffers), dict(self._modules)
-        for name in ("level", "told"):
+        for name in ("level", "told", "least", "greatest"):
             noise = getattr(self, name)
             setattr(alone, name, noise[image : image + 1] if len(noise) > 1 else noise)
         alone.data_step = copy.copy(self.data_step)
@@ -168,7 +182,7 @@ def _proved(iteration: Iteration) -> bool:
 def iterate(iteration: Iteration, start: Float[Tensor, "image 1 row col"], driver: Driver) -> Solution:
     """Run the iteration from ``start``, moved into the box; the value is T of the last image, so in the box too."""
     with torch.no_grad():
-        found = krasnoselskii_mann(iteration, start.clamp(*iteration.box), driver, MEMORY)
+        found = krasnoselskii_mann(iteration, iteration.inside(start), driver, MEMORY)
     return replace(found, value=found.state["ahead"])
 
 

@@ -1,6 +1,6 @@
 """Least squares with a sparsity penalty and bounds: what total variation and shearlets have in common.
 
-    argmin_{l <= f <= u}  1/2 |R f - g|² + λ Φ(K f)
+    argmin_{l <= f <= u}  1/2 |A f - g|² + λ Φ(K f)
 
 solved by the primal-dual method from a few steps of conjugate gradients. The weight is the user's or is chosen by the
 discrepancy principle; then rounds of iterations go on until the objective has settled *and* the residual is where it
@@ -10,15 +10,12 @@ was aimed, correcting the weight between rounds: a residual that is right before
 import math
 from dataclasses import dataclass, replace
 
-from jaxtyping import Float
-from torch import Tensor
-
-from microlocal.functionals.base import Proximable
+from microlocal.functionals.box import Box
 from microlocal.kernels.threads import own_threads_for
-from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.toeplitz import Toeplitz
 from microlocal.reconstruction.discrepancy import CLOSE_ENOUGH, Choice, choose_weight, corrected
 from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.weighted_problem import Penalty, WeightedProblem
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.checkpoint import owner_of, save_state
@@ -28,30 +25,22 @@ ROUNDS = 5
 SETTLED = 0.01  # the second half of a round lowers the objective by less than this share
 
 
-def solve_penalised(
-    ray: RayTransform,
-    data: Float[Tensor, "*batch angle detector"],
-    penalty: Penalty,
-    bounds: Proximable,
-    settings: Settings,
-    iterations: int,
-) -> Estimate:
+def solve_penalised(observation: Observation, penalty: Penalty, settings: Settings, iterations: int) -> Estimate:
     """Return the estimate for ``settings.weight``, or for the weight that the discrepancy principle chooses.
 
-    ``data`` (*batch, angle, detector); batches share one weight. ``iterations`` of a round, up to five rounds; a number
+    Images of a batch share one weight. ``iterations`` of a round, up to five rounds; a number
     of iterations in ``settings`` is one round of that many. The config records weight, target and residual.
     """
-    with own_threads_for(math.prod(data.shape[:-2]) * math.prod(ray.domain_shape)):
-        return _solved(ray, data, penalty, bounds, settings, iterations)
+    with own_threads_for(math.prod(observation.batch) * math.prod(observation.shape)):
+        return _solved(observation, penalty, settings, iterations)
 
 
-def _solved(
-    ray: RayTransform, data: Tensor, penalty: Penalty, bounds: Proximable, settings: Settings, iterations: int
-) -> Estimate:
-    normal = ray.normal()
+def _solved(observation: Observation, penalty: Penalty, settings: Settings, iterations: int) -> Estimate:
+    operator, data, bounds = observation.operator, observation.data, Box(*observation.bounds)
+    normal = operator.normal()
     fast = normal if isinstance(normal, Toeplitz) else None
-    start = bounds.prox(cgls(ray, data, Driver(iterations=12, every=12), normal=fast).value, 1.0)
-    problem = WeightedProblem(ray, data, penalty, bounds, start, fast)
+    start = bounds.prox(cgls(operator, data, Driver(iterations=12, every=12), normal=fast).value, 1.0)
+    problem = WeightedProblem(observation, penalty, bounds, start, fast)
     if settings.weight is None:
         choice = choose_weight(problem, settings.progress)
     else:
@@ -99,7 +88,7 @@ def _iterate(problem: WeightedProblem, choice: Choice, settings: Settings, itera
             break
         weight = weight if met else corrected(weight, gap)
         if settings.checkpoint is not None:
-            save_state(settings.checkpoint, solution.state, owner_of(problem.data))
+            save_state(settings.checkpoint, solution.state, owner_of(problem.observation.data))
         solution = problem.solve(weight, _driver(problem, settings, iterations, k), solution)
         history = _joined(history, solution.history)
         count = int(solution.stats["iterations"]) + (count if settings.checkpoint is None else 0)
@@ -112,7 +101,7 @@ def _driver(problem: WeightedProblem, settings: Settings, iterations: int, round
         every=20,
         tolerance=1e-4,
         checkpoint=settings.checkpoint,
-        owner=owner_of(problem.data),
+        owner=owner_of(problem.observation.data),
         progress=settings.progress,
         task="reconstructing" if round_number == 0 else f"reconstructing, round {round_number + 1}",
     )

@@ -20,16 +20,15 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.calibration.noise import noise_level
+from microlocal.core.checks import at_least
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.networks.denoisers import load_denoiser
-from microlocal.networks.invisible import image_size
 from microlocal.networks.weights import name_of
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.cgls import least_squares_image
+from microlocal.reconstruction.cgls import least_squares_image, least_squares_of_observation
 from microlocal.reconstruction.data_step import DataStep
 from microlocal.reconstruction.discrepancy import ABOVE_BEST_FIT, CLOSE_ENOUGH, STILL_GAINING
 from microlocal.reconstruction.fixed_point import (
@@ -43,35 +42,23 @@ from microlocal.reconstruction.fixed_point import (
     trained_range,
 )
 from microlocal.reconstruction.method import Estimate, Settings, network_record
-from microlocal.reconstruction.toy import MethodTrial, trial
-from microlocal.solvers.cgls import cgls
+from microlocal.reconstruction.observation import Observation, observed
+from microlocal.reconstruction.scaled import Scaled, scaled_observation, scaled_scan
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial
 from microlocal.solvers.checkpoint import owner_of
 from microlocal.solvers.driver import Driver, Solution, Status
 from microlocal.solvers.krasnoselskii_mann import krasnoselskii_mann
 
 USUAL = "nonexpansive"  # the weights that are taken unless a file is named
-BRIGHTEST = 10.0  # upper bound of a pixel, in images of size one
-PARTS_OF_DEGREE = (3, 2)  # the data's step has the degree √pixels a side over one of these: see _data_step
 ITERATIONS, TOLERANCE, ROUNDS = 2000, 1e-6, 3
 FIT_ITERATIONS, FITS = 80, 6
 TRIED, WORSE = 12, 1.2  # steps of the faster data step from the best fit, and what they may leave of it
 STAGE, STAGES = 15, 10  # of the search for the noise level
 NOT_BEGUN = "Interrupted before the denoiser was used: this is a fit of the data alone."
 FIRST_LEVEL, LEAST_LEVEL, LARGEST_LEVEL = 0.02, 1e-4, 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Scaled:
-    """A scan whose image has size one: ``data`` (image, 1, angle, detector) over ``size`` (image, 1, 1, 1)."""
-
-    ray: RayTransform
-    data: Float[Tensor, "image 1 angle detector"]
-    size: Float[Tensor, "image 1 1 1"]
-    start: Float[Tensor, "image 1 row col"]
-
-    def residual(self, u: Float[Tensor, "image 1 row col"]) -> float:
-        """Return |R f - g| in the unit of the data, of all images."""
-        return float(((self.ray(u) - self.data) * self.size).norm())
+IMAGE_ITERATIONS = 300  # for observations that are no scans
+LEAST_TOLD = 1e-3  # noise level, where it is read off the noise
+GAPS = 0.03  # noise level where pixels are missing from exact data
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,37 +105,124 @@ def red(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
     return by_denoiser(scan, grid, settings, _loaded(settings), "red")
 
 
+def _observation_trials() -> list[ObservationTrial]:
+    def run(observation: Observation, settings: Settings) -> Estimate:
+        return observation_by_denoiser(observation, replace(settings, weight=0.02), Known(tiny_denoiser()))
+
+    return [observation_trial("plug-and-play, against cgls", run, least_squares_of_observation, 0.8, iterations=60)]
+
+
+@register("observation-method", "plug-and-play", samples=_observation_trials, reference="ryu2019")
+def plug_and_play_of_observation(observation: Observation, settings: Settings) -> Estimate:
+    """Plug-and-play with a denoiser of Lipschitz constant one: a fixed point that is proved to be reached.
+
+    ``weight`` is the noise level that the denoiser is told, for images of size one. Raises InputError without weights,
+    for a denoiser that is not proved to be averaged unless forced, and for complex images.
+    """
+    return observation_by_denoiser(observation, settings, _loaded(settings), "plug-and-play")
+
+
+def _red_observation_trials() -> list[ObservationTrial]:
+    def run(observation: Observation, settings: Settings) -> Estimate:
+        return observation_by_denoiser(observation, replace(settings, weight=0.02), Known(tiny_denoiser()), "red")
+
+    return [observation_trial("red, against cgls", run, least_squares_of_observation, 0.9, iterations=60)]
+
+
+@register("observation-method", "red", samples=_red_observation_trials, reference="reehorst2019")
+def red_of_observation(observation: Observation, settings: Settings) -> Estimate:
+    """Regularisation by denoising: gradient steps of the data and u - D(u), with the same proof as plug-and-play.
+
+    It asks less of the denoiser, a Lipschitz constant of one, and smooths more. Raises InputError likewise.
+    """
+    return observation_by_denoiser(observation, settings, _loaded(settings), "red")
+
+
 def _loaded(settings: Settings) -> Known:
     if settings.network == "none":
         do = "Leave network out, or give a file of weights; without a network: --method tv."
         raise InputError("plug-and-play", expected="weights of a denoiser", got="none", do=do)
-    name = USUAL if settings.network == "auto" else settings.network
+    return loaded(USUAL if settings.network == "auto" else settings.network)
+
+
+def loaded(name: str) -> Known:
+    """Return the denoiser of shipped weights, or of a file; raises InputError where it cannot be used."""
     network, card = load_denoiser(name)
     return Known(network, name_of(name), card, trained_range(card))
 
 
 def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, scheme: str = "plug-and-play") -> Estimate:
     """Return the fixed point for a scan and any denoiser."""
-    problem = _scaled(RayTransform(scan.geometry, grid), scan.data)
-    first = FIRST_LEVEL if settings.weight is None else settings.weight
-    iteration = _iteration(problem, denoiser, scheme, first)
+    problem = scaled_scan(RayTransform(scan.geometry, grid), scan.data)
+    level = FIRST_LEVEL if settings.weight is None else settings.weight
+    iteration = _iteration(problem, denoiser, scheme, problem.data.new_tensor([level]))
     refuse_unproved(iteration, scheme, force=settings.force)
     fit = _data_step(problem, settings)
-    iteration.data_step, target, note = fit.step, fit.target, fit.note
-    if fit.last.status is Status.INTERRUPTED:
-        return _only_fitted(problem, fit.last, scan, grid)
-    if settings.weight is None:
-        solution, iteration = _search(problem, iteration, target, settings)
+    iteration.data_step = fit.step
+    if fit.last is not None and fit.last.status is Status.INTERRUPTED:
+        return _shaped(_only_fitted(problem, fit.last), observed(scan, grid))
+    estimate = _estimate(problem, iteration, fit if settings.weight is None else None, settings)
+    estimate = replace(estimate, config=network_record(denoiser.name, denoiser.card) | estimate.config)
+    return _shaped(estimate, observed(scan, grid))
+
+
+def observation_by_denoiser(
+    observation: Observation,
+    settings: Settings,
+    denoiser: Known,
+    scheme: str = "plug-and-play",
+    start: Float[Tensor, "*batch row col"] | None = None,
+    told: Float[Tensor, "*batch"] | None = None,
+) -> Estimate:
+    """Return the fixed point for any other observation and denoiser.
+
+    ``start``, a first image, from which brightness and contrast are read, a quick one unless given; ``told``, the noise
+    that the denoiser is told of each image, in its unit: then no weight is chosen.
+    """
+    observation.needs_real_images(scheme)
+    at_least(settings.iterations or 1, 1, "iterations", scheme)
+    problem = scaled_observation(observation, start)
+    gaps = observation.single and observation.sigma() == 0.0
+    size = problem.size.flatten()
+    if told is not None:
+        levels = (told.flatten() / size).clamp_min(LEAST_TOLD)
+    elif settings.weight is not None or gaps:
+        levels = size.new_tensor([settings.weight or GAPS])
     else:
-        note = f"The noise level {first:.4g} of the denoiser was given."
+        aim = observation.aim(scheme)
+        problem = replace(problem, noise=aim.sigma * math.sqrt(observation.count), words=aim.words)
+        guess = aim.sigma / (observation.operator.norm_bound() or 1.0) / float(size.mean())
+        levels = size.new_tensor([min(max(guess, LEAST_TOLD), FIRST_LEVEL)])
+    iteration = _iteration(problem, denoiser, scheme, levels)
+    refuse_unproved(iteration, scheme, force=settings.force)
+    settings = replace(settings, iterations=settings.iterations or IMAGE_ITERATIONS)
+    chosen = told is None and settings.weight is None and not gaps
+    fit = _data_step(problem, settings) if chosen else None
+    if fit is not None and fit.last is not None and fit.last.status is Status.INTERRUPTED:
+        return _shaped(_only_fitted(problem, fit.last), observation)
+    estimate = _estimate(problem, iteration, fit, settings)
+    if gaps and told is None and settings.weight is None:
+        note = f"The denoiser was told the noise level {GAPS:g}, the usual one where pixels are missing."
+        estimate = replace(estimate, notes=(note, *estimate.notes[1:]))
+    estimate = replace(estimate, config=network_record(denoiser.name, denoiser.card) | estimate.config)
+    return _shaped(estimate, observation)
+
+
+def _estimate(problem: Scaled, iteration: Iteration, fit: "_Fit | None", settings: Settings) -> Estimate:
+    """Iterate at the level given, or, with a fit that says what to aim at, at the one that is chosen."""
+    levels = iteration.level.flatten().tolist()
+    listed = ", ".join(f"{level:.4g}" for level in levels[:4])
+    if fit is None:
+        note = f"The noise level {listed} of the denoiser was given."
         solution = iterate(iteration, problem.start, _driver(problem, settings))
-    certificates = certificate_of(iteration, solution)
-    size, level = float(scan.data.norm()) or 1.0, float(iteration.level[0])
+    else:
+        solution, iteration = _search(problem, iteration, fit.target, settings)
+        levels = iteration.level.flatten().tolist()
+        note = f"The denoiser's noise level {levels[0]:.4g} was chosen by the discrepancy principle: {fit.note}"
     config = {
-        **network_record(denoiser.name, denoiser.card),
-        "scheme": scheme,
-        "weight": level,
-        "weight chosen by": "user" if settings.weight is not None else "discrepancy principle",
+        "scheme": iteration.scheme,
+        "weight": levels[0] if len(levels) == 1 else levels,
+        "weight chosen by": "user" if fit is None else "discrepancy principle",
         "degree of the data's step": iteration.data_step.steps,
         "iterations": int(solution.stats["iterations"]),
         "solver": "krasnoselskii-mann",
@@ -156,57 +230,47 @@ def by_denoiser(scan: Scan, grid: Grid, settings: Settings, denoiser: Known, sch
         "brightness": problem.size.flatten().tolist(),
         "averaged": iteration.guarantee().averaged,
         "fixed-point residual": solution.history.get("residual", [math.nan])[-1],
-        "relative residual": problem.residual(solution.value) / size,
+        "relative residual": problem.residual(solution.value) / problem.whole,
     }
-    if settings.weight is None:
-        config["target residual"] = target / size
-        note = f"The denoiser's noise level {level:.4g} was chosen by the discrepancy principle: {note}"
-    image = _image(problem, solution, scan, grid)
+    if fit is not None:
+        config["target residual"] = fit.target / problem.whole
     notes = (note, solution.status.value, *_warnings(solution.value, iteration))
-    return Estimate(image, notes, config, solution.history, certificates=certificates)
+    certificates = certificate_of(iteration, solution)
+    return Estimate(problem.image(solution.value), notes, config, solution.history, certificates=certificates)
 
 
-def _only_fitted(problem: Scaled, fit: Solution, scan: Scan, grid: Grid) -> Estimate:
+def _only_fitted(problem: Scaled, fit: Solution) -> Estimate:
     """Return what there is where an interruption came before the denoiser: of its iteration nothing is claimed."""
     config = {
         "network": "none",
         "solver": "krasnoselskii-mann",
         "iterations": int(fit.stats["iterations"]),
         "status": fit.status.name.lower(),
-        "relative residual": problem.residual(fit.value) / (float(scan.data.norm()) or 1.0),
+        "relative residual": problem.residual(fit.value) / problem.whole,
     }
-    return Estimate(_image(problem, fit, scan, grid), (NOT_BEGUN, fit.status.value), config)
+    return Estimate(problem.image(fit.value), (NOT_BEGUN, fit.status.value), config)
 
 
-def _image(problem: Scaled, solution: Solution, scan: Scan, grid: Grid) -> Float[Tensor, "*batch row col"]:
-    return (solution.value * problem.size).reshape(*scan.data.shape[:-2], *grid.shape).to(scan.data.dtype)
+def _shaped(estimate: Estimate, observation: Observation) -> Estimate:
+    """Return the estimate with the images in the shape and the precision of the data."""
+    image = estimate.image.reshape(*observation.batch, *observation.shape)
+    return replace(estimate, image=image.to(observation.data.real.dtype))
 
 
-def _scaled(ray: RayTransform, data: Tensor) -> Scaled:
-    """Return the scan for images of size one, by the brightness of a quick non-negative least-squares image.
-
-    In float64: the acceleration's differences magnify what rounding does to a step, which would end it at 1e-6.
-    """
-    planes = data.reshape(-1, 1, *data.shape[-2:])
-    quick = cgls(ray, planes, Driver(iterations=12, every=12)).value.clamp_min(0)
-    size = image_size(quick)[..., :1, :1]
-    return Scaled(ray, (planes / size).double(), size.double(), (quick / size).double())
-
-
-def _iteration(problem: Scaled, denoiser: Known, scheme: str, level: float) -> Iteration:
-    step = DataStep(problem.ray, problem.data)
-    network, noise = in_precision(denoiser.network, problem.start), problem.data.new_tensor([level])
-    return Iteration(step, network, noise, scheme, (0.0, BRIGHTEST), trained=denoiser.trained)
+def _iteration(problem: Scaled, denoiser: Known, scheme: str, levels: Float[Tensor, " image"]) -> Iteration:
+    step = DataStep(problem.operator, problem.data, problem.degrees[0])
+    network = in_precision(denoiser.network, problem.start)
+    return Iteration(step, network, levels, scheme, problem.box, trained=denoiser.trained)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """The data's step, the residual to aim at, its reason in words, and the last fit, which may be interrupted."""
+    """The data's step, the residual to aim at, its reason in words; the last fit, if one was made."""
 
     step: DataStep
     target: float
     note: str
-    last: Solution
+    last: Solution | None
 
 
 def _data_step(problem: Scaled, settings: Settings) -> _Fit:
@@ -216,11 +280,8 @@ def _data_step(problem: Scaled, settings: Settings) -> _Fit:
     √N / 3 serves every scan. √N / 2 is faster, and allows the larger noise levels that denoisers are trained on, but
     what it fits is less the plain residual: it is taken where going on with it from the best fit leaves about as much.
     """
-    root = math.sqrt(max(problem.ray.domain_shape))
-    usual, faster = (DataStep(problem.ray, problem.data, max(round(root / part), 1)) for part in PARTS_OF_DEGREE)
-    noise = noise_level(problem.data * problem.size) * math.sqrt(problem.data.numel())
-    size = float((problem.data * problem.size).norm()) or 1.0
-    u, best = problem.start, problem.residual(problem.start)
+    usual, *others = (DataStep(problem.operator, problem.data, degree) for degree in problem.degrees)
+    noise, u, best, found = problem.noise, problem.start, problem.residual(problem.start), None
     for _ in range(FITS):
         if best <= noise:
             break
@@ -228,26 +289,29 @@ def _data_step(problem: Scaled, settings: Settings) -> _Fit:
         u, before = found.value, best
         best = min(best, problem.residual(u))
         if found.status is Status.INTERRUPTED:
-            return _Fit(usual, *_target(noise, best, size), found)
+            return _Fit(usual, *_target(problem, best), found)
         if best > (1 - STILL_GAINING) * before:
             break
-    found = _fitted(problem, faster, u, TRIED, settings)
-    beyond = problem.residual(found.value)
-    step, best = (faster, beyond) if beyond <= WORSE * max(best, noise) else (usual, best)
-    return _Fit(step, *_target(noise, best, size), found)
+    step = usual
+    for faster in others:
+        found = _fitted(problem, faster, u, TRIED, settings)
+        beyond = problem.residual(found.value)
+        step, best = (faster, beyond) if beyond <= WORSE * max(best, noise) else (step, best)
+    return _Fit(step, *_target(problem, best), found)
 
 
 def _fitted(problem: Scaled, step: DataStep, u: Tensor, iterations: int, settings: Settings) -> Solution:
     """Take steps of the data alone, without the denoiser."""
     driver = Driver(iterations=iterations, every=iterations, progress=settings.progress, task="fitting")
-    return krasnoselskii_mann(lambda x: step(x).clamp(0.0, BRIGHTEST), u, driver, MEMORY)
+    return krasnoselskii_mann(lambda x: step(x).clamp(*problem.box), u, driver, MEMORY)
 
 
-def _target(noise: float, best: float, size: float) -> tuple[float, str]:
+def _target(problem: Scaled, best: float) -> tuple[float, str]:
     """Return the residual to aim at: the noise, or a little above the best fit; and the reason in words."""
+    noise, size = problem.noise, problem.whole
     if ABOVE_BEST_FIT * best > noise:
         return ABOVE_BEST_FIT * best, f"the best fit found leaves {100 * best / size:.2g} % of the data."
-    return noise, f"the residual was aimed at the measured noise, {100 * noise / size:.2g} % of the data."
+    return noise, f"the residual was aimed at the {problem.words}, {100 * noise / size:.2g} % of the data."
 
 
 def _driver(problem: Scaled, settings: Settings, iterations: int | None = None) -> Driver:
@@ -267,7 +331,7 @@ def _search(problem: Scaled, iteration: Iteration, target: float, settings: Sett
 
     Short stages from the last image find the level, since the residual grows with it.
     """
-    u, level, slope = problem.start, FIRST_LEVEL, 0.5
+    u, level, slope = problem.start, float(iteration.level[0]), 0.5
     last: tuple[float, float] | None = None
     for round_number in range(1 if settings.iterations else ROUNDS):
         for _ in range(STAGES):
@@ -302,12 +366,13 @@ def _next_level(level: float, gap: float, slope: float, last: tuple[float, float
 def _at_level(old: Iteration, level: float) -> Iteration:
     """Return the same iteration at another noise level."""
     noise = old.level.new_tensor([level])
-    return Iteration(old.data_step, old.denoiser, noise, old.scheme, old.box, old.strength, old.trained)
+    box = old.least, old.greatest
+    return Iteration(old.data_step, old.denoiser, noise, old.scheme, box, old.strength, old.trained)
 
 
 def _warnings(u: Tensor, iteration: Iteration) -> tuple[str, ...]:
     found = []
-    if bool((u >= iteration.box[1]).any()):
+    if bool((u >= iteration.greatest).any()) and iteration.box[1] > 1:
         found.append(f"Pixels reached the upper bound, {iteration.box[1]:g} times the brightness of a quick image.")
     if not iteration.guarantee().averaged < 1:
         found.append("The denoiser was forced: nothing is proved of the iteration, and it carries no certificate.")

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
 
@@ -21,7 +21,10 @@ from microlocal.frames.shearlet import ShearletFrame
 from microlocal.networks.catalogue import find_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.claims import all_directions, certify_explained, certify_operators, told_sources
-from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.images.estimate import ImageEstimate
+from microlocal.reconstruction.method import Estimate, Settings, unused
+from microlocal.reconstruction.observation import Observation
+from microlocal.reconstruction.observed import reconstruct_observation
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.wavefront import label_edges, missing_wedge, visible_share
 
@@ -29,13 +32,45 @@ LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
 INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and all checks were made."
 
 
-def methods() -> dict[str, Entry]:
-    """Return the registered methods by name."""
-    return registered("method")
+def methods(kind: str = "method") -> dict[str, Entry]:
+    """Return the registered methods by name: those of scans, or of any operator (``kind`` "observation-method")."""
+    return registered(kind)
+
+
+@overload
+def reconstruct(
+    scan: Scan,
+    method: str = ...,
+    *,
+    grid: Grid | None = ...,
+    weight: float | str = ...,
+    iterations: int | None = ...,
+    hold_out: int = ...,
+    seed: int = ...,
+    progress: Progress = ...,
+    checkpoint: Path | None = ...,
+    network: str | Path = ...,
+    force: bool = ...,
+) -> Reconstruction: ...
+
+
+@overload
+def reconstruct(
+    scan: Observation,
+    method: str = ...,
+    *,
+    weight: float | str = ...,
+    iterations: int | None = ...,
+    seed: int = ...,
+    progress: Progress = ...,
+    checkpoint: Path | None = ...,
+    network: str | Path = ...,
+    force: bool = ...,
+) -> ImageEstimate: ...
 
 
 def reconstruct(
-    scan: Scan,
+    scan: Scan | Observation,
     method: str = "shearlet",
     *,
     grid: Grid | None = None,
@@ -47,8 +82,11 @@ def reconstruct(
     checkpoint: Path | None = None,
     network: str | Path = "auto",
     force: bool = False,
-) -> Reconstruction:
+) -> Reconstruction | ImageEstimate:
     """Reconstruct ``scan`` on ``grid`` (the scan's own by default) by a registered method.
+
+    An :class:`Observation`, data with any operator of images, goes the same way by the methods that need no rays
+    (``methods("observation-method")``) and gives an ``ImageEstimate``; it takes neither ``grid`` nor ``hold_out``.
 
     ``weight`` of the regulariser, "auto" to choose it from the data; ``hold_out`` views are kept from the method and
     predicted from its image, the relative error is in ``metrics``; Ctrl-C ends the iteration and keeps the best
@@ -63,9 +101,12 @@ def reconstruct(
     >>> result.image.shape
     torch.Size([256, 256])
     """
-    entry = lookup("method", method, "reconstruct")
     file = str(network) if network in ("auto", "none") else str(find_weights(network))
     settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, file, force)
+    if isinstance(scan, Observation):
+        _refuse_for_scans_only(grid, hold_out)
+        return reconstruct_observation(scan, method, settings)
+    entry = lookup("method", method, "reconstruct")
     _refuse_hopeless(scan)
     used, held = scan.hold_out(hold_out) if hold_out else (scan, None)
     target_grid = grid.in_unit(scan.geometry.unit) if grid else scan.grid
@@ -73,7 +114,7 @@ def reconstruct(
     estimate: Estimate = entry.member(used, target_grid, settings)
     seconds = time.monotonic() - began
     config = _config(method, settings, hold_out, target_grid) | estimate.config
-    notes = (*estimate.notes, *_unused(settings, estimate))
+    notes = (*estimate.notes, *unused(settings, estimate))
     with stopping() as stop:  # the image is there: Ctrl-C must not lose it
         result = _examined(estimate, method, used, held, target_grid)
     if stop.is_set():
@@ -120,14 +161,11 @@ def _examined(estimate: Estimate, method: str, used: Scan, held: Scan | None, gr
     )
 
 
-def _unused(settings: Settings, estimate: Estimate) -> list[str]:
-    """Say which settings the method has no use for: a method records those that it used."""
-    asked: dict[str, Any] = {"weight": settings.weight, "iterations": settings.iterations}
-    asked["network"] = settings.network not in ("auto", "none") or settings.force
-    known = {*estimate.config, *(("weight", "iterations") if "solver" in estimate.config else ())}
-    return [
-        f"The given {name} was not used: this method has none." for name, v in asked.items() if v and name not in known
-    ]
+def _refuse_for_scans_only(grid: Grid | None, hold_out: int) -> None:
+    if grid is not None or hold_out:
+        got = "a grid" if grid is not None else f"hold_out = {hold_out}"
+        do = "Leave it out, or give a Scan."
+        raise InputError("reconstruct", expected="of an observation, neither grid nor hold_out", got=got, do=do)
 
 
 def _given_weight(weight: float | str) -> float | None:

@@ -21,13 +21,12 @@ from microlocal.core.scan import Scan
 from microlocal.frames.base import Frame
 from microlocal.frames.decimated import DecimatedShearletFrame
 from microlocal.functionals.base import Proximable
-from microlocal.functionals.box import Box
 from microlocal.functionals.pairs import PairL1
-from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.cgls import least_squares_image
+from microlocal.reconstruction.cgls import least_squares_image, least_squares_of_observation
 from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.penalised import solve_penalised
-from microlocal.reconstruction.toy import MethodTrial, trial
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial
 from microlocal.reconstruction.weighted_problem import Penalty
 
 
@@ -41,15 +40,29 @@ def shearlet(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
     The weights w are λ times the scale weights of ``scale_weights``; the low-pass is not penalised.
     """
-    frame = DecimatedShearletFrame(grid.shape)
-    weights = frame.spread(scale_weights(frame)).to(scan.data.dtype)
+    return shearlet_of_observation(observed(scan, grid), settings)
+
+
+def _observation_trials() -> list[ObservationTrial]:
+    return [observation_trial("shearlet, against cgls", shearlet_of_observation, least_squares_of_observation, 0.9)]
+
+
+@register("observation-method", "shearlet", samples=_observation_trials, reference="bubba2019")
+def shearlet_of_observation(observation: Observation, settings: Settings) -> Estimate:
+    """Sparse shearlets: edges along curves, and texture that has a direction.
+
+    argmin_{l <= f <= u} 1/2 |A f - g|² + |SH(f)|_{1,w}. Raises InputError for complex images.
+    """
+    observation.needs_real_images("shearlet")
+    frame = DecimatedShearletFrame(observation.shape)
+    weights = frame.spread(scale_weights(frame)).to(observation.data.real.dtype)
 
     def functional(weight: float) -> Proximable:
         return PairL1(weight * weights)
 
     dual_norm = math.sqrt(float(weights.double().square().sum()) / 2)  # a pair of numbers is one coefficient
     penalty = Penalty(frame, functional, dual_norm)
-    return solve_penalised(RayTransform(scan.geometry, grid), scan.data, penalty, Box(), settings, iterations=200)
+    return solve_penalised(observation, penalty, settings, iterations=200)
 
 
 def scale_weights(frame: Frame) -> Float[Tensor, " filter"]:

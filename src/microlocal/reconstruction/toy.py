@@ -13,7 +13,9 @@ from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
 from microlocal.data import phantoms
+from microlocal.operators.convolution import Convolution, gaussian_kernel
 from microlocal.reconstruction.method import Estimate, Method, Settings
+from microlocal.reconstruction.observation import Observation
 
 GRID = Grid((64, 64), 1.0)
 OBJECT = (
@@ -58,6 +60,48 @@ def toy_truth() -> Float[Tensor, "row col"]:
 def nothing(scan: Scan) -> Float[Tensor, "row col"]:
     """Return the zero image, the baseline of methods that are not meant to do well on the toy scan."""
     return torch.zeros(scan.grid.shape)
+
+
+@dataclass(frozen=True)
+class ObservationTrial:
+    """The same for a method of observations; the observation is called ``scan`` here too, for the laws are the same."""
+
+    name: str
+    method: Callable[[Observation, Settings], Estimate]
+    scan: Observation
+    truth: Float[Tensor, "row col"]
+    baseline: Callable[[Observation], Tensor]
+    factor: float
+    settings: Settings
+
+    def run(self, scan: Observation) -> Estimate:
+        """Apply the method."""
+        return self.method(scan, self.settings)
+
+
+def blurred_toy(noise: float = 0.02, size: int = 20) -> tuple[Observation, Float[Tensor, "row col"]]:
+    """Return a disc on a slope, blurred, with white noise, and the image itself, so small that A fits in a matrix."""
+    r, c = torch.meshgrid(torch.arange(size) / size, torch.arange(size) / size, indexing="ij")
+    truth = ((r - 0.45) ** 2 + (c - 0.4) ** 2 < 0.08).float() + 0.3 * c
+    blur = Convolution(gaussian_kernel(1.2), (size, size), "periodic")
+    return Observation(blur(truth) + noise * torch.randn(truth.shape, generator=generator(0)), blur), truth
+
+
+def backprojection(observation: Observation) -> Float[Tensor, "*batch row col"]:
+    """Return A* y."""
+    return observation.operator.adjoint(observation.data)
+
+
+def observation_trial(
+    name: str,
+    method: Callable[[Observation, Settings], Estimate],
+    baseline: Callable[[Observation], Tensor],
+    factor: float,
+    iterations: int | None = None,
+) -> ObservationTrial:
+    """Return the trial of a method on the small blurred image against a baseline."""
+    observation, truth = blurred_toy()
+    return ObservationTrial(name, method, observation, truth, baseline, factor, Settings(iterations=iterations))
 
 
 def trial(

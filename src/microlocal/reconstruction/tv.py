@@ -1,18 +1,18 @@
-"""Total variation: piecewise constant images under a non-negativity constraint."""
+"""Total variation: piecewise constant images within bounds, non-negative where a scan is reconstructed."""
 
 import math
 
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
-from microlocal.functionals.box import Box
 from microlocal.functionals.norms import GroupL1
+from microlocal.operators.complexified import Complexified
 from microlocal.operators.gradient import Gradient
-from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.cgls import least_squares_image
+from microlocal.reconstruction.cgls import least_squares_image, least_squares_of_observation
 from microlocal.reconstruction.method import Estimate, Settings
+from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.penalised import solve_penalised
-from microlocal.reconstruction.toy import MethodTrial, trial
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial
 from microlocal.reconstruction.weighted_problem import Penalty
 
 
@@ -26,6 +26,20 @@ def tv(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
     argmin_{f >= 0} 1/2 |R f - g|² + λ Σ |D f|, with D the differences of neighbouring pixels.
     """
-    gradient = Gradient(grid.shape)
-    penalty = Penalty(gradient, GroupL1, dual_norm=math.sqrt(math.prod(grid.shape)))
-    return solve_penalised(RayTransform(scan.geometry, grid), scan.data, penalty, Box(), settings, iterations=200)
+    return tv_of_observation(observed(scan, grid), settings)
+
+
+def _observation_trials() -> list[ObservationTrial]:
+    return [observation_trial("tv, against cgls", tv_of_observation, least_squares_of_observation, 0.9)]
+
+
+@register("observation-method", "tv", samples=_observation_trials, reference="rudin1992")
+def tv_of_observation(observation: Observation, settings: Settings) -> Estimate:
+    """Isotropic total variation: flat regions with sharp edges; of complex images, of both parts together.
+
+    argmin_{l <= f <= u} 1/2 |A f - g|² + λ Σ |D f|
+    """
+    gradient = Gradient(observation.shape)
+    operator = Complexified(gradient) if observation.operator.domain_complex else gradient
+    penalty = Penalty(operator, GroupL1, dual_norm=math.sqrt(math.prod(observation.shape)))
+    return solve_penalised(observation, penalty, settings, iterations=200)

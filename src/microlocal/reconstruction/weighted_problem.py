@@ -1,6 +1,6 @@
 """A penalised least-squares problem at any weight, warm started by its solution at another.
 
-argmin_{l <= f <= u}  1/2 |R f - g|² + λ Φ(K f)
+argmin_{l <= f <= u}  1/2 |A f - g|² + λ Φ(K f)
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 from microlocal.functionals.base import Proximable
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
-from microlocal.operators.ray_transform import RayTransform
+from microlocal.reconstruction.observation import Observation
 from microlocal.solvers.driver import Driver, Solution
 from microlocal.solvers.pdhg import pdhg
 from microlocal.solvers.problem import Problem, Term
@@ -38,13 +38,12 @@ class Penalty:
 
 @dataclass(frozen=True)
 class WeightedProblem:
-    """The problem for ``data`` (*batch, angle, detector); ``start`` (*batch, row, col) begins the first solve.
+    """The problem of an observation; ``start`` (*batch, row, col) begins the first solve.
 
-    ``normal`` is R* R where it is a convolution.
+    ``normal`` is A* A where it is a convolution.
     """
 
-    ray: RayTransform
-    data: Float[Tensor, "*batch angle detector"]
+    observation: Observation
     penalty: Penalty
     bounds: Proximable
     start: Float[Tensor, "*batch row col"]
@@ -52,14 +51,15 @@ class WeightedProblem:
 
     def solve(self, weight: float, driver: Driver, warm: Solution | None = None) -> Solution:
         """Minimise at ``weight``, from an earlier solution where there is one."""
+        operator, data = self.observation.operator, self.observation.data
         image = max(float(self.start.norm()), 1e-30)
-        fit = max(float((self.ray(self.start) - self.data).norm()), 1e-30)
-        sigma, tau = (torch.as_tensor(step) for step in self.ray.step_sizes())
+        fit = max(float((operator(self.start) - data).norm()), 1e-30)
+        sigma, tau = (torch.as_tensor(step) for step in operator.step_sizes())
         usual = math.sqrt(float(tau[tau > 0].median() / sigma[sigma > 0].median()))
-        batch = math.sqrt(self.data[..., 0, 0].numel())
+        batch = math.sqrt(math.prod(self.observation.batch))
         dual = max(ACTIVE_SHARE * weight * self.penalty.dual_norm * batch, 1e-30)
         terms = (
-            Term(self.ray, SquaredDistance(self.data), DUAL_EMPHASIS * usual * fit / image, self.normal),
+            Term(operator, SquaredDistance(data), DUAL_EMPHASIS * usual * fit / image, self.normal),
             Term(self.penalty.operator, self.penalty.functional(weight), DUAL_EMPHASIS * dual / image),
         )
         duals = None if warm is None else [warm.state["dual0"], warm.state["dual1"]]
@@ -67,5 +67,5 @@ class WeightedProblem:
         return pdhg(Problem(terms, self.bounds), start, driver, duals)
 
     def residual(self, solution: Solution) -> float:
-        """Return |R f - g| of a solution."""
-        return float((self.ray(solution.value) - self.data).norm())
+        """Return |A f - g| of a solution."""
+        return float((self.observation.operator(solution.value) - self.observation.data).norm())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any, cast
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -25,7 +25,8 @@ class ImageEstimate:
     ``image`` (*batch, row, col) in the unit of the input; ``residual``, the data minus what the estimate explains of
     them; ``noise``, the standard deviation that was given or estimated, (*batch,); ``parts``, component images by
     name; ``config``, what was chosen; ``notes``, sentences for the user; ``history``, numbers by iteration;
-    ``certificates``, what is proved of the result, with the values that were measured on it.
+    ``certificates``, what is proved of the result, with the values that were measured on it; ``provenance``
+    (*batch, row, col), codes of ``core.provenance``, where it was asked: NONE where nothing is said of a pixel.
     """
 
     image: Float[Tensor, "*batch row col"]
@@ -36,6 +37,7 @@ class ImageEstimate:
     notes: tuple[str, ...] = ()
     history: dict[str, list[float]] = field(default_factory=dict)
     certificates: tuple[Certificate, ...] = ()
+    provenance: UInt8[Tensor, "*batch row col"] | None = None
 
 
 def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Tensor, "*batch row col"]:

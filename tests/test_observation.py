@@ -1,0 +1,259 @@
+"""Observations: data with any operator, against dense matrices; masks, complex images, refusals, what is told."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import microlocal as ml
+from microlocal.certificates import Guarantee
+from microlocal.core.errors import InputError, ShapeError, UnknownNameError
+from microlocal.core.provenance import Provenance
+from microlocal.core.seeding import generator
+from microlocal.operators import birdcage_maps, cartesian_mask
+from microlocal.reconstruction import Settings
+from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
+from microlocal.reconstruction.fixed_point import tiny_denoiser
+from microlocal.reconstruction.observation import EXACT, observed
+from microlocal.reconstruction.plug_and_play import Known, observation_by_denoiser
+from microlocal.reconstruction.scaled import scaled_observation
+from microlocal.reconstruction.toy import GRID, blurred_toy, toy_scan
+
+SHAPE = (5, 6)
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=generator(seed))
+
+
+def matrix(rows=40, seed=1):
+    return drawn(rows, 30, seed=seed)
+
+
+def off(image, truth):
+    return float((image - truth).norm() / truth.norm())
+
+
+class Halfway(nn.Module):
+    """Averaged with 1/2 and not linear: the mean of u and its absolute value."""
+
+    def forward(self, u):
+        return (u + u.abs()) / 2
+
+    def guarantee(self):
+        return Guarantee(lipschitz=1.0, averaged=0.5)
+
+    def hypotheses(self):
+        return ()
+
+
+def test_least_squares_is_that_of_the_matrix():
+    a, x = matrix(), drawn(3, *SHAPE)
+    data = x.flatten(1) @ a.T + 0.1 * drawn(3, 40, seed=2)
+    found = ml.reconstruct(ml.Observation(data, ml.MatrixOperator(a, SHAPE)), "cgls", iterations=200)
+    expected = torch.linalg.lstsq(a, data.T).solution.T.reshape(3, *SHAPE)
+    assert torch.allclose(found.image, expected, atol=1e-4)
+    assert torch.allclose(found.residual, data - found.image.flatten(1) @ a.T)
+
+
+def test_damped_least_squares_is_that_of_the_matrix():
+    a, data = matrix(), drawn(40)
+    found = ml.reconstruct(ml.Observation(data, ml.MatrixOperator(a, SHAPE)), "cgls", weight=0.7, iterations=200)
+    expected = torch.linalg.solve(a.T @ a + 0.7 * torch.eye(30, dtype=torch.float64), a.T @ data)
+    assert torch.allclose(found.image.flatten(), expected, atol=1e-6)
+
+
+def test_total_variation_meets_its_optimality_conditions():
+    """0 = Aᵀ(A x - y) + Dᵀ p, p in the dual ball and λ Σ |D x| = <p, D x>: no direction beats the penalty."""
+    a, data, weight = matrix(), drawn(40), 2.0
+    found = ml.reconstruct(ml.Observation(data, ml.MatrixOperator(a, SHAPE)), "tv", weight=weight, iterations=4000)
+    x, d = found.image, ml.Gradient(SHAPE)
+    gradient = (a.T @ (a @ x.flatten() - data)).reshape(SHAPE)
+    penalty = weight * float(d(x).norm(dim=0).sum())
+    assert -float((gradient * x).sum()) == pytest.approx(penalty, rel=1e-3)
+    for seed in range(20):
+        v = drawn(*SHAPE, seed=seed)
+        assert -float((gradient * v).sum()) <= weight * float(d(v).norm(dim=0).sum()) * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("scheme", ["plug-and-play", "red"])
+def test_the_certified_fixed_point_is_that_of_a_plain_iteration(scheme):
+    """By dense matrices in float64: r(AᵀA) from eigenvalues, no acceleration, a hundred thousand steps if need be."""
+    a = matrix(60) / 8
+    x = drawn(*SHAPE, seed=5)
+    observation = ml.Observation(a @ x.flatten() + 0.05 * drawn(60, seed=6), ml.MatrixOperator(a, SHAPE))
+    settings = Settings(weight=0.1, iterations=4000)
+    found = observation_by_denoiser(observation, settings, Known(Halfway()), scheme)
+    problem = scaled_observation(observation)
+    step = DataStep(observation.operator, problem.data, 3)
+    values, vectors = torch.linalg.eigh(a.T @ a)
+    pulled = 1 - step.residual_polynomial(values.clamp_min(0))
+    hessian, solved = (vectors @ torch.diag(part) @ vectors.T for part in (pulled, pulled / values))
+    right = solved @ (a.T @ problem.data.flatten())
+    u, length = problem.start.flatten(), 0.95 * 2 / (1 + OVERSHOOT + 2 * 0.5)
+    for _ in range(3000):
+        ahead = u - hessian @ u + right
+        if scheme == "plug-and-play":
+            u = ((ahead + ahead.abs()) / 2).clamp(-1, 2)
+        else:
+            u = (u - length * (u - ahead + u - (u + u.abs()) / 2)).clamp(-1, 2)
+    expected = problem.image(u.reshape(1, 1, *SHAPE)).reshape(SHAPE)
+    assert off(found.image, expected) < 1e-5
+    assert found.config["status"] == "converged"
+    (certificate,) = found.certificates
+    assert certificate.holds
+
+
+def test_pixels_of_a_mask_are_kept_and_told_apart():
+    x, known = drawn(16, 16).cumsum(0) / 4, torch.rand(16, 16, generator=generator(1)) > 0.4
+    holes = torch.where(known, x, torch.full_like(x, math.nan))
+    for method, code in (("tv", Provenance.UNDETERMINED), ("cgls", Provenance.UNDETERMINED)):
+        found = ml.reconstruct(ml.Observation(holes, ml.Mask(known)), method, iterations=100)
+        assert torch.equal(found.image[known], x[known])
+        assert bool((found.provenance == torch.where(known, int(Provenance.MEASURED), int(code))).all())
+        assert any("% of the pixels were filled in" in note for note in found.notes)
+    listed = ml.Observation(x[known], ml.Restriction(known))
+    by_denoiser = observation_by_denoiser(listed, Settings(iterations=30), Known(tiny_denoiser()))
+    assert by_denoiser.config["weight"] == 0.03
+    from_tv = ml.reconstruct(listed, "tv", iterations=100)
+    assert torch.equal(from_tv.image[known], x[known])
+    assert off(from_tv.image, ml.reconstruct(ml.Observation(holes, ml.Mask(known)), "tv", iterations=100).image) < 0.02
+
+
+def test_what_a_network_fills_in_is_learned(monkeypatch):
+    x, known = drawn(12, 12), torch.rand(12, 12, generator=generator(1)) > 0.3
+    plugged = ml.methods("observation-method")["plug-and-play"].member
+    monkeypatch.setitem(plugged.__globals__, "loaded", lambda name: Known(tiny_denoiser(), name))
+    found = ml.reconstruct(ml.Observation(x, ml.Mask(known)), "plug-and-play", iterations=20)
+    assert bool((found.provenance[~known] == int(Provenance.LEARNED)).all())
+    assert bool((found.provenance[known] == int(Provenance.MEASURED)).all())
+    assert torch.equal(found.image[known], x[known])
+    assert sum("fixed point" in c.claim for c in found.certificates) == 1
+    noisy = ml.reconstruct(ml.Observation(x, ml.Mask(known), noise=0.1), "plug-and-play", weight=0.05, iterations=20)
+    assert not torch.equal(noisy.image[known], x[known])
+    assert any("changed by the method" in note for note in noisy.notes)
+    with pytest.raises(InputError, match="weights of a denoiser"):
+        ml.reconstruct(ml.Observation(x, ml.Mask(known)), "red", network="none")
+
+
+def test_pixels_without_influence_are_found():
+    a = matrix(20)
+    a[:, [3, 17]] = 0
+    found = ml.reconstruct(ml.Observation(drawn(20), ml.MatrixOperator(a, SHAPE)), "cgls")
+    dark = found.provenance.flatten() == int(Provenance.UNDETERMINED)
+    assert dark.nonzero().flatten().tolist() == [3, 17]
+    assert bool((found.provenance.flatten()[~dark] == int(Provenance.NONE)).all())
+    assert any("2 pixels have no influence" in note for note in found.notes)
+
+
+def test_the_residual_meets_the_noise_that_is_given():
+    observation, truth = blurred_toy()
+    for method in ("tv", "shearlet"):
+        given = ml.reconstruct(replace(observation, noise=0.02), method)
+        assert given.config["relative residual"] == pytest.approx(given.config["target residual"], rel=0.1)
+        assert given.config["target residual"] == pytest.approx(0.02 * 20 / float(observation.data.norm()), rel=1e-3)
+        assert "given noise" in given.notes[0]
+        assert off(given.image, truth) < off(observation.data, truth)
+        assert all(c.holds and c.falsify(0) <= c.bound for c in given.certificates)
+    found = observation_by_denoiser(replace(observation, noise=0.02), Settings(iterations=40), Known(tiny_denoiser()))
+    assert found.config["relative residual"] == pytest.approx(found.config["target residual"], rel=0.1)
+    assert off(found.image.float(), truth) < off(observation.data, truth)
+
+
+def test_bounds_are_kept_by_image():
+    observation, _ = blurred_toy()
+    both = replace(observation, data=torch.stack((observation.data, 5 * observation.data + 1)), bounds=(0.1, 4.0))
+    for found in (
+        ml.reconstruct(both, "tv", weight=0.01, iterations=30).image,
+        observation_by_denoiser(both, Settings(weight=0.02, iterations=30), Known(tiny_denoiser())).image,
+    ):
+        assert found.min() >= 0.1 - 1e-5
+        assert found.max() <= 4.0 + 1e-5
+        assert (found == found.max()).sum() > 1
+
+
+def test_complex_data_of_coils():
+    truth = torch.zeros(24, 24, dtype=torch.float64)
+    truth[6:18, 8:16] = 1.0
+    coils = ml.CoilSensitivities(birdcage_maps(4, (24, 24)))
+    sense = ml.FourierSampling(cartesian_mask((24, 24), 2.0)) @ coils
+    real = sense @ ml.AsComplex((24, 24))
+    data = real(truth)
+    data = data + 0.01 * torch.complex(drawn(*data.shape), drawn(*data.shape, seed=1))
+    found = ml.reconstruct(ml.Observation(data, real, noise=0.01), "tv")
+    plain = ml.reconstruct(ml.Observation(data, real, noise=0.01), "cgls")
+    assert off(found.image, truth) < min(0.1, off(plain.image, truth))
+    plugged = observation_by_denoiser(ml.Observation(data, real, noise=0.01), Settings(iterations=40, weight=0.01),
+                                      Known(tiny_denoiser()))  # fmt: skip
+    assert off(plugged.image, truth) < 0.2
+    turned = ml.reconstruct(ml.Observation(data, sense, noise=0.01), "tv", weight=0.02, iterations=100)
+    assert turned.image.is_complex()
+    assert off(turned.image.real, truth) < 0.15
+    for method in ("shearlet", "plug-and-play"):
+        with pytest.raises(InputError, match="real images"):
+            ml.reconstruct(ml.Observation(data, sense, noise=0.01), method)
+
+
+def test_a_scan_is_an_observation_too():
+    scan = toy_scan()
+    as_scan = ml.reconstruct(scan, "cgls")
+    observation = observed(scan, GRID)
+    assert torch.equal(ml.reconstruct(observation, "cgls").image, as_scan.image)
+    assert observation.sigma() == as_scan.metrics["noise per ray"]
+
+
+def test_noise_that_cannot_be_known_is_asked_for():
+    observation = ml.Observation(drawn(40), ml.MatrixOperator(matrix(), SHAPE))
+    for method in ("tv", "shearlet"):
+        with pytest.raises(InputError, match=r"noise level.*noise="):
+            ml.reconstruct(observation, method)
+    assert math.isnan(float(ml.reconstruct(observation, "tv", weight=1.0, iterations=5).noise))
+    exact = replace(observation, noise=0.0)
+    assert exact.aim("tv").sigma * math.sqrt(40) == pytest.approx(EXACT * float(exact.data.norm()))
+
+
+def test_a_wrong_adjoint_is_told():
+    class Wrong(ml.MatrixOperator):
+        def _adjoint(self, y):
+            return super()._adjoint(y) * 1.5
+
+    found = ml.reconstruct(ml.Observation(drawn(40), Wrong(matrix(), SHAPE)), "cgls", iterations=2)
+    assert any("not its transpose" in note for note in found.notes)
+    assert not found.certificates[0].holds
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "said"),
+    [
+        (lambda: ml.Observation(drawn(40), matrix()), InputError, "MatrixOperator"),
+        (lambda: ml.Observation(drawn(41), ml.MatrixOperator(matrix(), SHAPE)), ShapeError, "40"),
+        (lambda: ml.Observation(drawn(40) * math.nan, ml.MatrixOperator(matrix(), SHAPE)), InputError, "finite"),
+        (lambda: ml.Observation(drawn(40), ml.MatrixOperator(matrix(), (30,))), InputError, "images"),
+        (lambda: ml.Observation(drawn(40), ml.MatrixOperator(matrix(), SHAPE), -1.0), InputError, "noise >= 0"),
+        (
+            lambda: ml.Observation(drawn(40), ml.MatrixOperator(matrix(), SHAPE), bounds=(1.0, 0.0)),
+            InputError,
+            "bounds",
+        ),
+        (lambda: ml.Observation(drawn(0, 40), ml.MatrixOperator(matrix(), SHAPE)), InputError, "data"),
+    ],
+)
+def test_what_does_not_fit_is_refused(made, error, said):
+    with pytest.raises(error, match=said):
+        made()
+
+
+def test_methods_that_need_rays_say_which_do_not():
+    observation, _ = blurred_toy()
+    for name in set(ml.methods()) - set(ml.methods("observation-method")):
+        with pytest.raises(InputError, match=r"needs rays.*cgls, tv, shearlet|needs rays.*plug-and-play"):
+            ml.reconstruct(observation, name)
+    with pytest.raises(UnknownNameError, match="shearlet"):
+        ml.reconstruct(observation, "sheerlet")
+    with pytest.raises(InputError, match="neither grid nor hold_out"):
+        ml.reconstruct(observation, "tv", hold_out=2)
+    with pytest.raises(InputError, match="not zero"):
+        ml.reconstruct(replace(observation, data=0 * observation.data), "tv")
+    assert set(ml.methods("observation-method")) <= set(ml.methods())
