@@ -95,7 +95,7 @@ def backprojection(observation: Observation) -> Float[Tensor, "*batch row col"]:
 def observation_trial(
     name: str,
     method: Callable[[Observation, Settings], Estimate],
-    baseline: Callable[[Observation], Tensor],
+    baseline: Callable[[Observation], Float[Tensor, "*batch row col"]],
     factor: float,
     iterations: int | None = None,
 ) -> ObservationTrial:
