@@ -41,9 +41,28 @@ def test_norm_bounds_of_small_and_of_sparse_matrices():
     assert sparse >= norm
 
 
-def test_large_dense_matrices_take_the_bound_by_sums():
-    table = np.full((600, 520), 0.5)
-    assert MatrixOperator(table).norm_bound() == pytest.approx(0.5 * np.sqrt(600 * 520))
+@pytest.mark.parametrize("shape", [(600, 520), (520, 1030)])
+@pytest.mark.parametrize("size", [1.0, 1e-150, 1e150])
+def test_large_dense_matrices_have_a_bound_close_to_their_norm(shape, size):
+    draw = np.random.default_rng(0)
+    plain, signs = np.full(shape, 0.5), draw.standard_normal(shape)
+    for table in (plain, signs, signs + 1j * draw.standard_normal(shape)):
+        norm, bound = np.linalg.norm(table, 2), MatrixOperator(size * table).norm_bound() / size
+        assert norm <= bound <= 1.1 * norm
+    assert MatrixOperator(np.zeros(shape)).norm_bound() == 0
+
+
+def test_larger_dense_matrices_take_the_bound_by_sums():
+    table = np.full((2050, 2060), 0.5, np.float32)
+    assert MatrixOperator(table).norm_bound() == pytest.approx(0.5 * np.sqrt(2050 * 2060))
+
+
+@pytest.mark.parametrize("form", [np.array, scipy.sparse.csr_array])
+def test_a_matrix_with_numbers_that_are_none_is_refused(form):
+    table = TABLE.copy()
+    table[1, 1], table[0, 2] = np.nan, np.inf
+    with pytest.raises(InputError, match="expected finite numbers, got 2 that are not"):
+        MatrixOperator(form(table))
 
 
 def test_what_is_no_matrix_is_refused():
