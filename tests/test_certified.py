@@ -370,6 +370,31 @@ def test_a_hypothesis_that_fails_is_shown(tmp_path):
     assert "✓ proved" not in words
 
 
+def test_weights_that_overflow_in_their_own_precision_are_not_certified(tmp_path):
+    """Each is finite, and so is all that attacks see in float64; what the network computes is not."""
+    torch.manual_seed(0)
+    network = AdaptiveShrinkage((4, 4))
+    for value in network.parameters():
+        value.data.mul_(1e20)
+    assert all(bool(value.isfinite().all()) for value in network.parameters())
+    assert certify_map(copy.deepcopy(network).double(), (1, 8, 8), Search(1, 2))[0].holds
+    with pytest.raises(InputError, match="the result for a picture is finite in float32: 64 of 64 values are not"):
+        certify_map(network, (1, 8, 8))
+    card = {"task": "denoising", "architecture": {"kind": "adaptive-shrinkage", "widths": [4, 4]}}
+    file = save_weights(tmp_path / "loud", network.state_dict(), card)
+    found = examine(file, shape=(8, 8))
+    assert not found.holds
+    assert [c.holds for c in found.certificates] == [False, False]
+
+
+def test_what_float32_cannot_hold_is_not_stored(tmp_path):
+    huge = torch.tensor([1.0, 1e39], dtype=torch.float64)
+    with pytest.raises(InputError, match=r"values within 32 bits \(3.4e38\), got values up to 1e\+39 in huge"):
+        save_weights(tmp_path / "huge", {"huge": huge}, {})
+    assert not list(tmp_path.iterdir())
+    save_weights(tmp_path / "fits", {"fits": huge.sqrt()}, {})
+
+
 def test_weights_of_another_task_are_refused(tmp_path):
     save_weights(tmp_path / "other", {"a": torch.ones(1)}, {"task": "directions"})
     with pytest.raises(InputError, match="the task denoising, got 'directions'"):

@@ -93,6 +93,8 @@ def test_edges_of_a_learned_image_are_called_so_in_words_files_and_colours(folde
     assert (drawn == (0x9A, 0x4D, 0xFF)).all(axis=1).any()
     plain = said(run("edges", tmp_path, "--model", "canny", "--out", tmp_path / "out"))
     assert f"{counts['learned']} are learned and {counts['undetermined']} are undetermined" in plain
+    run("edges", tmp_path / "image.tif", "--model", "canny", "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "edges_visible.csv").exists()  # it was of the run before
 
 
 @pytest.mark.parametrize("option", [("--no-network",), ("--network", "none")])

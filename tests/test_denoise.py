@@ -17,6 +17,7 @@ from microlocal.cli import lazy
 from microlocal.core.errors import UnknownNameError
 from microlocal.core.seeding import generator
 from microlocal.io.png16 import png_bytes
+from microlocal.networks.symmetric_block import SymmetricBlock
 from microlocal.networks.weights import shipped_weights
 from microlocal.reconstruction.images.colours import denoise_pages, from_opponents, in_opponents
 from microlocal.reconstruction.images.models import denoiser_of, denoisers
@@ -288,6 +289,22 @@ def test_names_of_models():
     assert not {"inpaint", "deblur", "separate", "network"} & set(denoisers())
     with pytest.raises(UnknownNameError, match="shearlet"):
         denoiser_of("sheerlet")
+
+
+def test_a_claim_that_fails_is_shown_and_the_picture_still_written(tmp_path, weights, monkeypatch):
+    monkeypatch.setattr(SymmetricBlock, "step", lambda self: torch.tensor(2.8))
+    np.save(tmp_path / "a.npy", picture()[0, ..., 0])
+    result = run("denoise", tmp_path / "a.npy", "--weights", weights, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    words = " ".join(result.output.split())
+    assert "this does not hold" in words
+    assert "It rests on: block 0: 0 < τ <= 2. Here: 2.8000." in words
+    assert words.count("block 0: 0 < τ <= 2") == 1
+    assert (tmp_path / "out" / "denoised.npy").is_file()
+    told = json.loads((tmp_path / "out" / "certificate.json").read_text())
+    assert [c["holds"] for c in told["certificates"]] == [False] * 3
+    bad = run("denoise", tmp_path / "a.npy", tmp_path / "none.npy", "--weights", weights, "--out", tmp_path / "two")
+    assert bad.exit_code == 2  # what could not be read counts more
 
 
 def test_the_shipped_default_works(tmp_path):

@@ -26,6 +26,7 @@ LEVELS = ("noise", "sigma")  # names of an argument that tells a noise level
 NOISES = (1.0, 0.2, 2.0)  # levels that denoisers are told, in parts of the usual one: those they are trained for
 KINDS = 3  # of starts
 TINY = 1e-30
+ZERO = 1e-12  # values of a result that count as zero, in parts of the largest of the signal: their sign is rounding
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,62 @@ def drift(run: Map, u: Signals, d: Signals) -> Float[Tensor, " batch"]:
     return change / u.flatten(1).square().mean(dim=1).sqrt().clamp_min(TINY)
 
 
+def crossings(run: Map, u: Signals, d: Signals) -> Float[Tensor, " batch"]:
+    """Return how many changes of sign N(u) has more than u along a row, the most of all rows.
+
+    Where ``run`` returns all states of N, with an axis for them after the batch, each is compared with the one before.
+    The slope is that of a smooth count: the number itself has none.
+    """
+    del d
+    found = run(u)
+    after = found if found.ndim > u.ndim else found[:, None]
+    before = torch.cat((u[:, None], after[:, :-1]), dim=1)
+    floor = ZERO * u.flatten(1).abs().amax(dim=1).reshape(-1, *(1 for _ in after.shape[1:]))
+    exact = changes_of_sign(torch.where(after.abs() <= floor, 0.0, after)) - changes_of_sign(before)
+    smooth = _smooth_changes(after) - _smooth_changes(before)
+    return exact.flatten(1).amax(dim=1) + (smooth - smooth.detach()).flatten(1).sum(dim=1)
+
+
+def changes_of_sign(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return how often the sign changes along the last axis; zeros have none and are passed over."""
+    sign = x.detach().sign()
+    last = torch.where(sign != 0, torch.arange(x.shape[-1]), 0).cummax(dim=-1).values
+    kept = sign.gather(-1, last)
+    return (kept[..., 1:] * kept[..., :-1] < 0).sum(dim=-1).to(x.dtype)
+
+
+def _smooth_changes(x: Tensor) -> Float[Tensor, "..."]:
+    """Return nearly the same with a slope: a half for every pair of neighbours, less their product's sign, softened."""
+    scale = x.detach().square().mean(dim=-1, keepdim=True).clamp_min(TINY)
+    return (1 - (x[..., 1:] * x[..., :-1] / scale).tanh()).sum(dim=-1) / 2
+
+
+def bursts(shape: Sequence[int]) -> Signals:
+    """Return signals that alternate under a sine, with zeros around: what gains changes of sign soonest.
+
+    Of every width, at every size; all rows alike. They are the fastest eigenvectors of a linear step on so many pixels.
+    """
+    n = shape[-1]
+    found = []
+    for width in range(min(3, n), max(n - 3, min(3, n) + 1)):
+        k = torch.arange(1, width + 1, dtype=torch.float64)
+        burst = (1 - 2 * (k % 2)) * torch.sin(math.pi * k / (width + 1))
+        first = (n - width) // 2
+        found += [size * torch.nn.functional.pad(burst, (first, n - width - first)) for size in SIZES]
+    return torch.stack(found).reshape(-1, *(1 for _ in shape[:-1]), n).expand(-1, *shape).clone()
+
+
+class Stepwise(nn.Module):
+    """A network that yields its states, as one that returns all of them, (batch, step, ...)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, u: Signals, **told: Float[Tensor, " batch"]) -> Float[Tensor, "batch step ..."]:
+        return torch.stack(list(self.network.states(u, **told)), dim=1)  # type: ignore[operator]
+
+
 def worst(
     network: nn.Module,
     shape: Sequence[int],
@@ -99,6 +156,11 @@ def worst(
             rate = how.rate * (1 - step / how.steps)
             u, d = (_moved(x, slope, rate) for x, slope in zip((u, d), slopes, strict=True))
     return found, place
+
+
+def picture(shape: Sequence[int]) -> Float[Tensor, "1 ..."]:
+    """Return a ramp with an edge and some noise, of ``shape`` with a batch axis, between 0 and 1 but for the noise."""
+    return _pictures(1, shape, generator(0))
 
 
 def noises_of(network: nn.Module) -> tuple[float, ...]:

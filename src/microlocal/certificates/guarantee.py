@@ -4,7 +4,7 @@
     lipschitz  |N(u) - N(v)| <= lipschitz |u - v|
     averaged   N = (1 - a) Id + a T with |T(u) - T(v)| <= |u - v|: what fixed-point iterations ask for; a < 1
     range      min u <= N(u) <= max u at every pixel
-    signs      N(u) has no more sign changes along the signal than u has
+    signs      no row of N(u) has more sign changes than that of u, and no step of N adds one; c as for the gain
     mean       N(u) has the mean of u
 
 Norms are Euclidean. Infinite: nothing is proved.

@@ -4,10 +4,24 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.attack import Score, Search, drift, gain, noises_of, overshoot, spread, worst
+from microlocal.certificates.attack import (
+    Score,
+    Search,
+    Stepwise,
+    bursts,
+    crossings,
+    drift,
+    gain,
+    noises_of,
+    overshoot,
+    picture,
+    spread,
+    worst,
+)
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.core.errors import InputError
@@ -74,7 +88,7 @@ def _certificates(
         do = "Give it the methods guarantee() and hypotheses(); docs/certified-networks.md shows how."
         raise InputError("certify_map", expected="a network that states what is proved of it",
                          got=type(network).__name__, do=do)  # fmt: skip
-    hypotheses = _sound(hypotheses_of(network))
+    hypotheses = _sound(hypotheses_of(network, shape))
     for claim, bound, score, reference in claims(network.guarantee()):
 
         def attack(seed: int, score: Score = score) -> float:
@@ -85,17 +99,28 @@ def _certificates(
 
 
 def attacked(network: nn.Module, shape: Sequence[int], score: Score, search: Search | None, seed: int) -> float:
-    """Return the worst score that a search finds, at several noise levels for denoisers; zero at least."""
-    return max(worst(network, shape, score, search, seed, noises=noises_of(network))[0], 0.0)
+    """Return the worst score that a search finds, at several noise levels for denoisers; zero at least.
+
+    Changes of sign are counted step by step where the network yields its ``states``.
+    """
+    noises = noises_of(network)
+    if score is crossings:
+        seen = Stepwise(network) if callable(getattr(network, "states", None)) else network
+        return max(worst(seen, shape, score, search, seed, bursts(shape), noises)[0], 0.0)
+    return max(worst(network, shape, score, search, seed, noises=noises)[0], 0.0)
 
 
-def hypotheses_of(network: Certified) -> tuple[Hypothesis, ...]:
+def hypotheses_of(network: Certified, shape: Sequence[int] | None = None) -> tuple[Hypothesis, ...]:
     """Return what every proof rests on, finite weights, and what that of this network does.
 
-    Where weights are not finite nothing else can be measured, and the first is the only one.
+    With the ``shape`` of an input, also that the network does not overflow in the precision of its weights: attacks run
+    in float64, and would not see it. Where weights are not finite nothing else can be measured, and the first is the
+    only one.
     """
     finite = _finite(network)
-    return (finite, *network.hypotheses()) if finite.holds else (finite,)
+    if not finite.holds:
+        return (finite,)
+    return (finite, *network.hypotheses(), *([] if shape is None else [_fits(network, shape)]))
 
 
 def _sound(hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
@@ -113,6 +138,17 @@ def _finite(network: Certified) -> Hypothesis:
     return Hypothesis("all weights are finite", f"{broken} of {total} are not", broken == 0)
 
 
+def _fits(network: Certified, shape: Sequence[int]) -> Hypothesis:
+    """Say whether the result for one picture is finite in the precision of the weights."""
+    state = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
+    like = next((value for value in state if value.is_floating_point()), torch.zeros(()))
+    with torch.no_grad():
+        found = network.forward(picture(shape).to(like))
+    broken, kind = int((~found.isfinite()).sum()), str(like.dtype).removeprefix("torch.")
+    statement = f"the result for a picture is finite in {kind}"
+    return Hypothesis(statement, f"{broken} of {found.numel()} values are not", broken == 0)
+
+
 def claims(proved: Guarantee) -> Iterator[tuple[str, float, Score, str]]:
     """Return the claims in words, their bounds, what an attack makes as large as it can, and who proved it first."""
     if math.isfinite(proved.gain):
@@ -122,5 +158,7 @@ def claims(proved: Guarantee) -> Iterator[tuple[str, float, Score, str]]:
         yield claim, proved.lipschitz, spread, "combettes2015"
     if proved.range:
         yield "Maximum-minimum principle: no value leaves the range of the input.", 0.0, overshoot, "weickert1998"
+    if proved.signs:
+        yield "Sign stability: no step adds a change of sign along a row.", 0.0, crossings, "alt2020"
     if proved.mean:
         yield "The mean grey value is kept.", 0.0, drift, "weickert1998"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder, parse_sigma
-from microlocal.cli.failures import BAD_INPUT, INTERRUPTED
+from microlocal.cli.failures import BAD_INPUT, BROKEN, INTERRUPTED
 from microlocal.cli.folders import output_folder
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
@@ -56,6 +56,7 @@ def denoise(
 ) -> None:
     """Remove noise from pictures, of any size, and tell what is proved of the result.
 
+    The exit code is 1 where something that is claimed does not hold; the files are written all the same.
     The picture keeps its format, type of numbers, colours, opacity and pages.
     Noise is taken to be white: independent from pixel to pixel, of one level.
     """
@@ -84,6 +85,8 @@ def denoise(
     screen.answer(fields, *lines_of(done, failed, left))
     if interrupted or failed:
         raise typer.Exit(INTERRUPTED if interrupted else BAD_INPUT)
+    if not all(certificate["holds"] for one in done for certificate in one["certificates"]):
+        raise typer.Exit(BROKEN)
 
 
 def places(images: list[Path], folder: Path) -> list[tuple[Path, Path]]:
@@ -133,10 +136,16 @@ def lines_of(done: list[dict[str, Any]], failed: dict[str, str], left: int) -> l
             f"{c['claim']} Here {c['value']:.4g}: this does not hold." for c in one["certificates"] if not c["holds"]
         ]
         parts += [bullets(proved)] if proved else []
-        parts += [bullets(broken, "bad")] if broken else []
+        parts += [bullets([*broken, *_why(one["certificates"])], "bad")] if broken else []
         parts += [bullets(one["notes"], "quiet")] if one["notes"] else []
     if failed:
         parts += [heading(f"Failed: {len(failed)}"), bullets(list(failed.values()), "bad")]
     if left:
         parts.append(Text(f"\nInterrupted: {left} of the images were not reached.", style="caution"))
     return [*parts, heading("Files"), *(file for one in done for file in one["files"])]
+
+
+def _why(certificates: list[dict[str, Any]]) -> list[str]:
+    """Return the hypotheses that fail, each once, with what was measured."""
+    failing = [h for certificate in certificates for h in certificate["hypotheses"] if not h["holds"]]
+    return list(dict.fromkeys(f"It rests on: {h['statement']}. Here: {h['measured']}." for h in failing))

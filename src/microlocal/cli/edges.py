@@ -88,9 +88,12 @@ def edges(
             lazy.io.write_npz(_arrays(found), folder / "edges.npz"),
             lazy.edge_picture.draw(seen.plane, found, folder / "edges.png"),
         ]
-        if seen.before is not None:
+        of_before = folder / "edges_visible.csv"
+        if seen.before is None:
+            of_before.unlink(missing_ok=True)  # of an earlier run: it would pass for one of this image
+        else:
             visible = look(seen.before).outside(seen.air)
-            files.append(lazy.point_files.write_csv(visible.columns(), folder / "edges_visible.csv"))
+            files.append(lazy.point_files.write_csv(visible.columns(), of_before))
     notes = [*seen.notes, *_of_the_air(len(everywhere) - len(found)), *_of_the_model(model, seen)]
     fields = fields_of(found, model) | {"slice": seen.slice_index, "notes": notes}
     screen.answer(fields | {"files": files}, *lines_of(found, fields), heading("Files"), *files)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from microlocal.io import point_files as point_files
     from microlocal.networks import catalogue as catalogue
     from microlocal.networks import certify as certify
+    from microlocal.networks import weights as weights
     from microlocal.reconstruction import facts as facts
     from microlocal.reconstruction import joining as joining
     from microlocal.reconstruction.images import colours as colours
@@ -53,6 +54,7 @@ _MODULES = {
     "point_files": "microlocal.io.point_files",
     "catalogue": "microlocal.networks.catalogue",
     "certify": "microlocal.networks.certify",
+    "weights": "microlocal.networks.weights",
     "colours": "microlocal.reconstruction.images.colours",
     "models": "microlocal.reconstruction.images.models",
     "denoised": "microlocal.report.denoised",

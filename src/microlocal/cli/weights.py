@@ -122,10 +122,11 @@ def _training(card: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _stages(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the trainings that this one went on from, the last one first."""
     rows = []
-    while "began from" in card:
-        card = card["began from"]
+    name = lazy.weights.BEGAN
+    while name in card:
+        card = card[name]
         told = f"{_told(card)}, seed {card.get('seed', '–')}: {card.get('command') or '–'}"
-        rows.append(("began from", f"SHA-256 {str(card['sha256'])[:16]}…, {told}"))
+        rows.append((name, f"SHA-256 {str(card['sha256'])[:16]}…, {told}"))
     return rows
 
 

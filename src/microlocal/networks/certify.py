@@ -80,7 +80,7 @@ def examine(
     network, card = load_network(weights, MAKERS)
     search = LONG if attack else SHORT
     full = (1, *shape)
-    hypotheses = hypotheses_of(network) if isinstance(network, Certified) else ()
+    hypotheses = hypotheses_of(network, full) if isinstance(network, Certified) else ()
     sound = all(hypothesis.holds for hypothesis in hypotheses)
     rounds = SEEDS if attack else 1
     progress.start("attack", rounds)
@@ -119,14 +119,14 @@ def _attacked(
     """Return the certificates with the worst value of another search, if it is worse."""
     if not isinstance(network, Certified):
         return ()
-    sound = all(hypothesis.holds for hypothesis in hypotheses_of(network))
+    sound = all(hypothesis.holds for hypothesis in hypotheses_of(network, shape))
     found = certify_map(network, shape, search, seed) if sound else tuple(_unproved(network, shape, search, seed))
     return tuple(max(pair, key=lambda c: c.value) for pair in zip(found, before, strict=True)) if before else found
 
 
 def _unproved(network: nn.Module, shape: tuple[int, int, int], search: Search, seed: int) -> Iterator[Certificate]:
     """Return what a network claims although a hypothesis fails, with what an attack finds; no bounds that are NaN."""
-    hypotheses = hypotheses_of(network)  # type: ignore[arg-type]
+    hypotheses = hypotheses_of(network, shape)  # type: ignore[arg-type]
     try:
         stated = network.guarantee()  # type: ignore[operator]
     except InputError:

@@ -60,8 +60,8 @@ def save_weights(
     """Write <path>.safetensors and <path>.json; return the first.
 
     Parameters: ``network_state``, a ``state_dict``; ``card``, JSON values; ``half``, store floating tensors in 16 bits
-    (they come back in 32). Raises InputError for values that 16 bits cannot hold, OutputError for places that cannot
-    be written.
+    (they come back in 32). Raises InputError for values that 16 bits cannot hold, or for finite ones of 64 bits that 32
+    cannot, in which networks are built; OutputError for places that cannot be written.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "tiny"
@@ -160,6 +160,10 @@ def shipped_weights() -> dict[str, Path]:
 def _stored(name: str, value: Shaped[Tensor, "..."], half: bool) -> Shaped[Tensor, "..."]:
     plain = value.detach().cpu()
     if not half or not plain.is_floating_point():
+        if plain.dtype == torch.float64 and bool((plain.isfinite() & ~plain.float().isfinite()).any()):
+            got = f"values up to {float(plain.abs().max()):.3g} in {name}"
+            do = "Train in 32 bits, or mend these values: a network is built in 32."
+            raise InputError("save_weights", expected="values within 32 bits (3.4e38)", got=got, do=do)
         return plain
     narrow = plain.half()
     if not bool(torch.isfinite(narrow).all()):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from microlocal.core.errors import InputError
 from microlocal.io.tensors import read_tensors, write_tensors
-from microlocal.networks.weights import fill
+from microlocal.networks.weights import BEGAN, fill
 from microlocal.training.recipe import Recipe
 
 FIXED_RUN = ("batch", "pool", "ema")  # what of [run] a resumed training may not change
@@ -74,7 +74,7 @@ class State:
             "seconds": self.seconds,
             "metrics": self.metrics,
             "best": self.best,
-            "began from": self.began_from,
+            BEGAN: self.began_from,
             "scaler": self.scaler.state_dict(),
         }
         write_tensors(self._tensors(), path, {"state": json.dumps(facts)})
@@ -89,7 +89,7 @@ class State:
         fill(self.mean, _part(tensors, "mean."), who)
         self._load_optimizer(_part(tensors, "optimizer."))
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
-        self.metrics, self.best, self.began_from = facts["metrics"], facts["best"], facts["began from"]
+        self.metrics, self.best, self.began_from = facts["metrics"], facts["best"], facts[BEGAN]
         if self.scaler.is_enabled() and facts["scaler"]:
             self.scaler.load_state_dict(facts["scaler"])
 
@@ -132,7 +132,7 @@ def _facts(header: dict[str, str], who: str) -> dict[str, Any]:
     try:
         facts = json.loads(header["state"])
         needed = {name: facts[name] for name in ("recipe", "step", "seconds", "metrics", "best", "scaler")}
-        return needed | {"began from": facts.get("began from", {})}  # older checkpoints do not know
+        return needed | {BEGAN: facts.get(BEGAN, {})}  # older checkpoints do not know
     except (LookupError, ValueError, TypeError) as error:
         raise InputError(who, expected="a checkpoint of a training", got="another file", do=DO) from error
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.attack import Score, Search, drift, gain, overshoot, spread
+from microlocal.certificates.attack import Score, Search, changes_of_sign, crossings, drift, gain, overshoot, spread
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.maps import Certified, attacked, hypotheses_of
 
@@ -60,6 +60,10 @@ def _certificates(
     if proved.range:
         claim = "Maximum-minimum principle: no value of a plane leaves its range."
         yield issued(claim, rounding, [_overshoot(u, v) for u, v in zip(planes, found, strict=True)], overshoot)
+    if proved.signs and proved.mean:
+        claim = "Sign stability: no row crosses the mean grey value of its plane more often than before."
+        values = [_crossings(u, v, rounding) for u, v in zip(planes, found, strict=True)]
+        yield issued(claim, 0.0, values, crossings)
     if proved.mean:
         values = [_drift(u, v) for u, v in zip(planes, found, strict=True)]
         yield issued("The mean grey value is kept.", rounding, values, drift)
@@ -86,6 +90,13 @@ def _overshoot(u: Tensor, v: Tensor) -> float:
     u, v = u.double(), v.double()
     beyond = float(torch.maximum(v.max() - u.max(), u.min() - v.min()).clamp_min(0.0))
     return beyond / max(float(u.max() - u.min()), float(u.abs().max()), TINY)
+
+
+def _crossings(u: Tensor, v: Tensor, rounding: float) -> float:
+    """Return how often a row of v crosses the mean of u more than that of u does, the most of all rows."""
+    u, v = u.double(), v.double()
+    away = torch.where((v - u.mean()).abs() <= rounding * u.abs().max(), 0.0, v - u.mean())
+    return max(float((changes_of_sign(away) - changes_of_sign(u - u.mean())).max()), 0.0)
 
 
 def _drift(u: Tensor, v: Tensor) -> float:
