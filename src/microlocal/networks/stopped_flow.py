@@ -1,6 +1,7 @@
 """A variational network that is stopped in time: the gradient flow of a learned energy, and when to leave it.
 
-    u' = -λ (u - f) - Kᵀ Φ(K u),      u(0) = f,      N(f) = u(T)
+    u' = -λ (u - f) - Kᵀ Φ(K u),              u(0) = f,      N(f) = u(T)
+    u' = -λ A*(A u - f) - Kᵀ Φ(K u)           with an operator A, as a blur that is to be undone
 
 in S explicit steps of size T/S, in units of the noise. The minimiser of the energy is not what one wants, on the way to
 it lies something better: the energy is learned together with the time T at which the flow is left. With J(T) =
@@ -12,7 +13,9 @@ which ``optimality`` evaluates by differentiating the flow itself twice. J' is t
 the adjoint state p of the paper.
 
 Proved: every step is a mixture of f and a gradient step on a convex energy while T (2λ + 1) <= 2 S, so that N is
-1-Lipschitz for increasing Φ, and norms fall for the others; T is kept below that by its parametrisation.
+1-Lipschitz for increasing Φ, and norms fall for the others; T is kept below that by its parametrisation. With an
+operator every step is a gradient step on a convex energy while T (λ |A|² + 1) <= 2 S, moved by T/S λ A*f: two images
+get apart by at most 1 + T λ |A| for increasing Φ, in S steps or in many, and norms grow by no more.
 
 Reference: Effland, Kobler, Kunisch, Pock (2020).
 """
@@ -32,19 +35,23 @@ from microlocal.networks.mixture import Mixture
 from microlocal.networks.noise_level import LevelOf, levels
 from microlocal.networks.symmetric_block import SymmetricBlock
 from microlocal.networks.trial import NetworkTrial
+from microlocal.operators import Convolution, LinearOperator, gaussian_kernel
 
 BEGIN = 0.3  # of the longest time that S steps allow, to begin with
 PULL = 0.1  # λ to begin with
 
 
 def _samples() -> list[NetworkTrial]:
-    def build(row: str) -> StoppedFlow:
+    def build(row: str, blur: float = 0.0) -> StoppedFlow:
         torch.manual_seed(0)
-        return StoppedFlow(4, 3, steps=4, row=row, noise=0.5)
+        operator = Convolution(gaussian_kernel(blur), (9, 8)) if blur else None
+        return StoppedFlow(4, 3, steps=4, row=row, noise=0.5, operator=operator)
 
     return [
         NetworkTrial("a stopped flow, soft", lambda: build("soft"), (1, 9, 8)),
         NetworkTrial("a stopped flow, Perona-Malik", lambda: build("perona-malik-rational"), (1, 9, 8)),
+        NetworkTrial("a stopped flow behind a blur", lambda: build("soft", 0.7), (1, 9, 8)),
+        NetworkTrial("Perona-Malik behind a blur", lambda: build("perona-malik-rational", 0.7), (1, 9, 8)),
     ]
 
 
@@ -68,7 +75,8 @@ class StoppedFlow(nn.Module):
 
     Parameters: ``filters`` and ``side`` of K; ``steps`` S; ``parts`` of an activation and the ``row`` of the dictionary
     it is made of; ``noise`` that is assumed where a call gives none, in the unit of the image; ``usual``, the noise in
-    the middle of what it is trained for; ``coupled``, how many filters an activation sees together.
+    the middle of what it is trained for; ``coupled``, how many filters an activation sees together; ``operator`` A in
+    front of the image, none for denoising: the flow begins at f where A keeps the shape, at A*f/|A|² otherwise.
 
     >>> network = StoppedFlow(4, 3, steps=10)
     >>> network.guarantee().nonexpansive, 0 < network.time().item() < network.longest()
@@ -85,11 +93,13 @@ class StoppedFlow(nn.Module):
         noise: float = 0.1,
         usual: float = 0.1,
         coupled: int = 1,
+        operator: LinearOperator | None = None,
     ) -> None:
         super().__init__()
         self.noise, self.usual, self.steps = noise, usual, at_least(steps, 1, "steps", "StoppedFlow")
         self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled))
         self.block.raw_step.requires_grad_(False)
+        self.operator = operator
         self.log_pull = nn.Parameter(torch.tensor(math.log(PULL)))
         self.raw_time = nn.Parameter(torch.tensor(math.log(BEGIN / (1 - BEGIN))))
 
@@ -98,12 +108,12 @@ class StoppedFlow(nn.Module):
         return self.log_pull.exp()
 
     def longest(self) -> float:
-        """Return the time below which every step is stable: 2 S/(1 + 2λ)."""
-        return 2 * self.steps / (1 + 2 * float(self.pull().detach()))
+        """Return the time below which every step is stable: 2 S/(1 + 2λ), or 2 S/(1 + λ |A|²)."""
+        return 2 * self.steps / (1 + self._stiffness() * float(self.pull().detach()))
 
     def time(self) -> Float[Tensor, ""]:
         """Return T."""
-        return 2 * self.steps / (1 + 2 * self.pull()) * torch.sigmoid(self.raw_time)
+        return 2 * self.steps / (1 + self._stiffness() * self.pull()) * torch.sigmoid(self.raw_time)
 
     def forward(self, f: Float[Tensor, "batch 1 row col"], noise: LevelOf = None) -> Float[Tensor, "batch 1 row col"]:
         """Return the flow at the learned time; ``noise``, its standard deviation, one number or one for every image."""
@@ -115,10 +125,25 @@ class StoppedFlow(nn.Module):
         """Return the flow at a time of one's own: S explicit steps of size T/S."""
         level = levels(self.noise if noise is None else noise, f)
         log_level, kernel, step = (level / self.usual).log(), self.block.filters(), time / self.steps
-        u = f = f / level
+        f = f / level
+        u = self._begin(f)
         for _ in range(self.steps):
-            u = u - step * (self.pull() * (u - f) + self.block.force(u, log_level, kernel))
+            u = u - step * (self.pull() * self._misfit(u, f) + self.block.force(u, log_level, kernel))
         return u * level
+
+    def _begin(self, f: Tensor) -> Tensor:
+        a = self.operator
+        if a is None or a.domain_shape == a.codomain_shape:
+            return f
+        return a.adjoint(f) / a.norm_bound() ** 2
+
+    def _misfit(self, u: Tensor, f: Tensor) -> Tensor:
+        """Return the gradient of |A u - f|²/2."""
+        a = self.operator
+        return u - f if a is None else a.adjoint(a(u) - f)
+
+    def _stiffness(self) -> float:
+        return 2.0 if self.operator is None else self.operator.norm_bound() ** 2
 
     def optimality(
         self,
@@ -139,6 +164,8 @@ class StoppedFlow(nn.Module):
         return Optimality(at, float(error.detach()), float(slope.detach()), float(curvature))
 
     def guarantee(self) -> Guarantee:
+        if self.operator is not None:
+            return self._behind(self.operator)
         pull, step = float(self.pull().detach()), float(self.time().detach()) / self.steps
         share = pull * step  # of f in every mixture, below one
         length, least = step / (1 - share), self.block.activation.least_slope
@@ -151,11 +178,20 @@ class StoppedFlow(nn.Module):
             total = chain([total, one]).mixed(IDENTITY, share)
         return total
 
+    def _behind(self, operator: LinearOperator) -> Guarantee:
+        """Return what is proved with an operator: every step adds T/S λ |A| of the data to what the last one left."""
+        norm, step = operator.norm_bound(), float(self.time().detach()) / self.steps
+        pull, least = float(self.pull().detach()), self.block.activation.least_slope
+        most = step * (pull * norm**2 + 1) - 1  # at most one, below the longest time
+        begin = 1.0 if operator.domain_shape == operator.codomain_shape else 1 / norm
+        gain = lipschitz = begin
+        for _ in range(self.steps):
+            gain = max(1.0, most) * gain + step * pull * norm
+            lipschitz = max(1 - step * min(least, 0.0), most) * lipschitz + step * pull * norm
+        return Guarantee(gain, lipschitz)
+
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         time, longest = float(self.time().detach()), self.longest()
         norm, _, *others = self.block.hypotheses()
-        return (
-            norm,
-            *others,
-            Hypothesis("T (2λ + 1) <= 2 S", f"T = {time:.4g}, at most {longest:.4g}", time <= longest),
-        )
+        stable = "T (2λ + 1) <= 2 S" if self.operator is None else "T (λ |A|² + 1) <= 2 S"
+        return (norm, *others, Hypothesis(stable, f"T = {time:.4g}, at most {longest:.4g}", time <= longest))
