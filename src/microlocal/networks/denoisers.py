@@ -11,12 +11,16 @@ from microlocal.networks.dncnn import DnCNN
 from microlocal.networks.learned_diffusivity import LearnedDiffusivity
 from microlocal.networks.loading import built, load_network
 from microlocal.networks.nonexpansive import Nonexpansive
+from microlocal.networks.reaction_diffusion import ReactionDiffusion
+from microlocal.networks.signal_diffusion import SignalDiffusion
 from microlocal.networks.stopped_flow import StoppedFlow
 
 TASK = "denoising"
 KINDS: dict[str, type[nn.Module]] = {
     "adaptive-shrinkage": AdaptiveShrinkage,
     "nonexpansive": Nonexpansive,
+    "reaction-diffusion": ReactionDiffusion,
+    "signal-diffusion": SignalDiffusion,
     "stopped-flow": StoppedFlow,
     "learned-diffusivity": LearnedDiffusivity,
     "dncnn": DnCNN,

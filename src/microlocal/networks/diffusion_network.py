@@ -91,19 +91,20 @@ class DiffusionNetwork(nn.Module):
         if self.scheme == "fsi" and len(self.blocks) == 1 and blocks[0].activation.row == LINEAR:
             return Guarantee(gain=1.0, lipschitz=1.0, mean=True)
         least = min(block.activation.least_slope for block in blocks)
-        return Guarantee(self._growth(0.0), self._growth(least), mean=True)
+        most = max(block.activation.greatest_slope for block in blocks)
+        return Guarantee(self._growth(0.0, 1.0), self._growth(least, most), mean=True)
 
     def parts(self) -> list[tuple[str, Guarantee]]:
         """Return what is proved of an explicit step of every block by itself: which of them loses most."""
         own = (cast(SymmetricBlock, block) for block in self.blocks)
         return [(f"block {k}, dilation {block.dilation}", block.guarantee()) for k, block in enumerate(own)]
 
-    def _growth(self, least: float) -> float:
-        """Return what |u_m| can be over |u_0| where diffusivities, or slopes, lie between ``least`` and one."""
+    def _growth(self, least: float, most: float) -> float:
+        """Return what |u_m| can be over |u_0| where diffusivities, or slopes, lie between ``least`` and ``most``."""
         before = here = 1.0
         for k, block in enumerate(self._in_order()):
             force, own, old = (float(w) for w in _weights(self.scheme, k, block.step().detach() * self.stretch))
-            norm = max(abs(own - force), abs(own - least * force))
+            norm = max(abs(own - most * force), abs(own - least * force))
             here, before = norm * here + abs(old) * before, here
         return here
 

@@ -47,6 +47,8 @@ class Mixture(nn.Module):
     [-2.0, 1.0]
     """
 
+    greatest_slope = 1.0  # at zero, of every row
+
     def __init__(
         self, channels: int, row: str = "soft", parts: int = 2, contrast: float = 1.0, coupled: int = 1
     ) -> None:

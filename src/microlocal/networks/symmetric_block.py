@@ -8,8 +8,8 @@ constants pass and the mean grey value stays. They are divided by an upper bound
 used: the bounds hold before, during and after training.
 
 Proved, for any filters: |N(u) - c| <= |u - c| for constants c (I - τ KᵀGK with a diagonal 0 <= G <= 1). If Φ increases,
-the block is a gradient step on a convex energy: averaged with the constant τ/2, 1-Lipschitz. If Φ' >= m with m < 0, its
-Lipschitz constant is at most max(1 - τ m, |1 - τ|): norms fall, distances need not.
+the block is a gradient step on a convex energy: averaged with the constant τ/2, 1-Lipschitz. If m <= Φ' <= M with
+m < 0, its Lipschitz constant is at most max(1 - τ m, τ M - 1): norms fall, distances need not.
 
 Reference: Alt, Weickert, Peter (2020); Ruthotto and Haber (2020); Bauschke and Combettes (2017), theorem 18.15.
 """
@@ -29,6 +29,7 @@ from microlocal.certificates.guarantee import Guarantee, gradient_step
 from microlocal.core.checks import at_least
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
+from microlocal.networks.bands import Bands
 from microlocal.networks.mixture import Mixture
 from microlocal.networks.trial import NetworkTrial
 
@@ -67,7 +68,7 @@ class SymmetricBlock(nn.Module):
         channels: int,
         filters: int,
         side: int | tuple[int, int],
-        activation: Mixture,
+        activation: Mixture | Bands,
         dilation: int = 1,
         step: float = 1.0,
     ) -> None:
@@ -92,9 +93,14 @@ class SymmetricBlock(nn.Module):
     def forward(
         self,
         u: Float[Tensor, "batch channel row col"],
+        *,
         log_noise: Float[Tensor, "batch 1 1 1"] | float = 0.0,
     ) -> Float[Tensor, "batch channel row col"]:
-        """Return u - τ Kᵀ Φ(K u); images smaller than a filter pass as they are."""
+        """Return u - τ Kᵀ Φ(K u); images smaller than a filter pass as they are.
+
+        ``log_noise``, by its name only since it is no noise level as denoisers are told one: the logarithm of that over
+        a usual one.
+        """
         return u - self.step() * self.force(u, log_noise)
 
     def force(
@@ -118,7 +124,8 @@ class SymmetricBlock(nn.Module):
         if least >= 0:
             found = gradient_step(step, 1.0)
             return Guarantee(found.gain, found.lipschitz, found.averaged, mean=True)
-        return Guarantee(gain=1.0, lipschitz=max(1 - step * least, abs(1 - step)), mean=True)
+        most = self.activation.greatest_slope
+        return Guarantee(gain=1.0, lipschitz=max(1 - step * least, step * most - 1), mean=True)
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         kernel, step = self.filters().detach().double(), float(self.step().detach())

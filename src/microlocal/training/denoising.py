@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from microlocal.core.registry import register
@@ -34,6 +34,8 @@ USUAL = 25 / 255
 ARGUMENTS = {
     "adaptive-shrinkage": ("widths", "pairs"),
     "nonexpansive": ("dilations", "filters", "side", "parts", "row", "repeats", "coupled"),
+    "reaction-diffusion": ("dilations", "filters", "side", "parts", "row"),
+    "signal-diffusion": ("steps", "repeats", "parts", "row", "keeps"),
     "stopped-flow": ("filters", "side", "steps", "parts", "row", "coupled"),
     "learned-diffusivity": ("steps", "width", "dilations"),
     "dncnn": ("depth", "width"),
@@ -41,7 +43,15 @@ ARGUMENTS = {
 UNTOLD = ("learned-diffusivity",)  # that take no noise level
 
 
-Kind = Literal["adaptive-shrinkage", "nonexpansive", "stopped-flow", "learned-diffusivity", "dncnn"]
+Kind = Literal[
+    "adaptive-shrinkage",
+    "nonexpansive",
+    "reaction-diffusion",
+    "signal-diffusion",
+    "stopped-flow",
+    "learned-diffusivity",
+    "dncnn",
+]
 
 
 class DataTable(Table):
@@ -71,10 +81,19 @@ class NetworkTable(Table):
     parts: int = Field(2, ge=1)
     row: str = "soft"
     repeats: int = Field(1, ge=1)
+    keeps: Literal["signs", "range"] = "signs"
     coupled: int = Field(1, ge=1)
     steps: int = Field(10, ge=1)
     depth: int = Field(17, ge=3)
     width: int = Field(64, ge=1)
+
+    @field_validator("coupled")
+    @classmethod
+    def _divides(cls, coupled: int, before: ValidationInfo) -> int:
+        kind, filters = before.data.get("kind"), before.data.get("filters", coupled)
+        if "coupled" in ARGUMENTS.get(str(kind), ()) and filters % coupled:
+            raise ValueError(f"a divisor of the {filters} filters")
+        return coupled
 
 
 def _samples() -> list["Denoising"]:
@@ -82,8 +101,10 @@ def _samples() -> list["Denoising"]:
     plain = {"kind": "nonexpansive", "dilations": [1, 2], "filters": 4, "side": 3}
     deep = {"kind": "dncnn", "depth": 3, "width": 2}
     flow = {"kind": "stopped-flow", "filters": 4, "side": 3, "steps": 3, "coupled": 2}
+    free = {"kind": "reaction-diffusion", "row": "bands", "dilations": [1, 1], "filters": 4, "side": 3, "parts": 3}
+    rows = {"kind": "signal-diffusion", "steps": 2, "row": "soft"}
     blind = {"kind": "learned-diffusivity", "steps": 2, "width": 3, "dilations": [1, 2]}
-    return [Denoising(small, network) for network in ({"widths": [3, 4]}, plain, flow, blind, deep)]
+    return [Denoising(small, network) for network in ({"widths": [3, 4]}, plain, free, rows, flow, blind, deep)]
 
 
 @register("task", TASK, samples=_samples, reference="zhang2017")

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from microlocal.networks.adaptive_shrinkage import SIDE, STRIDE, AdaptiveShrinkage
 from microlocal.networks.nonexpansive import Nonexpansive
+from microlocal.networks.reaction_diffusion import ReactionDiffusion
+from microlocal.networks.signal_diffusion import SignalDiffusion
 from microlocal.networks.symmetric_block import SymmetricBlock
 from microlocal.networks.unet import Block
 
@@ -30,9 +32,12 @@ def reach_of(network: nn.Module) -> int | None:
     >>> reach_of(Nonexpansive((1, 2), filters=2, side=3))
     6
     """
-    if isinstance(network, Nonexpansive):
+    if isinstance(network, (Nonexpansive, ReactionDiffusion)):
         blocks = cast(Iterable[SymmetricBlock], network.blocks)
-        return network.repeats * sum(block.dilation * (block.raw.shape[-1] - 1) for block in blocks)
+        once = sum(block.dilation * (block.raw.shape[-1] - 1) for block in blocks)
+        return once * (network.repeats if isinstance(network, Nonexpansive) else 1)
+    if isinstance(network, SignalDiffusion):
+        return network.repeats * len(network.activations)
     if isinstance(network, AdaptiveShrinkage):
         levels = cast(Sequence[Block], network.unet.down)
         convolutions = max(1 + 2 * len(block.pairs) for block in levels)
