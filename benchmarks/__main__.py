@@ -1,7 +1,7 @@
 """Run the measurements: all of them, or those named on the command line.
 
     python -m benchmarks [operators] [footprints] [helsinki] [scans] [package] [speed] [growth] [limited_angle]
-                         [learned] [shipped] [edges] [pnp] [diffusion] [denoising]
+                         [learned] [shipped] [edges] [directions] [pnp] [diffusion] [denoising]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md. Suites that were not run
 on this machine keep their sections there and their rows in the README.
@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     denoising,
     diffusion,
+    directions,
     edges,
     footprints,
     growth,
@@ -45,6 +46,7 @@ SUITES: dict[str, Suite] = {
     "helsinki": helsinki.suite,
     "pnp": pnp.suite,
     "edges": edges.suite,
+    "directions": directions.suite,
 }
 TITLES = {
     "operators": "Operators and frames",
@@ -60,7 +62,8 @@ TITLES = {
     "shipped": "Learn the Invisible with the shipped weights",
     "helsinki": "Helsinki tomography challenge 2022",
     "pnp": "Plug-and-play with a certified denoiser",
-    "edges": "Edges and their directions",
+    "edges": "Edges of photographs",
+    "directions": "Directions on exact phantoms",
 }
 ALONE = ("learned",)  # takes half an hour and wants weights: only when it is named (make bench-limited-angle)
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from microlocal.data.polygon import signed_area
 
@@ -110,6 +111,29 @@ def wave(draw: Draw) -> Outline:
     return _stroke(np.stack((x, y), axis=1), draw.uniform(0.012, 0.04)), None
 
 
+def spline(draw: Draw, knots: tuple[int, int] = (6, 9), least: float = 0.7, points: int = 1440) -> Outline:
+    """A smooth star-shaped curve whose distance from the middle is a periodic cubic spline of the angle."""
+    count = int(draw.integers(knots[0], knots[1] + 1))
+    at = 2 * np.pi * (np.arange(count + 1) + np.append(draw.uniform(-0.3, 0.3, count), 0.0)) / count
+    at[-1] = at[0] + 2 * np.pi
+    distance = draw.uniform(least, 1.0, count)
+    radius = CubicSpline(at, np.append(distance, distance[0]), bc_type="periodic")
+    t = 2 * np.pi * np.arange(points) / points
+    outward, onward = np.stack((np.cos(t), np.sin(t))), np.stack((-np.sin(t), np.cos(t)))
+    r, slope = radius(t), radius(t, 1)
+    normal = (r * outward - slope * onward) / np.hypot(r, slope)
+    return (r * outward).T / r.max(), normal.T
+
+
+def parallelogram(draw: Draw) -> Outline:
+    """A parallelogram with sides of any ratio up to three, and corners of 45 degrees or more."""
+    half, corner = draw.uniform(1 / 3, 1.0), draw.uniform(np.pi / 4, 3 * np.pi / 4)
+    one, other = np.array([1.0, 0.0]), half * np.array([np.cos(corner), np.sin(corner)])
+    corners = np.array([-one - other, one - other, one + other, other - one])
+    return corners / np.hypot(*corners.T).max(), None
+
+
+# What random objects are drawn from: a change here changes every object of every seed.
 OUTLINES: tuple[Callable[[Draw], Outline], ...] = (
     blob, regular, star, rectangle, rounded, cross, angle, tee, zigzag, arc, spiral, wave,
 )  # fmt: skip

@@ -54,6 +54,15 @@ class Polygon:
         """The mean of the vertices (x, y)."""
         return self.vertices.mean(0)
 
+    @property
+    def corners(self) -> Float[np.ndarray, "corner 2"]:
+        """Where the outline has corners (x, y): at all vertices, or nowhere if they stand on a smooth curve.
+
+        Every direction is singular there, not only those between the normals of the two sides: line integrals as a
+        function of s have a kink where the line passes a corner, whichever its direction.
+        """
+        return self.vertices if self.normals is None else self.vertices[:0]
+
     def line_integral(self, phi: Array, s: Array) -> Array:
         """Return the exact integral over each line (φ radians, s length); shape of the inputs, broadcast."""
         phi, s = np.broadcast_arrays(np.asarray(phi, dtype=np.float64), np.asarray(s, dtype=np.float64))

@@ -1,5 +1,8 @@
 """Families of random objects whose densities, line integrals and wavefront sets are known."""
 
+from microlocal.data.objects.apart import overlapping as overlapping
+from microlocal.data.objects.apart import parallelograms as parallelograms
+from microlocal.data.objects.apart import splines as splines
 from microlocal.data.objects.base import Boundary as Boundary
 from microlocal.data.objects.base import Object as Object
 from microlocal.data.objects.base import random_object as random_object

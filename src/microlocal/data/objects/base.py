@@ -66,6 +66,11 @@ class Object:
         owner = np.repeat(np.arange(len(found)), [len(p) for p, _ in found])
         return Boundary(points[:, 0], points[:, 1], np.arctan2(normals[:, 1], normals[:, 0]), owner)
 
+    @property
+    def corners(self) -> Float[np.ndarray, "corner 2"]:
+        """The corners of all outlines (x, y), at which every direction is singular."""
+        return np.concatenate([np.zeros((0, 2)), *(s.corners for s in self.shapes if isinstance(s, Polygon))])
+
     def scaled(self, factor: float) -> "Object":
         """Return the object with all densities times ``factor``."""
         return replace(self, shapes=tuple(scaled(shape, factor) for shape in self.shapes))
