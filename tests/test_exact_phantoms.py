@@ -108,7 +108,7 @@ def test_outlines_keep_apart(name):
 
 
 def test_every_direction_is_singular_at_a_corner():
-    """A line that moves over a corner with sides a, b has an integral that bends by v det(a, b)/(n·a n·b), for any n."""
+    """A line that moves over a corner of sides a, b has an integral that bends by v det(a, b)/(n·a n·b), whatever n."""
     shape = Polygon(0.7, placed(parallelogram(np.random.default_rng(5)), 30.0, 0.4, (3.0, -2.0))[0])
     assert np.array_equal(shape.corners, shape.vertices)
     h = 1e-4
