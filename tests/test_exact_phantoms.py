@@ -14,7 +14,7 @@ from benchmarks import directions
 from benchmarks.directions import KINDS, OURS, PAPERS, Kind, errors, family, phantom
 from microlocal.core.grid import Grid
 from microlocal.data.objects import Object, random_object
-from microlocal.data.outlines import parallelogram, placed, spline
+from microlocal.data.outlines import _periodic, parallelogram, placed, spline
 from microlocal.data.phantoms import Ellipse
 from microlocal.data.polygon import Polygon
 from microlocal.wavefront.fields import Field
@@ -52,6 +52,16 @@ def test_normals_of_a_spline_are_the_gradient_of_its_level_set(seed):
     assert np.abs(level(x, y)).max() < 1e-4
     assert np.degrees(np.abs(gradient - normals).max()) < 0.05
     assert np.hypot(*points.T).max() == pytest.approx(30.0)
+
+
+def test_the_periodic_spline_is_scipys():
+    draw = np.random.default_rng(0)
+    at = np.append(np.arange(7) + draw.uniform(-0.3, 0.3, 7), 0.0)
+    at[-1] = at[0] + 7
+    values, t = draw.uniform(0.7, 1.0, 7), np.linspace(-9, 9, 500)
+    through = CubicSpline(at, np.append(values, values[0]), bc_type="periodic")
+    for found, wanted in zip(_periodic(at, values, t), (through(t), through(t, 1)), strict=True):
+        assert np.abs(found - wanted).max() < 1e-12
 
 
 @pytest.mark.parametrize("name", [*APART, "overlapping"])

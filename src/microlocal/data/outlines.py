@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from microlocal.data.polygon import signed_area
 
@@ -117,12 +116,28 @@ def spline(draw: Draw, knots: tuple[int, int] = (6, 9), least: float = 0.7, poin
     at = 2 * np.pi * (np.arange(count + 1) + np.append(draw.uniform(-0.3, 0.3, count), 0.0)) / count
     at[-1] = at[0] + 2 * np.pi
     distance = draw.uniform(least, 1.0, count)
-    radius = CubicSpline(at, np.append(distance, distance[0]), bc_type="periodic")
     t = 2 * np.pi * np.arange(points) / points
+    r, slope = _periodic(at, distance, t)
     outward, onward = np.stack((np.cos(t), np.sin(t))), np.stack((-np.sin(t), np.cos(t)))
-    r, slope = radius(t), radius(t, 1)
     normal = (r * outward - slope * onward) / np.hypot(r, slope)
     return (r * outward).T / r.max(), normal.T
+
+
+def _periodic(at: Array, values: Array, t: Array) -> tuple[Array, Array]:
+    """Return the periodic cubic spline through ``values`` at ``at[:-1]``, and its slope, at ``t``.
+
+    ``at`` rises and ends one period after it begins. With steps h and second derivatives m,
+    h₋ m₋ + 2 (h₋ + h) m + h m₊ = 6 (d - d₋), d being the slopes of the chords.
+    """
+    count, h = len(values), np.diff(at)
+    chord, before, one = (np.roll(values, -1) - values) / h, np.roll(h, 1), np.eye(len(values))
+    system = before[:, None] * np.roll(one, -1, axis=1) + 2 * np.diag(before + h) + h[:, None] * np.roll(one, 1, axis=1)
+    bend = np.linalg.solve(system, 6 * (chord - np.roll(chord, 1)))
+    place = at[0] + (t - at[0]) % (at[-1] - at[0])
+    k = np.clip(np.searchsorted(at, place, side="right") - 1, 0, count - 1)
+    x, m, change = place - at[k], bend[k], (np.roll(bend, -1) - bend)[k] / h[k]
+    first = chord[k] - h[k] * (2 * m + np.roll(bend, -1)[k]) / 6
+    return values[k] + x * (first + x * (m / 2 + x * change / 6)), first + x * (m + x * change / 2)
 
 
 def parallelogram(draw: Draw) -> Outline:
