@@ -23,6 +23,7 @@ from microlocal.training.directions import _turned
 from microlocal.training.edge_targets import SPREAD, from_drawings, from_scene
 from microlocal.training.photographs import HELD_OUT, split
 from microlocal.training.scenes import Scene, _leaves, scene
+from microlocal.training.variation import noise_of_reconstructions
 from microlocal.wavefront import network as network_model
 from microlocal.wavefront.network import network_field, said
 
@@ -125,6 +126,37 @@ def test_a_step_fainter_than_the_noise_weighs_nothing():
         edge = _turned(example, 0, False)["edge"]
         assert set(weight[weight.rot90(1).isfinite()].tolist()) == ({1.0} if kept else {0.0, 1.0})
         assert float((weight == 0).float().mean()) == pytest.approx(float((edge >= 0.05).float().mean()) * (1 - kept))
+
+
+def test_noise_of_reconstructions_is_smooth_or_streaked_and_of_size_one():
+    widths = []
+    for seed in range(12):
+        noise = noise_of_reconstructions((64, 64), generator(seed))
+        assert float(noise.std()) == pytest.approx(1.0, abs=1e-4)
+        assert float(noise.mean()) == pytest.approx(0.0, abs=1e-4)
+        power = torch.fft.fft2(noise).abs() ** 2
+        down, right = torch.meshgrid(torch.fft.fftfreq(64), torch.fft.fftfreq(64), indexing="ij")
+        fine = power[torch.hypot(down, right) > 0.4].sum() / power.sum()
+        assert float(fine) < 0.4  # of white noise half is finer
+        angle = torch.atan2(down, right)[power > 1e-6 * power.max()]
+        turned = torch.exp(2j * angle.to(torch.complex64)).mean().abs()  # 0 from all directions, 1 from one
+        widths.append(float(turned))
+    assert min(widths) < 0.3
+    assert max(widths) > 0.7
+
+
+def test_correlated_noise_comes_as_often_as_asked():
+    table = {"pixels": 32, "noise": {"low": 0.3, "high": 0.3}}
+    tasks = [Directions({**table, "correlated": share}, TINY) for share in (0.0, 1.0)]
+    example = tasks[0].example(0)
+    flat = {**example, "image": torch.zeros(32, 32).half()}
+
+    def alike(task):
+        planes = [task.augment(flat, generator(seed))["image"] for seed in range(20)]
+        return np.mean([float((p[1:] * p[:-1]).mean() / p.var()) for p in planes])
+
+    assert alike(tasks[0]) < 0.2
+    assert alike(tasks[1]) > 0.3
 
 
 def test_probabilities_of_two_directions_survive_at_a_corner():

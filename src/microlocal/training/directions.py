@@ -4,7 +4,8 @@
 
 t is the edge target and q the histogram of the normals that are present (``edge_targets``); v = t near an edge, else
 0; w = 0 at steps lower than the noise, which nobody could see. Every use of an example turns it, blurs it, and adds
-noise, white or with grain. Photographs with drawn boundaries may be mixed in: [data] folder.
+noise, white, with grain, or as reconstructions have it. Photographs with drawn boundaries may be mixed in: [data]
+folder.
 """
 
 import math
@@ -28,7 +29,7 @@ from microlocal.training.recipe import Shares, Table, Widths, checked
 from microlocal.training.scans import Span
 from microlocal.training.scenes import scene
 from microlocal.training.task import Batch, Example
-from microlocal.training.variation import varied
+from microlocal.training.variation import noise_of_reconstructions, varied
 
 TASK = "directions"
 SCENES = {"leaves": 0.5, "ellipses": 0.15, "general": 0.25, "needle": 0.07, "nothing": 0.03}
@@ -42,13 +43,15 @@ class DataTable(Table):
     """The table [data].
 
     ``scenes``, kinds (see ``scenes.scene``) and how often each comes; ``pixels`` of a side; ``noise``, its standard
-    deviation in parts of the image's range, drawn on a logarithmic scale; ``blur``, of a Gaussian, pixels; ``folder``
-    of photographs with drawn boundaries and ``photographs``, their share among the examples.
+    deviation in parts of the image's range, drawn on a logarithmic scale; ``correlated``, how often it is that of
+    reconstructions, smooth or streaked; ``blur``, of a Gaussian, pixels; ``folder`` of photographs with drawn
+    boundaries and ``photographs``, their share among the examples.
     """
 
     scenes: Shares = SCENES
     pixels: int = Field(128, ge=16)
     noise: Span = Span(low=0.002, high=0.3)
+    correlated: float = Field(0.0, ge=0, le=1)
     blur: Span = Span(low=0.0, high=1.5)
     folder: str = ""
     photographs: float = Field(0.0, ge=0, le=1)
@@ -107,14 +110,21 @@ class Directions:
         blur = self._drawn(self.table.blur, draw) * float(torch.rand((), generator=draw) < 0.7)
         low, high = self.table.noise.low, self.table.noise.high
         noise = math.exp(self._drawn(Span(low=math.log(low), high=math.log(high)), draw))
-        grain = self._drawn(Span(low=0.4, high=1.2), draw) * float(torch.rand((), generator=draw) < 0.3)
         plane = _blurred(found["image"].float(), blur)
-        random = _blurred(torch.randn(plane.shape, generator=draw), grain)
+        random = self._noise((plane.shape[0], plane.shape[1]), draw)
         sign = 1.0 if torch.rand((), generator=draw) < 0.5 else -1.0
         seen = (found["jump"].float() >= max(FAINT, HIDDEN * noise)) | (found["edge"].float() < FAR)
         jitter = torch.exp(self._drawn(Span(low=-1.2, high=0.7), draw) * torch.ones(()))
         image = sign * plane + noise * random / random.std()
         return {**found, "image": image, "weight": seen.float(), "jitter": jitter}
+
+    def _noise(self, shape: tuple[int, int], draw: torch.Generator) -> Float[Tensor, "row col"]:
+        """Draw noise that is white, has grain, or is that of a reconstruction."""
+        share = self.table.correlated
+        if share and float(torch.rand((), generator=draw)) < share:
+            return noise_of_reconstructions(shape, draw)
+        grain = self._drawn(Span(low=0.4, high=1.2), draw) * float(torch.rand((), generator=draw) < 0.3)
+        return _blurred(torch.randn(shape, generator=draw), grain)
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         batch = varied(self, batch, "jitter")
