@@ -10,6 +10,7 @@ from scipy.io import loadmat
 from skimage.filters import threshold_otsu
 
 import microlocal as ml
+from benchmarks import scanner
 from benchmarks.table import Row, absent, at_least, at_most, shared
 from microlocal.core import Scan
 from microlocal.operators import RayTransform
@@ -57,6 +58,7 @@ def full_scans(folder: Path) -> list[Row]:
         at_most("data unexplained by the projected mask", "Helsinki ta, full", explained(mask, scan), 0.05, "{:.4f}"),
         at_least("organisers' FBP projected, correlation with the data", where, agreement, 0.99, "{:.4f}"),
         Row("FBP of both, correlation", where, "", f"{images:.4f}", None),
+        *scanner.rows(mask, scan, "Helsinki ta, full"),
     ]
 
 
