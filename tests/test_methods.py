@@ -15,8 +15,7 @@ from microlocal.core.provenance import Provenance
 from microlocal.core.seeding import generator
 from microlocal.data import phantoms
 from microlocal.frames import ShearletFrame
-from microlocal.reconstruction import methods, run
-from microlocal.reconstruction.method import Estimate
+from microlocal.reconstruction import claims, methods, run
 from microlocal.wavefront import pixel_provenance, visible_share
 
 GRID = Grid((64, 64), 1.0)
@@ -158,7 +157,7 @@ def test_ctrl_c_while_the_image_is_checked_does_not_lose_it(monkeypatch):
         signal.raise_signal(signal.SIGINT)
         return certify_norm(*arguments)
 
-    monkeypatch.setattr(run, "certify_norm", pressed)
+    monkeypatch.setattr(claims, "certify_norm", pressed)
     result = ml.reconstruct(_scan()[0], "cgls")
     assert result.config["status"] == "interrupted"
     assert result.notes[-1] == run.INTERRUPTED
@@ -179,7 +178,7 @@ def test_second_ctrl_c_ends_the_checks(monkeypatch):
         signal.raise_signal(signal.SIGINT)
         return certify_norm(*arguments)
 
-    monkeypatch.setattr(run, "certify_norm", pressed)
+    monkeypatch.setattr(claims, "certify_norm", pressed)
     with pytest.raises(KeyboardInterrupt):
         ml.reconstruct(_scan()[0], "cgls")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -242,7 +241,7 @@ def test_learned_energy_is_the_invisible_part_of_what_a_network_added():
     before, learned = (torch.rand(2, *grid.shape, dtype=torch.float64, generator=draw) for _ in range(2))
     before[..., 12:] *= 0.1
     image = before + learned
-    shares, provenance = run._energies(Estimate(image, learned=learned), frame, share)
+    shares, provenance = claims.told_sources(image, learned, frame, share)
     total = frame(image).square().sum()
     assert shares["energy in measured shearlets"] == pytest.approx(float((share * frame(image) ** 2).sum() / total))
     of_both, of_learned, of_before = (
@@ -254,7 +253,7 @@ def test_learned_energy_is_the_invisible_part_of_what_a_network_added():
     assert (codes == provenance).double().mean() > 0.999
     assert len(codes.unique()) == 3
     # A network that takes away the most of what was there has a share, too, not more than there is.
-    taken, _ = run._energies(Estimate(image, learned=-3 * image), frame, share)
+    taken, _ = claims.told_sources(image, -3 * image, frame, share)
     assert sum(taken.values()) < 1
-    plain, _ = run._energies(Estimate(image), frame, share)
+    plain, _ = claims.told_sources(image, None, frame, share)
     assert list(plain) == ["energy in measured shearlets"]

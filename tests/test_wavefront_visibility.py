@@ -58,7 +58,7 @@ def test_sparser_views_miss_nothing_and_single_views_close_no_wedge() -> None:
     dense, sparse = np.arange(0.0, 90.0, 0.75), np.arange(90.0, 180.0, 3.0)
     assert missing_wedge(ParallelBeam(tuple(np.radians([*dense, *sparse])), WIDE)) == pytest.approx(0, abs=1e-5)
     part = ParallelBeam(tuple(np.radians([*dense[:80], *sparse])), WIDE)
-    assert missing_wedge(part) == pytest.approx(90 - 59.25 - 3, abs=1e-5)
+    assert missing_wedge(part) == pytest.approx(90 - 59.25 - 0.75 / 2 - 3 / 2, abs=1e-5)
     single = [*np.arange(0.0, 61.0), 80.0, 100.0, *np.arange(120.0, 180.0)]
     assert missing_wedge(ParallelBeam(tuple(np.radians(single)), WIDE)) == pytest.approx(57.0, abs=1e-5)
 

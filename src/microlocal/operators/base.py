@@ -111,8 +111,8 @@ class LinearOperator(nn.Module, ABC):
 
     @property
     def H(self) -> "LinearOperator":
-        """The adjoint as an operator."""
-        return Adjoint(self)
+        """The adjoint as an operator: that of an adjoint is the operator itself, with all that it knows."""
+        return self.operator if isinstance(self, Adjoint) else Adjoint(self)
 
     def normal(self) -> "LinearOperator":
         """Return A* A: the composition, unless the operator knows a faster way."""
@@ -153,11 +153,6 @@ class Adjoint(LinearOperator):
 
     def norm_bound(self) -> float:
         return self.operator.norm_bound()
-
-    @property
-    def H(self) -> LinearOperator:
-        """The operator itself, with all that it knows."""
-        return self.operator
 
 
 class Composition(LinearOperator):

@@ -44,6 +44,7 @@ class BlockMatrix(LinearOperator):
     Guarantee: |A| <= the largest singular value of the matrix of the blocks' bounds; the largest bound if only the
     diagonal is filled.
 
+    >>> import torch
     >>> one = Identity((1, 1))
     >>> BlockMatrix([[one, one], [None, 2 * one]])(torch.tensor([[[1.0]], [[10.0]]])).flatten().tolist()
     [11.0, 20.0]

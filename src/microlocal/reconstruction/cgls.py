@@ -43,7 +43,7 @@ def cgls(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
 
 def _observation_trials() -> list[ObservationTrial]:
-    return [observation_trial("cgls, against A* y", cgls_of_observation, backprojection, 0.8)]
+    return [observation_trial("cgls, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5)]
 
 
 @register("observation-method", "cgls", samples=_observation_trials, reference="hestenes1952")
