@@ -49,6 +49,7 @@ C = MatrixOperator(torch.tensor([[1.0, 3.0], [-2.0, 0.0]]))
 def test_python_operators_are_those_of_matrices():
     a, b, c = dense(A), dense(B), dense(C)
     assert dense(2 * A - B + (-A)).allclose(2 * a - b - a)
+    assert dense(A * 2 - A / 4).allclose(1.75 * a)
     assert dense(C @ A).allclose(c @ a)
     assert dense((C @ A).H).allclose((c @ a).mT)
     assert dense(A.normal()).allclose(a.mT @ a)

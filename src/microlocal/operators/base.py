@@ -135,6 +135,12 @@ class LinearOperator(nn.Module, ABC):
     def __rmul__(self, scalar: complex) -> "LinearOperator":
         return Multiple(scalar, self)
 
+    def __mul__(self, scalar: complex) -> "LinearOperator":
+        return self.__rmul__(scalar)
+
+    def __truediv__(self, scalar: complex) -> "LinearOperator":
+        return self.__rmul__(1 / scalar)
+
 
 class Adjoint(LinearOperator):
     """The adjoint of an operator, as an operator: ``A.H``."""
