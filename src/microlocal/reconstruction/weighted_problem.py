@@ -14,7 +14,7 @@ from torch import Tensor
 from microlocal.functionals.base import Proximable
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
-from microlocal.reconstruction.observation import Observation
+from microlocal.reconstruction.observation import EXACT, Observation
 from microlocal.solvers.driver import Driver, Solution
 from microlocal.solvers.pdhg import pdhg
 from microlocal.solvers.problem import Problem, Term
@@ -53,7 +53,8 @@ class WeightedProblem:
         """Minimise at ``weight``, from an earlier solution where there is one."""
         operator, data = self.observation.operator, self.observation.data
         image = max(float(self.start.norm()), 1e-30)
-        fit = max(float((operator(self.start) - data).norm()), 1e-30)
+        # the start may explain exact data without an error: steps balanced by nothing would not move the gaps
+        fit = max(float((operator(self.start) - data).norm()), EXACT * float(data.norm()), 1e-30)
         sigma, tau = (torch.as_tensor(step) for step in operator.step_sizes())
         usual = math.sqrt(float(tau[tau > 0].median() / sigma[sigma > 0].median()))
         batch = math.sqrt(math.prod(self.observation.batch))
