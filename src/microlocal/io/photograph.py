@@ -49,10 +49,11 @@ class Photograph:
         return None if self.kind.kind == "f" else float(np.iinfo(self.kind).max)
 
 
-def read_photograph(path: str | Path) -> Photograph:
+def read_photograph(path: str | Path, *, gaps: bool = False, marks: bool = False) -> Photograph:
     """Return the picture in a file, whose content says what it is.
 
-    Values are float32, float64 where the file has more digits. Raises ScanFileError for what is no picture, is damaged,
+    Values are float32, float64 where the file has more digits. ``gaps``: pixels may be NaN; ``marks``: it is a mask or
+    a kernel, which may be black and white, and of any size. Raises ScanFileError for what is no picture, is damaged,
     holds no finite grey values or colours, or has fewer than 4 x 4 pixels.
     """
     target = Path(path)
@@ -71,7 +72,7 @@ def read_photograph(path: str | Path) -> Photograph:
     else:
         got = f"a file that begins with {start!r}" if start else "an empty file"
         raise ScanFileError(str(target), expected="TIFF, PNG, JPEG or NPY", got=got, do=ADVICE)
-    return _checked(found)
+    return _checked(found, gaps, marks)
 
 
 def write_photograph(picture: Photograph, values: Float[np.ndarray, "page channel row col"], path: str | Path) -> Path:
@@ -118,7 +119,7 @@ def _sorted(path: Path, array: Shaped[np.ndarray, "..."], form: str, more: dict[
 
     Where the file does not say, a last axis of 3 or 4 holds colours.
     """
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         got = f"numbers of type {array.dtype}"
         raise ScanFileError(str(path), expected="integers or floating numbers", got=got, do=ADVICE)
     if channels is None:
@@ -137,15 +138,18 @@ def _sorted(path: Path, array: Shaped[np.ndarray, "..."], form: str, more: dict[
     return Photograph(path, values, opacity, form, array.dtype.newbyteorder("="), paged, more)
 
 
-def _checked(found: Photograph) -> Photograph:
+def _checked(found: Photograph, gaps: bool, marks: bool) -> Photograph:
     who = str(found.path)
-    if 0 in found.values.shape or min(found.values.shape[-2:]) < 4:
+    if found.kind.kind == "b" and not marks:
+        got = "black and white without greys"
+        raise ScanFileError(who, expected="grey values, or red, green and blue", got=got, do=ADVICE)
+    if 0 in found.values.shape or (min(found.values.shape[-2:]) < 4 and not marks):
         got = f"{found.values.shape[-2]} x {found.values.shape[-1]} pixels, {len(found.values)} pages"
         raise ScanFileError(who, expected="at least 4 x 4 pixels", got=got, do="Give a whole picture.")
-    wrong = int(np.size(found.values) - np.isfinite(found.values).sum())
+    wrong = int(np.isinf(found.values).sum() + (0 if gaps else np.isnan(found.values).sum()))
     if wrong:
         got = f"{wrong} values that are not finite"
-        do = "Fill them first; microlocal.inpaint does, where a mask marks them."
+        do = "Fill them first: microlocal inpaint does, where they are NaN or a mask marks them."
         raise ScanFileError(who, expected="finite values", got=got, do=do)
     return found
 
@@ -171,8 +175,8 @@ def _pillow(path: Path, form: str) -> Photograph:
             more = {name: image.info[name] for name in KEPT if image.info.get(name)}
     except Image.DecompressionBombError as error:
         raise ScanFileError(str(path), expected="fewer pixels", got=str(error), do="Cut it into parts.") from error
-    if mode not in ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L"):
-        got = {"1": "black and white without greys", "CMYK": "inks (CMYK)"}.get(mode, f"colours of mode {mode}")
+    if mode not in ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "1"):
+        got = "inks (CMYK)" if mode == "CMYK" else f"colours of mode {mode}"
         raise ScanFileError(str(path), expected="grey values, or red, green and blue", got=got, do=ADVICE)
     return _sorted(path, array, form, more, paged=False, channels=array.ndim == 3)
 
