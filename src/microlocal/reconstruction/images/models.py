@@ -23,12 +23,17 @@ Run = Callable[[Float[Tensor, "row col"], float | None], ImageEstimate]
 
 
 class Denoiser(NamedTuple):
-    """A denoiser: its ``name``; ``run``, which maps a plane and its noise (None: to be estimated); what it is from."""
+    """A denoiser: its ``name``; ``run``, which maps a plane and its noise (None: to be estimated); what it is from.
+
+    Others that map planes are told of like one: their ``task`` is another, and they may run where there is no noise.
+    """
 
     name: str
     run: Run
     card: dict[str, Any]
     reference: str
+    task: str = TASK
+    without_noise: bool = False
 
 
 def denoisers() -> tuple[str, ...]:

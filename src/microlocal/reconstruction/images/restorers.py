@@ -1,0 +1,190 @@
+"""Deblurring and inpainting of single planes by name, in the form in which whole pictures take them.
+
+By plug-and-play and red, certified fixed points with a trained denoiser; by shearlets, a falling threshold; by total
+variation through ``reconstruct``. A plane of one value, such as a difference of colours of a grey picture, is itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.core.progress import SILENT, Progress
+from microlocal.core.registry import registered
+from microlocal.networks.denoisers import load_denoiser
+from microlocal.networks.weights import name_of
+from microlocal.operators.convolution import Convolution
+from microlocal.operators.mask import Mask
+from microlocal.reconstruction.images.blur import Blur
+from microlocal.reconstruction.images.colours import DenoisedPages, denoise_pages
+from microlocal.reconstruction.images.deblur import deblur
+from microlocal.reconstruction.images.estimate import ImageEstimate
+from microlocal.reconstruction.images.inpaint import inpaint
+from microlocal.reconstruction.images.models import Denoiser
+from microlocal.reconstruction.images.plug_and_play import blurred, deblur_plug_and_play, inpaint_plug_and_play
+from microlocal.reconstruction.method import Settings
+from microlocal.reconstruction.observation import Observation
+from microlocal.reconstruction.observed import reconstruct_observation
+
+DEBLURRING, INPAINTING = "deblurring", "inpainting"
+SCHEMES = ("plug-and-play", "red")
+MODELS = (*SCHEMES, "shearlet", "tv")
+WEIGHTS = "nonexpansive"
+ITERATIONS = 50  # of the schemes: a person's patience; more change pictures by little
+THRESHOLDS = 60  # iterations of shearlets
+LEAST_NOISE = 1e-3  # of a plane's range: what deblurring takes noise to be at least, or it would have no end
+METHODS = {  # of MODELS, for deblurring and inpainting: where their references are registered
+    "shearlet": ("image-method", {DEBLURRING: "deblur", INPAINTING: "inpaint"}),
+    "tv": ("observation-method", {DEBLURRING: "tv", INPAINTING: "tv"}),
+    "plug-and-play": ("observation-method", {DEBLURRING: "plug-and-play", INPAINTING: "plug-and-play"}),
+    "red": ("observation-method", {DEBLURRING: "red", INPAINTING: "red"}),
+}
+
+Plane = Float[Tensor, "row col"]
+
+
+class Choice(NamedTuple):
+    """What was chosen: the model, the file or name of its weights, its iterations (None for the model's own)."""
+
+    model: str = "plug-and-play"
+    weights: str = WEIGHTS
+    iterations: int | None = None
+    progress: Progress = SILENT
+
+    @property
+    def learned(self) -> bool:
+        """Whether a trained network takes part."""
+        return self.model in SCHEMES
+
+
+def choice_of(model: str | None, weights: str | Path | None, iterations: int | None = None) -> Choice:
+    """Return what was asked for, by default plug-and-play with the weights that ship.
+
+    Raises UnknownNameError for other models, InputError for weights with a model that takes none.
+    """
+    name = model or "plug-and-play"
+    if name not in MODELS:
+        raise UnknownNameError("--model", name, MODELS)
+    if weights is not None and name not in SCHEMES:
+        do = f"Take {' or '.join(SCHEMES)}, or leave the weights out."
+        raise InputError(f"--model {name}", expected="no weights: it uses no network", got=str(weights), do=do)
+    file = WEIGHTS if weights is None else str(weights)
+    if name in SCHEMES:
+        load_denoiser(file)
+        iterations = iterations or ITERATIONS
+    return Choice(name, file, iterations)
+
+
+def deblurrer(choice: Choice, blur: Blur) -> Denoiser:
+    """Return what undoes a blur of planes."""
+    return _restorer(choice, DEBLURRING, partial(_deblurred, choice, blur))
+
+
+def inpainter(choice: Choice) -> Denoiser:
+    """Return what fills in the pixels of planes that are NaN; known ones are kept where there is no noise."""
+    return _restorer(choice, INPAINTING, partial(_inpainted, choice))
+
+
+def inpaint_pages(
+    pages: Float[Tensor, "page channel row col"],
+    known: Bool[Tensor, "page row col"],
+    choice: Choice,
+    noise: float | None = 0.0,
+    progress: Progress = SILENT,
+) -> DenoisedPages:
+    """Fill in the pixels of pages, grey or colours, that are not ``known``.
+
+    ``noise`` in the known ones: 0, they are kept bit for bit; None, it is estimated. Pages that were not reached have
+    the mean of the known pixels in their gaps. Raises InputError for a page of which nothing is known.
+    """
+    for page, marks in enumerate(known):
+        if not bool(marks.any()):
+            do = "Leave the page out, or look whether the mask is the wrong way round: non-zero is known."
+            raise InputError("inpaint_pages", expected="known pixels", got=f"none on page {page + 1}", do=do)
+    gaps = ~known[:, None].expand(pages.shape)
+    found = denoise_pages(pages.masked_fill(gaps, torch.nan), inpainter(choice), noise, progress)
+    means = pages.masked_fill(gaps, torch.nan).nanmean(dim=(-2, -1), keepdim=True)
+    values = torch.where(found.values.isnan(), means, found.values)
+    kept = (found.noise == 0).all(dim=1)[:, None, None, None] & ~gaps
+    return replace(found, values=torch.where(kept, pages, values))
+
+
+def _restorer(choice: Choice, task: str, run: Callable[[Plane, float], ImageEstimate]) -> Denoiser:
+    kind, names = METHODS[choice.model]
+    card: dict[str, Any] = {}
+    if choice.model in SCHEMES:
+        card = dict(load_denoiser(choice.weights)[1]) | {"name": name_of(choice.weights)}
+    reference = registered(kind)[names[task]].reference
+
+    def safe(plane: Plane, noise: float | None) -> ImageEstimate:
+        seen = plane[~plane.isnan()]
+        if bool(seen.min() == seen.max()):
+            return _itself(plane.nan_to_num(float(seen[0])))
+        return run(plane, noise or 0.0)
+
+    return Denoiser(choice.model, safe, card, reference, task, without_noise=True)
+
+
+def _itself(plane: Plane) -> ImageEstimate:
+    return ImageEstimate(plane, torch.zeros_like(plane), plane.new_zeros(()))
+
+
+def _deblurred(choice: Choice, blur: Blur, plane: Plane, noise: float) -> ImageEstimate:
+    rows, cols = int(plane.shape[0]), int(plane.shape[1])
+    kernel = blur.within((rows, cols), "deblur").kernel
+    level = max(noise, LEAST_NOISE * float(plane.max() - plane.min()))
+    if choice.model == "shearlet":
+        count = choice.iterations or THRESHOLDS
+        return _told(deblur(plane, kernel, noise=level, iterations=count, progress=choice.progress))
+    if choice.model == "tv":
+        observation, inside = blurred(plane, kernel, "deblur", level)
+        found = _told(reconstruct_observation(observation, "tv", _settings(choice)))
+        image = found.image[inside].contiguous()
+        return replace(found, image=image, residual=plane - Convolution(kernel, (rows, cols))(image))
+    found = deblur_plug_and_play(
+        plane,
+        kernel,
+        choice.weights,
+        noise=level,
+        iterations=choice.iterations or ITERATIONS,
+        scheme=choice.model,
+        progress=choice.progress,
+    )
+    return _told(found)
+
+
+def _inpainted(choice: Choice, plane: Plane, noise: float) -> ImageEstimate:
+    known = ~plane.isnan()
+    values, level = plane.nan_to_num(0.0), noise or None
+    if level is None and bool(known.all()):
+        return _itself(values)
+    if choice.model == "shearlet":
+        count = choice.iterations or THRESHOLDS
+        return _told(inpaint(values, known, noise=level, iterations=count, progress=choice.progress))
+    if choice.model == "tv":
+        return _told(reconstruct_observation(Observation(values, Mask(known), noise), "tv", _settings(choice)))
+    found = inpaint_plug_and_play(
+        values,
+        known,
+        choice.weights,
+        noise=level,
+        iterations=choice.iterations or ITERATIONS,
+        scheme=choice.model,
+        progress=choice.progress,
+    )
+    return _told(found)
+
+
+def _settings(choice: Choice) -> Settings:
+    return Settings(iterations=choice.iterations, progress=choice.progress)
+
+
+def _told(found: ImageEstimate) -> ImageEstimate:
+    """Return the estimate with the notes that are not told of the whole picture: noise, weight, how it ended, gaps."""
+    return replace(found, notes=("", *(note for note in found.notes if "upper bound" in note)))
