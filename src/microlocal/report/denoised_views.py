@@ -1,7 +1,7 @@
 """Pictures of a page that compares before and after: 8 bits, one window for both, details at full resolution."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,27 +18,33 @@ Plane = Float[np.ndarray, "channel row col"]
 
 
 class View(NamedTuple):
-    """A part of the picture, before and after and what was removed, as data URIs."""
+    """A part of the picture, before and after and what was removed, changed or filled in, as data URIs."""
 
     title: str
     rows: int
     cols: int
     before: str
     after: str
-    removed: str
+    third: str
 
 
-def views(before: Plane, after: Plane, window: tuple[float, float], reach: float) -> Iterator[View]:
-    """Yield the whole picture; where it is large, a detail of its middle first, and the whole reduced."""
+def views(
+    before: Plane, after: Plane, third: Plane, window: tuple[float, float], of_third: tuple[float, float]
+) -> Iterator[View]:
+    """Yield the whole picture; where it is large, a detail of its middle first, and the whole reduced.
+
+    ``third``, what was removed, changed or filled in, has a window of its own.
+    """
     rows, cols = before.shape[-2:]
+    planes, windows = (before, after, third), (window, window, of_third)
     if max(rows, cols) <= LARGEST:
-        yield _view("", before, after, window, reach)
+        yield _view("", planes, windows)
         return
     middle = tuple(slice(max(n - DETAIL, 0) // 2, max(n - DETAIL, 0) // 2 + DETAIL) for n in (rows, cols))
     part = (slice(None), *middle)
-    yield _view("The middle, pixel by pixel", before[part], after[part], window, reach)
-    old, new = (np.stack([shrink(channel, LARGEST // 2) for channel in plane]) for plane in (before, after))
-    yield _view("The whole, reduced: means over blocks of pixels, which hide noise", old, new, window, reach)
+    yield _view("The middle, pixel by pixel", [plane[part] for plane in planes], windows)
+    reduced = [np.stack([shrink(channel, LARGEST // 2) for channel in plane]) for plane in planes]
+    yield _view("The whole, reduced: means over blocks of pixels, which hide noise", reduced, windows)
 
 
 def window_of(before: Plane, white: float | None, bits: int) -> tuple[float, float]:
@@ -56,14 +62,13 @@ def grey(values: Plane, window: tuple[float, float]) -> UInt8[np.ndarray, "row c
     return shown[0] if len(shown) == 1 else np.moveaxis(shown, 0, -1)
 
 
-def signed(values: Plane, reach: float) -> UInt8[np.ndarray, "row col *channel"]:
-    """Return values as 8 bits, zero as the middle grey.
+def around_zero(reach: float) -> tuple[float, float]:
+    """Return the window in which zero is the middle grey.
 
-    >>> signed(np.array([[[-1.0, 0.0, 1.0]]]), 1.0)
+    >>> grey(np.array([[[-1.0, 0.0, 1.0]]]), around_zero(1.0))
     array([[  0, 128, 255]], dtype=uint8)
     """
-    reach = reach or 1.0
-    return grey(values, (-reach, reach))
+    return -(reach or 1.0), reach or 1.0
 
 
 def as_png(values: UInt8[np.ndarray, "row col *channel"]) -> bytes:
@@ -73,7 +78,7 @@ def as_png(values: UInt8[np.ndarray, "row col *channel"]) -> bytes:
     return stream.getvalue()
 
 
-def _view(title: str, before: Plane, after: Plane, window: tuple[float, float], reach: float) -> View:
-    pictures = (grey(before, window), grey(after, window), signed(before - after, reach))
+def _view(title: str, planes: Sequence[Plane], windows: Sequence[tuple[float, float]]) -> View:
+    pictures = (grey(plane, window) for plane, window in zip(planes, windows, strict=True))
     uris = ("data:image/png;base64," + base64_text(as_png(picture)) for picture in pictures)
-    return View(title, before.shape[-2], before.shape[-1], *uris)
+    return View(title, planes[0].shape[-2], planes[0].shape[-1], *uris)
