@@ -11,8 +11,8 @@ import pytest
 from cli_help import answer, run, said, scan_file
 
 VERBS = (
-    "reconstruct", "stack", "visible", "edges", "denoise", "train", "weights", "certify", "info", "methods",
-    "dictionary", "doctor", "demo",
+    "reconstruct", "stack", "visible", "edges", "denoise", "deblur", "inpaint", "train", "weights", "certify",
+    "info", "methods", "dictionary", "doctor", "demo",
 )  # fmt: skip
 PROGRAM = [sys.executable, "-m", "microlocal"]
 

@@ -9,12 +9,14 @@ import typer
 import microlocal
 from microlocal.cli import (
     certify,
+    deblur,
     demo,
     denoise,
     dictionary,
     doctor,
     edges,
     info,
+    inpaint,
     methods,
     reconstruct,
     stack,
@@ -82,6 +84,8 @@ app.command(epilog=stack.EXAMPLES)(stack.stack)
 app.command(epilog=visible.EXAMPLES)(visible.visible)
 app.command(epilog=edges.EXAMPLES)(edges.edges)
 app.command(epilog=denoise.EXAMPLES)(denoise.denoise)
+app.command(epilog=deblur.EXAMPLES)(deblur.deblur)
+app.command(epilog=inpaint.EXAMPLES)(inpaint.inpaint)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=weights.EXAMPLES)(weights.weights)
 app.command(epilog=certify.EXAMPLES)(certify.certify)

@@ -112,6 +112,21 @@ def parse_sigma(text: str) -> str | float:
     return value
 
 
+def parse_sigma_or_none(text: str) -> str | float:
+    """Read "auto", 0 where there is no noise, or a noise level above zero.
+
+    >>> parse_sigma_or_none("0")
+    0.0
+    """
+    form = "auto, 0 or a number above it in the unit of the file, such as 5 for 8 bits"
+    if text == "auto":
+        return text
+    value = _number(text, form)
+    if value < 0:
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    return value
+
+
 def parse_pixel(text: str) -> float:
     """Read a length above zero.
 

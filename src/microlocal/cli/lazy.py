@@ -27,17 +27,21 @@ if TYPE_CHECKING:
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
     from microlocal.dictionary import latex as latex
+    from microlocal.io import gaps as gaps
     from microlocal.io import point_files as point_files
     from microlocal.networks import catalogue as catalogue
     from microlocal.networks import certify as certify
     from microlocal.networks import weights as weights
     from microlocal.reconstruction import facts as facts
     from microlocal.reconstruction import joining as joining
+    from microlocal.reconstruction.images import blur as blur
     from microlocal.reconstruction.images import colours as colours
     from microlocal.reconstruction.images import models as models
+    from microlocal.reconstruction.images import restorers as restorers
     from microlocal.report import denoised as denoised
     from microlocal.report import dictionary_picture as dictionary_picture
     from microlocal.report import edge_picture as edge_picture
+    from microlocal.report import picture_jobs as picture_jobs
     from microlocal.report import rose as rose
     from microlocal.wavefront import lengths as lengths
 
@@ -51,14 +55,18 @@ _MODULES = {
     "picture": "microlocal.cli.picture",
     "registry": "microlocal.core.registry",
     "latex": "microlocal.dictionary.latex",
+    "gaps": "microlocal.io.gaps",
     "point_files": "microlocal.io.point_files",
     "catalogue": "microlocal.networks.catalogue",
     "certify": "microlocal.networks.certify",
     "weights": "microlocal.networks.weights",
+    "blur": "microlocal.reconstruction.images.blur",
     "colours": "microlocal.reconstruction.images.colours",
     "models": "microlocal.reconstruction.images.models",
+    "restorers": "microlocal.reconstruction.images.restorers",
     "denoised": "microlocal.report.denoised",
     "edge_picture": "microlocal.report.edge_picture",
+    "picture_jobs": "microlocal.report.picture_jobs",
     "dictionary_picture": "microlocal.report.dictionary_picture",
     "rose": "microlocal.report.rose",
     "lengths": "microlocal.wavefront.lengths",
