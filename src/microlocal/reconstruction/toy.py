@@ -84,8 +84,7 @@ def blurred_toy(noise: float = 0.02, size: int = 20) -> tuple[Observation, Float
     r, c = torch.meshgrid(torch.arange(size) / size, torch.arange(size) / size, indexing="ij")
     truth = ((r - 0.45) ** 2 + (c - 0.4) ** 2 < 0.08).float() + 0.3 * c
     blur = Convolution(gaussian_kernel(1.2), (size, size), "periodic")
-    noisy = blur(truth) + noise * torch.randn(truth.shape, generator=generator(0))
-    return Observation(noisy, blur, noise), truth
+    return Observation(blur(truth) + noise * torch.randn(truth.shape, generator=generator(0)), blur), truth
 
 
 def backprojection(observation: Observation) -> Float[Tensor, "*batch row col"]:
