@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.core.checks import at_least
-from microlocal.networks.mixture import TINY
+from microlocal.networks.mixture import contrasts_at
 
 RATIO = 3.0  # of neighbouring λ
 STEEP = 0.125  # -φ' at √3: the most that rational Perona-Malik falls
@@ -65,8 +65,7 @@ class Bands(nn.Module):
         self, log_noise: Float[Tensor, "batch 1 1 1"] | float = 0.0
     ) -> Float[Tensor, "batch channel 1 1 part"]:
         """Return λ, which may grow with a power of the noise beside it."""
-        power = self.by_noise[:, None, None] * torch.as_tensor(log_noise)[..., None]
-        first = (self.log_contrast[:, None, None] + power).exp().clamp_min(TINY)
+        first = contrasts_at(log_noise, self.log_contrast, self.by_noise)
         return first * RATIO ** torch.arange(self.raw_share.shape[1], device=first.device)
 
     def forward(

@@ -69,8 +69,7 @@ class Mixture(nn.Module):
 
     def contrasts(self, log_noise: Float[Tensor, "batch 1 1 1"] | float = 0.0) -> Float[Tensor, "batch group 1 1 part"]:
         """Return λ, which may grow with a power of the noise beside it."""
-        power = self.by_noise[:, None, None] * torch.as_tensor(log_noise)[..., None]
-        return (self.log_contrast[:, None, None] + power).exp().clamp_min(TINY)
+        return contrasts_at(log_noise, self.log_contrast, self.by_noise)
 
     def forward(
         self,
@@ -92,3 +91,13 @@ class Mixture(nn.Module):
         size = grouped.square().sum(dim=2).clamp_min(TINY).sqrt()
         factor = torch.stack([share * self._entry.diffusivity(size / part) for share, part in parts]).sum(dim=0)
         return (grouped * factor[:, :, None]).reshape(s.shape)
+
+
+def contrasts_at(
+    log_noise: Float[Tensor, "batch 1 1 1"] | float,
+    log_contrast: Float[Tensor, "group part"],
+    by_noise: Float[Tensor, "group part"],
+) -> Float[Tensor, "batch group 1 1 part"]:
+    """Return λ at a noise level, from its logarithm at the usual one and the power of the noise with which it grows."""
+    power = by_noise[:, None, None] * torch.as_tensor(log_noise)[..., None]
+    return (log_contrast[:, None, None] + power).exp().clamp_min(TINY)

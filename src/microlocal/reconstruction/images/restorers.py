@@ -147,16 +147,7 @@ def _deblurred(choice: Choice, blur: Blur, plane: Plane, noise: float) -> ImageE
         found = _told(reconstruct_observation(observation, "tv", _settings(choice)))
         image = found.image[inside].contiguous()
         return replace(found, image=image, residual=plane - Convolution(kernel, (rows, cols))(image))
-    found = deblur_plug_and_play(
-        plane,
-        kernel,
-        choice.weights,
-        noise=level,
-        iterations=choice.iterations or ITERATIONS,
-        scheme=choice.model,
-        progress=choice.progress,
-    )
-    return _told(found)
+    return _by_scheme(choice, deblur_plug_and_play, plane, kernel, level)
 
 
 def _inpainted(choice: Choice, plane: Plane, noise: float) -> ImageEstimate:
@@ -169,11 +160,18 @@ def _inpainted(choice: Choice, plane: Plane, noise: float) -> ImageEstimate:
         return _told(inpaint(values, known, noise=level, iterations=count, progress=choice.progress))
     if choice.model == "tv":
         return _told(reconstruct_observation(Observation(values, Mask(known), noise), "tv", _settings(choice)))
-    found = inpaint_plug_and_play(
-        values,
-        known,
+    return _by_scheme(choice, inpaint_plug_and_play, values, known, level)
+
+
+def _by_scheme(
+    choice: Choice, solve: Callable[..., ImageEstimate], plane: Plane, how: Tensor, noise: float | None
+) -> ImageEstimate:
+    """Return the fixed point of plug-and-play or red; ``how`` the plane came: its kernel, or its known pixels."""
+    found = solve(
+        plane,
+        how,
         choice.weights,
-        noise=level,
+        noise=noise,
         iterations=choice.iterations or ITERATIONS,
         scheme=choice.model,
         progress=choice.progress,
