@@ -68,12 +68,16 @@ def machine() -> dict[str, str]:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "absent"
-    return packages | _peers() | {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": str(os.cpu_count()),
-        "torch threads": str(torch.get_num_threads()),
-    }
+    return (
+        packages
+        | _peers()
+        | {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cores": str(os.cpu_count()),
+            "torch threads": str(torch.get_num_threads()),
+        }
+    )
 
 
 def where_measured() -> str:

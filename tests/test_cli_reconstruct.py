@@ -116,9 +116,7 @@ def test_an_unknown_method_names_the_nearest(tmp_path):
 @pytest.mark.parametrize(("center", "told"), [("auto", "axis of rotation was found"), ("23.5", None)])
 def test_the_axis_is_found_or_taken_as_given(tmp_path, center, told):
     scan = read_scan(scan_file(tmp_path))
-    file = write_scan(
-        type(scan)(scan.data, scan.geometry.with_offset(3.0), scan.grid), tmp_path / "moved.npz"
-    )
+    file = write_scan(type(scan)(scan.data, scan.geometry.with_offset(3.0), scan.grid), tmp_path / "moved.npz")
     arguments = ("--method", "fbp", "--center", center, "--out", tmp_path / "out", "--json")
     found = answer(run("reconstruct", file, *arguments))
     offset = read_result(tmp_path / "out").scan.geometry.detector.offset

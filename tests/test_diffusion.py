@@ -199,9 +199,7 @@ def test_derivatives_by_every_weight():
 def test_many_steps_back_are_those_of_plain_torch():
     entry, image = nonlinearity("charbonnier", 0.3), noise(40, 30).requires_grad_()
     weights = torch.tensor([[1.0, 0.0, 0.25]], dtype=torch.float64).repeat(37, 1)
-    slopes = [
-        torch.autograd.grad(run(image, entry, weights, True).cos().sum(), image)[0] for run in (evolved, plain)
-    ]
+    slopes = [torch.autograd.grad(run(image, entry, weights, True).cos().sum(), image)[0] for run in (evolved, plain)]
     assert far(*slopes) < 1e-12
 
 

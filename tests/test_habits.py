@@ -110,4 +110,3 @@ def test_where_more_is_better_the_ratchet_turns_the_other_way():
     assert habit.verdict(75) == "worse"
     assert habit.verdict(65) == "aim missed"
     assert habits.Habit("share", 59, aim=80, stop=60, more=True).verdict(None) == "stop"
-

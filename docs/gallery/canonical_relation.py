@@ -73,11 +73,23 @@ for px, py, phi, place, stable in edges:
     right.plot(np.degrees(place.angle_rad + ahead), line, lw=2.4, color=colour, solid_capstyle="round")
     right.plot(np.degrees(place.angle_rad), place.u, "o", ms=6, color=colour, mec="white", mew=0.8)
     right.annotate(f"{math.degrees(phi):.0f}°", (math.degrees(place.angle_rad), place.u + 6), color=colour, ha="center")
-    left.annotate(f"{math.degrees(phi):.0f}°", (px + 13 * math.cos(phi), py + 13 * math.sin(phi)), color=colour,
-                  ha="center", va="center", fontsize=10)
+    left.annotate(
+        f"{math.degrees(phi):.0f}°",
+        (px + 13 * math.cos(phi), py + 13 * math.sin(phi)),
+        color=colour,
+        ha="center",
+        va="center",
+        fontsize=10,
+    )
 left.annotate("a point ...", DOT, (DOT[0] + 5, DOT[1] - 9), color="white", fontsize=10)
-right.annotate("... and its curve", (52, traced_curve(turn, *map(np.asarray, DOT), np.radians(52.0))[0]), (62, -40),
-               color="white", fontsize=10, arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.8})
+right.annotate(
+    "... and its curve",
+    (52, traced_curve(turn, *map(np.asarray, DOT), np.radians(52.0))[0]),
+    (62, -40),
+    color="white",
+    fontsize=10,
+    arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.8},
+)
 print(save(drawn, "canonical_relation"))
 
 # The claim: u(t) of the sinogram's boundary is the ellipse's support function, so its slope is the support's.

@@ -63,6 +63,6 @@ print(save(drawn, "missing_wedge"))
 # The claim. (At the border of the wedge nothing is guaranteed: 10 degrees are left out on either side.)
 inside, outside = np.abs(np.degrees(normals)) < HALF_ARC - 10, np.abs(np.degrees(normals)) > HALF_ARC + 10
 ratio = sharpness[inside].min() / sharpness[outside].max()
-(low, high), = measured_range(beam, 0.0, 0.0)
+((low, high),) = measured_range(beam, 0.0, 0.0)
 print(f"measured {np.degrees(high - low):.0f} of 180 degrees; the measured rim is at least {ratio:.1f} times sharper")
 assert ratio > 3

@@ -25,9 +25,7 @@ def residual_growth(
 ) -> float:
     """Return the largest |R f - g| / |R f* - g| - 1 of the batch, recomputed in float64; 0 where both are 0."""
     truth = data.double()
-    after, before = (
-        (operator(x.double()) - truth).flatten(-2).norm(dim=-1) for x in (image, visible)
-    )
+    after, before = ((operator(x.double()) - truth).flatten(-2).norm(dim=-1) for x in (image, visible))
     growth = torch.where(after == before, 0.0, after / before.clamp_min(1e-300) - 1)
     return float(growth.max())
 

@@ -81,9 +81,7 @@ def certify_map(
     return tuple(_certificates(network, shape, search, seed))
 
 
-def _certificates(
-    network: nn.Module, shape: Sequence[int], search: Search | None, first: int
-) -> Iterator[Certificate]:
+def _certificates(network: nn.Module, shape: Sequence[int], search: Search | None, first: int) -> Iterator[Certificate]:
     if not isinstance(network, Certified):
         do = "Give it the methods guarantee() and hypotheses(); docs/certified-networks.md shows how."
         raise InputError("certify_map", expected="a network that states what is proved of it",

@@ -91,9 +91,7 @@ def from_regulariser(psi: Scalar, name: str = "own") -> Nonlinearity:
 def _completed(name: str, phi: Scalar, g: Scalar | None = None) -> Nonlinearity:
     """Return the nonlinearity of an activation, with the regulariser by quadrature and the error that it had."""
     _, error = _integrated(phi, PLACES)
-    return Nonlinearity(
-        name, phi, g or partial(_ratio, phi), lambda s: _integrated(phi, s)[0].to(s.dtype), error=error
-    )
+    return Nonlinearity(name, phi, g or partial(_ratio, phi), lambda s: _integrated(phi, s)[0].to(s.dtype), error=error)
 
 
 def _ratio(phi: Scalar, s: Tensor) -> Tensor:

@@ -47,9 +47,7 @@ def _array(x: Tensor) -> np.ndarray:
 
 
 @evolve.register_fake
-def _(
-    image: Tensor, weights: Tensor, coupled: bool, formula: str, scale: float, cubics: Tensor, bits: int
-) -> Tensor:
+def _(image: Tensor, weights: Tensor, coupled: bool, formula: str, scale: float, cubics: Tensor, bits: int) -> Tensor:
     del weights, coupled, formula, scale, cubics, bits
     return image.new_empty(image.shape)
 

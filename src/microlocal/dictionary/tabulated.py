@@ -69,9 +69,7 @@ def _table(entry: Nonlinearity, dtype: torch.dtype, marks: bytes) -> Tabulated |
     return None
 
 
-def _fitted(
-    entry: Nonlinearity, scale: float, bits: int
-) -> tuple[Float[Tensor, "cell 4"], float, tuple[float, float]]:
+def _fitted(entry: Nonlinearity, scale: float, bits: int) -> tuple[Float[Tensor, "cell 4"], float, tuple[float, float]]:
     """Return cubics by the mantissa within a cell, the error of the flux, and the cell of s² with the largest."""
     share = torch.arange(2**bits, dtype=torch.float64) / 2**bits
     begins = (2.0 ** torch.arange(LOWEST, LOWEST + OCTAVES, dtype=torch.float64))[:, None] * (1 + share)

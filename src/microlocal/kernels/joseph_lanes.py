@@ -102,9 +102,7 @@ def _spread(
             if runs[i, 1] == flat:
                 table = tables[runs[i, 4] : runs[i, 4] + runs[i, 3] + 2 * pad]
                 top, bottom = max(first, runs[i, 5]), min(last, runs[i, 6])
-                _spread_run(
-                    data, runs[i, 4], pad, table, lines_of[i], knots[i], slacks[i], top, bottom, across, out
-                )
+                _spread_run(data, runs[i, 4], pad, table, lines_of[i], knots[i], slacks[i], top, bottom, across, out)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz", "arcp"})
@@ -168,9 +166,7 @@ def _spread_run(
 
 
 @numba.njit(cache=True, nogil=True)
-def _cells(
-    line: Floats, first: float, last: float, top: int, bottom: int, pad: float, cells: int
-) -> tuple[int, int]:
+def _cells(line: Floats, first: float, last: float, top: int, bottom: int, pad: float, cells: int) -> tuple[int, int]:
     """The cells begin..end-1 that the rays between ``first`` and ``last`` (in z) touch in these rows."""
     low, high = np.inf, -np.inf
     for row in (top, bottom - 1):

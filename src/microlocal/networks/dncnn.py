@@ -1,6 +1,6 @@
 """DnCNN: the plain residual network that denoisers are compared with. Nothing keeps it from misbehaving.
 
-    N(f) = f - R(f),      R = convolutions and rectifiers
+N(f) = f - R(f),      R = convolutions and rectifiers
 """
 
 import torch

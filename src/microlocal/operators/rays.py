@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 Rays = tuple[Floats, Floats, NDArray[np.bool_], Floats]
 AGREEMENT: dict[type[np.floating], float] = {np.float32: 3e-4, np.float64: 1e-10}  # of the largest value
 
+
 # The two custom operators are linear in their first argument and each is the other's derivative. Sums are multiplied
 # by ``lengths`` (view, ray). ``planned`` is empty or holds the tables of a RayPlan for the dtype of the first argument.
 @torch.library.custom_op("microlocal::project", mutates_args=(), device_types="cpu")

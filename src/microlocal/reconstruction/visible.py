@@ -29,9 +29,7 @@ def base_method(name: str) -> Method:
     return BASES[name]
 
 
-def visible_image(
-    name: str, scan: Scan, grid: Grid, noise: float, iterations: int
-) -> Float[Tensor, "*batch row col"]:
+def visible_image(name: str, scan: Scan, grid: Grid, noise: float, iterations: int) -> Float[Tensor, "*batch row col"]:
     """Return the image that a network is trained on: no search for weights, few iterations.
 
     The weight is the one usual at a relative ``noise``: searching for it takes several times as long, and the image

@@ -15,6 +15,7 @@ from microlocal.wavefront.fields import Field as Field
 from microlocal.wavefront.from_sinogram import from_sinogram as from_sinogram
 from microlocal.wavefront.models import edges as edges
 from microlocal.wavefront.models import labelled as labelled
+from microlocal.wavefront.passing import directions_at as directions_at
 from microlocal.wavefront.provenance import pixel_provenance as pixel_provenance
 from microlocal.wavefront.segments import is_measured as is_measured
 from microlocal.wavefront.singularities import EDGE as EDGE

@@ -89,9 +89,7 @@ def find_edges(image: Float[Tensor, "row col"], sigma: float = 1.5) -> EdgeMap:
     return EdgeMap(field.mask(math.ceil(2 * sigma)), field.normal_rad % np.pi % np.pi, field.strength, error)
 
 
-def _labels(
-    edges: EdgeMap, geometry: Geometry, grid: Grid, before: EdgeMap | None
-) -> NDArray[np.uint8]:
+def _labels(edges: EdgeMap, geometry: Geometry, grid: Grid, before: EdgeMap | None) -> NDArray[np.uint8]:
     rows, cols = np.nonzero(edges.mask)
     x, y = grid.coordinates()
     normal, error = edges.normal_rad[rows, cols], edges.error_rad[rows, cols]
@@ -128,7 +126,5 @@ def label_edges(
     trailing_shape(image, grid.shape, "row, col", "label_edges", "Pass the grid the image was reconstructed on.")
     images = image.reshape(-1, *grid.shape)
     starts = [None] * len(images) if before is None else [find_edges(b, sigma) for b in before.reshape(images.shape)]
-    codes = np.stack(
-        [_labels(find_edges(p, sigma), geometry, grid, b) for p, b in zip(images, starts, strict=True)]
-    )
+    codes = np.stack([_labels(find_edges(p, sigma), geometry, grid, b) for p, b in zip(images, starts, strict=True)])
     return torch.from_numpy(codes).reshape(image.shape).to(image.device)

@@ -1,12 +1,7 @@
 """The digital wavefront set of an image: a list of points with directions, from what an edge model says of the pixels.
 
-Each point stands on a line of others. Weighted by distance and strength, a straight line through the normals of its
-neighbours, as a function of the arc length s,
-
-    θ(s) = θ_0 - κ s,
-
-gives a normal with less noise and the curvature κ. A filter of variance ℓ² along a curved edge finds it κ ℓ²/2 towards
-the centre of curvature; that is taken back.
+Each point stands on a line of others, which tells its place, normal and curvature with less noise (``lines``). A filter
+of variance ℓ² along a curved edge finds it κ ℓ²/2 towards the centre of curvature; that is taken back.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -14,15 +9,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from microlocal.core.geometry import Array
 from microlocal.wavefront.fields import Field
+from microlocal.wavefront.lines import fitted
 
 EDGE, RIDGE = 1, 2
 KINDS = {EDGE: "edge", RIDGE: "ridge"}
-# Neighbours: within three standard deviations of the weight along the edge, as far across, of alike direction.
-ALONG, ACROSS, ALIKE_RAD = 2.5, 1.5, np.radians(35.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +88,14 @@ def _points(field: Field, kind: int) -> dict[str, NDArray[np.generic]]:
     # Lengths in pixels with y up: row = -y.
     right = cols + field.offset[rows, cols] * np.cos(normal)
     up = -rows + field.offset[rows, cols] * np.sin(normal)
-    turn, curvature = _fitted(right, up, normal, strength)
-    normal = normal + turn
+    shift, turn, curvature = fitted(right, up, normal)
     limit = 1 / np.sqrt(max(field.blur, 1.0))
-    back = np.clip(curvature, -limit, limit) * field.blur / 2
+    shift = shift - np.clip(curvature, -limit, limit) * field.blur / 2
+    right, up, normal = right + shift * np.cos(normal), up + shift * np.sin(normal), normal + turn
     circle = np.pi if kind == RIDGE else 2 * np.pi
     return {
-        "row": -(up - back * np.sin(normal)),
-        "col": right - back * np.cos(normal),
+        "row": -up,
+        "col": right,
         "direction_rad": normal % circle % circle,
         "kind": np.full(rows.shape, kind, dtype=np.uint8),
         "strength": strength,
@@ -111,27 +103,3 @@ def _points(field: Field, kind: int) -> dict[str, NDArray[np.generic]]:
         "width": field.width[rows, cols],
         "provenance": np.zeros(rows.shape, dtype=np.uint8),
     }
-
-
-def _fitted(right: Array, up: Array, normal: Array, strength: Array) -> tuple[Array, Array]:
-    """Return by how much the line through the neighbours' normals turns each normal, and the curvature."""
-    if right.size == 0:
-        return np.zeros(0), np.zeros(0)
-    places = np.stack([right, up], axis=1)
-    pairs = cKDTree(places).query_pairs(3 * ALONG, output_type="ndarray")
-    own = np.arange(right.size)
-    i, j = np.concatenate([pairs[:, 0], pairs[:, 1], own]), np.concatenate([pairs[:, 1], pairs[:, 0], own])
-    dx, dy = right[j] - right[i], up[j] - up[i]
-    turn = (normal[j] - normal[i] + np.pi / 2) % np.pi - np.pi / 2
-    middle = normal[i] + turn / 2
-    # Along and across the chord's own direction, so that neighbours on a circle count as on one line.
-    along, across = dy * np.cos(middle) - dx * np.sin(middle), dx * np.cos(middle) + dy * np.sin(middle)
-    alike = (np.abs(across) < ACROSS) & (np.abs(turn) < ALIKE_RAD)
-    weight = alike * np.exp(-((along / ALONG) ** 2) / 2) * strength[j]
-    zero, first, second, value, moment = (
-        np.bincount(i, weight * factor, right.size) for factor in (1.0, along, along**2, turn, turn * along)
-    )
-    spread = second * zero - first**2
-    slope = np.where(spread > 0.1 * zero**2, (moment * zero - first * value) / np.where(spread > 0, spread, 1.0), 0.0)
-    mean: Array = (value - slope * first) / zero
-    return mean, -slope

@@ -1,6 +1,6 @@
 """Denoising by nonlinear diffusion of Perona and Malik's kind, stopped by the discrepancy principle.
 
-    ∂_t u = div(g(|∇u|) ∇u),   u(0) = y,   until mean (y - u)² = θ σ²
+∂_t u = div(g(|∇u|) ∇u),   u(0) = y,   until mean (y - u)² = θ σ²
 """
 
 import torch
