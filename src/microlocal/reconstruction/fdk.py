@@ -18,6 +18,7 @@ References: Feldkamp, Davis and Kress, J. Opt. Soc. Am. A 1 (1984); Myagotin et 
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -155,18 +156,32 @@ def _cosines(geometry: Geometry3D) -> Array:
 def _oblique_ramp(data: Tensor, pitch: tuple[float, float], roll: float) -> Tensor:
     """Filter by the ramp in the direction across the axis of rotation, (cos ρ, -sin ρ) in (u, v), in two dimensions."""
     rows, cols = data.shape[-2:]
+    response = torch.from_numpy(_oblique_response(rows, cols, pitch, roll)).to(data)
     size = (2 * rows, 2 * cols)
-    along_v = np.fft.fftfreq(size[0], pitch[0])[:, None]
-    along_u = np.fft.rfftfreq(size[1], pitch[1])[None, :]
-    across = np.abs(along_u * math.cos(roll) - along_v * math.sin(roll))
-    # The transform of the band-limited ramp as a function of frequency; nothing beyond its band.
+    spectrum = torch.fft.rfft2(data, s=size) * response
+    return torch.fft.irfft2(spectrum, s=size)[..., :rows, :cols].contiguous()
+
+
+@lru_cache(maxsize=2)
+def _oblique_response(rows: int, cols: int, pitch: tuple[float, float], roll: float) -> Array:
+    """Return the ramp along a line across the panel at the frequencies of a doubled panel, (2 rows, cols + 1).
+
+    The ramp ends where its line leaves the doubled panel: what lies beyond meets no data, but would come back into
+    them by the period of the transform and take some per cent off every value.
+    """
+    across = np.abs(
+        np.fft.rfftfreq(2 * cols, pitch[1]) * math.cos(roll)
+        - np.fft.fftfreq(2 * rows, pitch[0])[:, None] * math.sin(roll)
+    )
     fine, step = 8 * (rows + cols), min(pitch)
     impulse = torch.zeros(1, fine, dtype=torch.float64)
     impulse[0, fine // 2] = 1.0
-    ramp = np.abs(np.fft.rfft(np.fft.ifftshift(ramp_filter(impulse, step).numpy()[0])))
-    response = np.interp(across, np.fft.rfftfreq(fine, step), ramp, right=0.0)
-    spectrum = torch.fft.rfft2(data, s=size) * torch.from_numpy(response).to(data)
-    return torch.fft.irfft2(spectrum, s=size)[..., :rows, :cols].contiguous()
+    kernel = ramp_filter(impulse, step).numpy()[0]
+    reach = min(cols * pitch[1] / max(abs(math.cos(roll)), 1e-9), rows * pitch[0] / max(abs(math.sin(roll)), 1e-9))
+    kernel[np.abs(np.arange(fine) - fine // 2) * step >= reach] = 0.0
+    # The transform of the band-limited ramp as a function of frequency; nothing beyond its band.
+    ramp = np.fft.rfft(np.fft.ifftshift(kernel)).real
+    return np.interp(across, np.fft.rfftfreq(fine, step), ramp, right=0.0)
 
 
 def panel_map(geometry: Geometry3D, grid: VolumeGrid) -> Float[np.ndarray, "view 3 4"]:
