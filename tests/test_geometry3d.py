@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
-from microlocal.core import GeometryError, InputError
+from microlocal.core import GeometryError, InputError, Scan
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, ParallelBeam3D, geometry3d_from_dict
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
@@ -107,6 +108,18 @@ def test_views_can_be_chosen():
     chosen = LAMINO.select([2, 0])
     np.testing.assert_array_equal(chosen.to_vectors().table, LAMINO.to_vectors().table[[2, 0]])
     np.testing.assert_array_equal(LAMINO.to_vectors().select([2, 0]).table, chosen.to_vectors().table)
+
+
+@pytest.mark.parametrize("chosen", [np.array([True, False, True, True]), [True, False], [0.5], [4], [-5], 2, None])
+@pytest.mark.parametrize("geometry", [CONE, CONE.midplane(), CONE.to_vectors()], ids=["cone", "fan", "vectors"])
+def test_masks_and_numbers_of_no_view_are_refused(geometry, chosen):
+    # A mask would be read as the numbers 0 and 1.
+    with pytest.raises(InputError, match="numbers of views from 0 to 3"):
+        geometry.select(chosen)
+    if geometry.shape == CONE.midplane().shape:
+        scan = Scan(torch.zeros(geometry.shape), geometry, geometry.default_grid())
+        with pytest.raises(InputError, match="numbers of views from 0 to 3"):
+            scan.views(chosen)
 
 
 def test_default_grid_is_the_field_of_view():

@@ -7,6 +7,7 @@ from operator import index
 import numpy as np
 import torch
 from jaxtyping import Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.errors import InputError, ShapeError
@@ -98,6 +99,25 @@ def finite_numbers(values: object) -> tuple[float, ...]:
         return ()
     usable = array.ndim == 1 and array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
     return tuple(map(float, array.tolist())) if usable else ()
+
+
+def numbers_of(chosen: object, count: int, name: str, who: str) -> NDArray[np.int64]:
+    """Return the numbers of things chosen among ``count``, counted from 0 or, negative, from the end.
+
+    Raises InputError for others, and for a mask: True and False would count as 1 and 0.
+
+    >>> numbers_of(range(0, 6, 2), 6, "views", "Scan").tolist()
+    [0, 2, 4]
+    """
+    try:
+        array = np.asarray(chosen)
+    except (TypeError, ValueError, RuntimeError):
+        array = np.asarray(None)
+    array = array.astype(np.int64) if array.shape == (0,) else array
+    if array.ndim != 1 or array.dtype.kind not in "iu" or (array >= count).any() or (array < -count).any():
+        expected, do = f"numbers of {name} from 0 to {count - 1}", "Of a mask, give numpy.flatnonzero(mask)."
+        raise InputError(who, expected=expected, got=repr(chosen)[:80], do=do)
+    return array.astype(np.int64)
 
 
 def point(values: Sequence[float], axes: str, name: str, who: str) -> tuple[float, ...]:

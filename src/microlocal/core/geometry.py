@@ -21,7 +21,7 @@ from typing import Any, Literal, SupportsIndex, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.core.checks import finite_numbers, is_finite
+from microlocal.core.checks import finite_numbers, is_finite, numbers_of
 from microlocal.core.errors import GeometryError
 from microlocal.core.grid import Grid
 
@@ -141,8 +141,9 @@ class Geometry(ABC):
         return count + math.ceil(2 * moved - 1e-9)
 
     def select(self: Same, views: Sequence[int] | NDArray[np.int64]) -> Same:
-        """Return the geometry of the chosen views only."""
-        return replace(self, angles_rad=tuple(self.angles_rad[int(i)] for i in views))
+        """Return the geometry of the chosen views only. Raises InputError for numbers of views that are none."""
+        chosen = numbers_of(views, len(self.angles_rad), "views", f"{type(self).__name__}.select")
+        return replace(self, angles_rad=tuple(self.angles_rad[i] for i in chosen))
 
     def with_offset(self: Same, offset: float) -> Same:
         """Return the geometry with the detector moved to ``offset`` (length units)."""
@@ -239,7 +240,8 @@ class FanBeam(Geometry):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.source_axis < self.source_detector < math.inf:
+        known = is_finite(self.source_axis) and is_finite(self.source_detector)
+        if not (known and 0 < self.source_axis < self.source_detector):
             raise GeometryError(
                 "FanBeam",
                 expected="0 < source_axis < source_detector",

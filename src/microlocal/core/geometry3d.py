@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least, point, positive
+from microlocal.core.checks import at_least, is_finite, numbers_of, point, positive
 from microlocal.core.errors import GeometryError
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam, view_angles
 from microlocal.core.view_vectors import ViewVectors
@@ -81,7 +81,8 @@ class Geometry3D(ABC):
     def __post_init__(self) -> None:
         who = type(self).__name__
         object.__setattr__(self, "angles_rad", view_angles(self.angles_rad, who))
-        if not abs(self.tilt_rad) < math.pi / 2 or not math.isfinite(self.roll_rad):
+        known = is_finite(self.tilt_rad) and is_finite(self.roll_rad)
+        if not (known and abs(self.tilt_rad) < math.pi / 2):
             got = f"tilt {self.tilt_rad}, roll {self.roll_rad} rad"
             raise GeometryError(who, expected="a tilt below 90 degrees", got=got, do="The beam may not run along z.")
 
@@ -134,8 +135,9 @@ class Geometry3D(ABC):
         return VolumeGrid(shape, min(self.detector.pitch) / self.magnification, unit=self.unit)
 
     def select(self: Same, views: Sequence[int] | NDArray[np.int64]) -> Same:
-        """Return the geometry of the chosen views only."""
-        return replace(self, angles_rad=tuple(self.angles_rad[int(i)] for i in views))
+        """Return the geometry of the chosen views only. Raises InputError for numbers of views that are none."""
+        chosen = numbers_of(views, len(self.angles_rad), "views", f"{type(self).__name__}.select")
+        return replace(self, angles_rad=tuple(self.angles_rad[i] for i in chosen))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, angles in degrees as in files."""

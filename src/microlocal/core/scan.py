@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import finite, floating
+from microlocal.core.checks import finite, floating, numbers_of
 from microlocal.core.errors import GeometryError, InputError
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
@@ -53,8 +53,8 @@ class Scan:
         finite(self.data, "Scan.data", "Mask or repair the bad pixels before building the scan.")
 
     def views(self, chosen: Sequence[int]) -> "Scan":
-        """Return the scan with the chosen views only."""
-        index = np.asarray(chosen, dtype=np.int64)
+        """Return the scan with the chosen views only. Raises InputError for numbers of views that are none."""
+        index = numbers_of(chosen, len(self.geometry.angles_rad), "views", "Scan.views")
         if index.size == 0:
             raise InputError("Scan.views", expected="at least one view", got="none", do="Widen the selection.")
         return replace(self, data=self.data[..., index, :].contiguous(), geometry=self.geometry.select(index))

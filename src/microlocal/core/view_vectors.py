@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, numbers_of
 from microlocal.core.errors import GeometryError
 from microlocal.core.volume import VolumeGrid
 
@@ -68,8 +68,8 @@ class ViewVectors:
         return self.table.shape[0], self.rows, self.cols
 
     def select(self, views: Sequence[int] | NDArray[np.int64]) -> "ViewVectors":
-        """Return the geometry of the chosen views only."""
-        return replace(self, table=self.table[np.asarray(views, dtype=np.int64)])
+        """Return the geometry of the chosen views only. Raises InputError for numbers of views that are none."""
+        return replace(self, table=self.table[numbers_of(views, len(self.table), "views", "ViewVectors.select")])
 
     def to_vectors(self) -> "ViewVectors":
         """Return itself: the form that every geometry has."""
