@@ -238,6 +238,22 @@ def test_a_turn_of_two_densities_closes(turn):
     assert np.degrees(view_steps(beam)).sum() == pytest.approx(turn)
 
 
+@pytest.mark.parametrize("count", range(1, 12))
+@pytest.mark.parametrize("degrees", [180, 360])
+def test_views_of_any_number_stand_for_a_half_turn(count, degrees):
+    # Two views of a half turn counted as two half turns.
+    for geometry in (ParallelBeam(_views(sign * degrees, count), Detector(5, 1.0)) for sign in (1, -1)):
+        total = redundancy(geometry) * view_steps(geometry)[:, None]
+        np.testing.assert_allclose(total.sum(axis=0), math.pi, rtol=1e-8)
+
+
+def test_two_views_are_worth_the_same_however_often_they_are_taken():
+    for degrees in ((0, 60), (60, 0), (-30, 30), (0, 60, 60), (0, 60, 360, 420)):
+        geometry = ParallelBeam(np.radians(degrees), Detector(5, 1.0))
+        total = redundancy(geometry) * view_steps(geometry)[:, None]
+        np.testing.assert_allclose(total.sum(axis=0), math.radians(120), rtol=1e-8)
+
+
 def test_repeated_views_share_their_step():
     twice = ParallelBeam((0.0, 0.1, 0.1, 0.2), Detector(3, 1.0))
     steps = view_steps(twice)

@@ -57,6 +57,9 @@ def view_steps(geometry: Geometry) -> Float[np.ndarray, "angle"]:
     if unique.size == 1:
         return np.full(angles.size, math.pi / angles.size)
     gaps = np.diff(unique, append=unique[0] + 2 * math.pi)
+    if unique.size == 2:  # the median of two gaps is no step
+        step = math.pi if _goes_around(geometry) else gaps.min()
+        return np.asarray((step / counts)[inverse])
     usual, longest = usual_gap(gaps)
     ends = np.flatnonzero(gaps > longest)
     after, before = gaps.copy(), np.roll(gaps, 1)
@@ -70,14 +73,17 @@ def view_steps(geometry: Geometry) -> Float[np.ndarray, "angle"]:
 
 def _arc_depth(geometry: Geometry, angle: Array) -> Array:
     """Return how far inside its arc an angle lies: 0 outside of every arc, 1 from ``FADE_RAD`` inwards, smooth."""
-    arcs = geometry.arcs()
-    if any(last - first >= 2 * math.pi - 1e-9 for first, last in arcs):
+    if _goes_around(geometry):
         return np.ones((1, 1))
     inside = np.zeros(np.shape(angle))
-    for first, last in arcs:
+    for first, last in geometry.arcs():
         behind = (angle - first) % (2 * math.pi)
         inside = np.maximum(inside, np.minimum(behind, (last - first) - behind))
     return _fade(inside / FADE_RAD)
+
+
+def _goes_around(geometry: Geometry) -> bool:
+    return any(last - first >= 2 * math.pi - 1e-9 for first, last in geometry.arcs())
 
 
 def _side_depth(geometry: Geometry, u: Array) -> Array:
