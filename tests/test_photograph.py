@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from microlocal.core.errors import InputError, ScanFileError
-from microlocal.io.photograph import read_photograph, write_photograph
+from microlocal.io.photograph import in_type, read_photograph, write_photograph
 from microlocal.io.png16 import png_bytes
 
 KINDS = ("uint8", "uint16", "int16", "uint32", "float16", "float32", "float64")
@@ -148,3 +148,16 @@ def test_damaged_files_are_read_or_refused(tmp_path, form, data):
         read_photograph(tmp_path / "bad")
     except InputError:
         return
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"])
+def test_the_brightest_value_of_every_type_stays_the_brightest(tmp_path, kind):
+    # 2**63 - 1 is no float64, and what it is rounded to no int64: white came back as black.
+    limits = np.iinfo(kind)
+    array = np.full((5, 6), 7, kind)
+    array[0, :2] = limits.max, limits.min
+    np.save(tmp_path / "a.npy", array)
+    picture = read_photograph(tmp_path / "a.npy")
+    np.testing.assert_array_equal(np.load(write_photograph(picture, picture.values, tmp_path / "b.npy")), array)
+    beyond = in_type(np.array([1e30, -1e30, np.inf, -np.inf]), np.dtype(kind))
+    assert beyond.tolist() == [limits.max, limits.min] * 2

@@ -105,6 +105,17 @@ def test_smooth_signals_have_no_details():
     assert float(detail.abs().max()) > 1
 
 
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "bior1.3", "rbio1.1"])
+def test_filter_norms_hold_at_every_size(wavelet):
+    # Of 33 pixels and five levels the middle one of two atoms lay almost wholly in the zeros behind the image.
+    for count in (5, 17, 33, 49, 65, 100, 127):
+        frame = WaveletFrame((count,), wavelet)
+        whole = WaveletFrame(frame.codomain_shape, wavelet, frame.levels)
+        np.testing.assert_allclose(frame.filter_norms(), whole.filter_norms(), rtol=1e-12)
+        if frame.wavelet.orthogonal:
+            np.testing.assert_allclose(frame.filter_norms(), 1.0, rtol=1e-9)
+
+
 def test_unknown_wavelets_are_refused():
     with pytest.raises(UnknownNameError, match="db4"):
         WaveletFrame((8, 8), "db4x")

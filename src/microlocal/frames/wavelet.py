@@ -165,6 +165,10 @@ class WaveletFrame(Frame):
         return result
 
     def _synthesis(self, y: Tensor, filters: Pair | None = None) -> Tensor:
+        inside: Place = (..., *(slice(n) for n in self.domain_shape))
+        return self._padded_synthesis(y, filters)[inside]
+
+    def _padded_synthesis(self, y: Tensor, filters: Pair | None = None) -> Tensor:
         pair = self.wavelet.analysis if filters is None else filters
         result = y.clone()
         for level in reversed(range(self.levels)):
@@ -174,8 +178,7 @@ class WaveletFrame(Frame):
                 low, high = block.chunk(2, dim=axis)
                 block = merge(low, high, pair, axis)
             result[corner] = block
-        inside: Place = (..., *(slice(n) for n in self.domain_shape))
-        return result[inside]
+        return result
 
     @functools.cached_property
     def _bounds(self) -> tuple[float, float]:
@@ -197,9 +200,9 @@ class WaveletFrame(Frame):
         for k, band in enumerate(self.bands(units)):
             middle = tuple(n // 2 for n in band.shape[1:])
             band[k][middle] = 1.0
-        atoms = self._synthesis(units.to(self._band_of.device))
+        atoms = self._padded_synthesis(units.to(self._band_of.device))  # a coarse atom may end beyond the image
         return atoms.flatten(start_dim=1).norm(dim=1)
 
     def filter_norms(self) -> Float[Tensor, " filter"]:
-        """Return the l2 norm of the atom in the middle of every band, (filter,): how it passes white noise."""
+        """Return the l2 norm of the whole atom in the middle of every band, (filter,): how it passes white noise."""
         return self._norms

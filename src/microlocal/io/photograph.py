@@ -102,7 +102,9 @@ def in_type(values: Float[np.ndarray, "..."], kind: np.dtype[Any]) -> Shaped[np.
         return values.astype(kind)
     limits = np.iinfo(kind)
     rounded = np.rint(values.astype(np.float64))
-    return np.clip(rounded, limits.min, limits.max).astype(kind)
+    # The largest whole number of 64 bits is no float64: the next one is beyond the type, and would come out negative.
+    held = np.clip(rounded, limits.min, np.nextafter(float(limits.max) + 1, 0)).astype(kind)
+    return np.where(rounded >= limits.max, kind.type(limits.max), held)
 
 
 def _stored(picture: Photograph, values: Float[np.ndarray, "page channel row col"]) -> Shaped[np.ndarray, "..."]:
