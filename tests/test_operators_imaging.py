@@ -77,6 +77,24 @@ def test_kernels_are_what_they_say():
     assert float(slanted[2, 2]) == 0.0
 
 
+@pytest.mark.parametrize("size", [1e-9, 0.02, 0.3, 0.5, 1.0, 1.49, 1.51, 7.0])
+def test_kernels_of_every_size_add_up_to_one(size):
+    for kernel in (gaussian_kernel(size), disc_kernel(size), disc_kernel(size, 1), motion_kernel(size, 0.4)):
+        assert float(kernel.sum()) == pytest.approx(1.0)
+        assert kernel.shape[0] % 2 == kernel.shape[1] % 2 == 1
+    assert disc_kernel(0.01).tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, "a", None])
+def test_kernels_of_no_size_are_refused(value):
+    for kernel in (gaussian_kernel, disc_kernel, box_kernel, lambda length: motion_kernel(length, 0.3)):
+        with pytest.raises(InputError, match=r"expected .*, got .*\. \w+"):
+            kernel(value)
+    if not isinstance(value, float) or not math.isfinite(value):
+        with pytest.raises(InputError, match="a finite angle_rad"):
+            motion_kernel(2.0, value)
+
+
 def test_padding_agrees_with_numpy():
     names = {
         "periodic": "wrap",
@@ -145,7 +163,14 @@ def test_symmetrised_gradient_comes_close_to_its_bound():
         (lambda: Convolution(torch.ones(5, 5), (4, 9), "valid"), r"a kernel within \(4, 9\)"),
         (lambda: Convolution(torch.ones(3), (4, 9), "valid"), r"a kernel within \(4, 9\), got \(3,\)"),
         (lambda: Convolution(torch.ones(3, 3), (4, 9), "mirror"), "one of periodic"),
-        (lambda: Pad((3, 3), ((0, -1), (0, 0))), "margins >= 0"),
+        (lambda: Pad((3, 3), ((0, -1), (0, 0))), "four whole margins >= 0"),
+        (lambda: Pad((3, 3), ((1, 1), (1,))), "four whole margins >= 0"),
+        (lambda: Pad((3, 3), (1, 1)), "four whole margins >= 0"),
+        (lambda: Pad((0, 3), ((1, 1), (1, 1))), r"Pad: .* \(row, col\), got \(0, 3\)"),
+        (lambda: Downsampling((6,), 2), r"Downsampling: .* \(row, col\), got \(6,\)"),
+        (lambda: Downsampling((6, 6), 2, offset=(0.5, 0)), "offsets from 0 to 1"),
+        (lambda: Downsampling((6, 6), 2, offset=0), "offsets from 0 to 1"),
+        (lambda: Mask(torch.tensor([[1.0, math.nan]])), "Mask: expected finite values"),
         (lambda: Pad((3, 3), ((0, 1), (0, 0)), "wrap"), "one of periodic"),
         (lambda: Downsampling((6, 6), 2, offset=(2, 0)), "offsets from 0 to 1"),
         (lambda: Downsampling((6, 6), 2, kernel=box_kernel(2), boundary="valid"), "keeps the shape"),

@@ -138,6 +138,41 @@ def test_maps_and_masks_of_other_axes_are_refused(shape):
             FourierSampling(torch.ones(shape))
 
 
+def test_weights_and_maps_that_are_not_finite_are_refused():
+    with pytest.raises(InputError, match="FourierSampling: expected finite values"):
+        FourierSampling(torch.full((3, 4), math.inf))
+    with pytest.raises(InputError, match="CoilSensitivities: expected finite values"):
+        CoilSensitivities(torch.full((2, 3, 4), complex(math.nan)))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 4), (7, 9), (1, 1), (2, 1)])
+@pytest.mark.parametrize("radius", [0.25, 0.5, 1.0, 1.5])
+def test_coils_may_stand_on_a_pixel(shape, radius):
+    maps = birdcage_maps(4, shape, radius)
+    torch.testing.assert_close(maps.abs().square().sum(dim=0), torch.ones(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: cartesian_mask((4, 8), 0.0),
+        lambda: cartesian_mask((4, 8), -2.0),
+        lambda: cartesian_mask((4, 8), 2.0, math.nan),
+        lambda: cartesian_mask((4,), 2.0),
+        lambda: birdcage_maps(0, (4, 8)),
+        lambda: birdcage_maps(4, (4, 8), radius=0.0),
+        lambda: birdcage_maps(4, (4, 8, 2)),
+        lambda: radial_trajectory(3, math.inf),
+        lambda: spiral_trajectory(3, 4, turns=math.nan),
+        lambda: NonUniformFourier(torch.zeros(3, 2), (4, 8, 2)),
+        lambda: density_compensation(FourierSampling(torch.ones(3, 4))),
+    ],
+)
+def test_what_no_scanner_does_is_refused(made):
+    with pytest.raises(InputError, match=r"expected .*, got .*\. \w+"):
+        made()
+
+
 def test_masks_keep_the_middle_and_the_acceleration():
     mask = cartesian_mask((8, 64), 4.0, center_fraction=0.125, seed=3)
     columns = mask[0]

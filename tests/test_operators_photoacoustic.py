@@ -108,6 +108,13 @@ def test_what_cannot_be_measured_is_refused():
         Photoacoustic(grid, around, torch.tensor([-1.0, 0.0, 1.0]), speed=1.5)
     with pytest.raises(InputError, match="at least two times"):
         Photoacoustic(grid, around, torch.tensor([1.0]), speed=1.5)
+    with pytest.raises(InputError, match=r"at least two times \(time,\), got shape \(3, 3\)"):
+        Photoacoustic(grid, around, torch.zeros(3, 3), speed=1.5)
+    for count in (0, 2.5):
+        with pytest.raises(InputError, match="count"):
+            circular_detectors(count, 5.0)
+        with pytest.raises(InputError, match="count"):
+            line_detectors(count, 5.0, distance=1.0)
     with pytest.raises(InputError, match="speed > 0"):
         Photoacoustic(grid, around, torch.tensor([0.0, 1.0]), speed=0.0)
     with pytest.raises(ShapeError, match=r"\(detector, 2\), got \(2, 3\)"):

@@ -137,6 +137,13 @@ def is_finite(value: object) -> bool:
         return False
 
 
+def finite_number(value: float, name: str, who: str) -> float:
+    """Return ``value`` if it is one finite number; raises InputError otherwise."""
+    if not is_finite(value):
+        raise InputError(who, expected=f"a finite {name}", got=f"{name} = {value}", do=f"Give {name} as a number.")
+    return value
+
+
 def positive(value: float, name: str, who: str) -> float:
     """Return ``value`` if it is a finite number above zero; raises InputError otherwise."""
     if not (is_finite(value) and value > 0):
@@ -154,10 +161,11 @@ def whole(value: int, name: str, who: str) -> int:
 
 
 def at_least(value: int, least: int, name: str, who: str) -> int:
-    """Return ``value`` if it is a whole number and at least ``least``; raises InputError otherwise."""
-    if whole(value, name, who) < least:
+    """Return ``value`` as an int if it is a whole number and at least ``least``; raises InputError otherwise."""
+    number = whole(value, name, who)
+    if number < least:
         raise InputError(who, expected=f"{name} >= {least}", got=f"{name} = {value}", do=f"Give a larger {name}.")
-    return value
+    return number
 
 
 def shape_of(shape: Sequence[int], axes: Collection[str], who: str) -> tuple[int, ...]:

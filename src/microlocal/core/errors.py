@@ -52,7 +52,7 @@ class UnknownNameError(InputError):
 
     def __init__(self, who: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = get_close_matches(name, names, n=1)
+        near = get_close_matches(str(name), names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "Take one of these names."
         super().__init__(who, expected="one of " + ", ".join(names), got=repr(name), do=hint)
 

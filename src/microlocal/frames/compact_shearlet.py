@@ -169,10 +169,9 @@ class CompactShearletFrame(FourierFrame):
         self._size = shape_of(shape, [self.domain_axes], "CompactShearletFrame")
         fitting = max(1, min(4, int(math.log2(max(min(self._size), 2))) - 3))
         count = fitting if scales is None else at_least(scales, 1, "scales", "CompactShearletFrame")
-        self.shear_levels = default_shear_levels(count) if shear_levels is None else tuple(shear_levels)
+        levels = default_shear_levels(count) if shear_levels is None else shear_levels
+        self.shear_levels = tuple(at_least(level, 0, "shear_levels", "CompactShearletFrame") for level in levels)
         at_least(len(self.shear_levels), 1, "scales", "CompactShearletFrame")
-        for level in self.shear_levels:
-            at_least(level, 0, "shear_levels", "CompactShearletFrame")
         super().__init__(self._size, shearlet_index([2**level for level in self.shear_levels]))
 
     def _responses(self) -> Tensor:

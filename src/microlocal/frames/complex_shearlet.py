@@ -23,7 +23,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, positive, shape_of
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
 
@@ -120,7 +120,8 @@ class ComplexShearlets(LinearOperator):
     def __init__(self, shape: tuple[int, int], system: ShearletSystem | None = None) -> None:
         self.system = ShearletSystem() if system is None else system
         count = len(self.system.directions)
-        super().__init__(shape, (self.system.scales, count, 2, *shape))
+        size = shape_of(shape, [self.domain_axes], "ComplexShearlets")
+        super().__init__(size, (self.system.scales, count, 2, *size))
 
     def _banks(self, like: Tensor) -> Iterator[Tensor]:
         for vertical, k in self.system.directions:

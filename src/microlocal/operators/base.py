@@ -10,9 +10,9 @@ scaling lives in the operator. A final class writes ``_forward``, ``_adjoint`` a
 import cmath
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
-from operator import add
+from operator import add, index
 from typing import Self, cast
 
 import torch
@@ -43,8 +43,9 @@ class LinearOperator(nn.Module, ABC):
 
     def __init__(self, domain_shape: tuple[int, ...], codomain_shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.domain_shape = tuple(domain_shape)
-        self.codomain_shape = tuple(codomain_shape)
+        self.domain_shape, self.codomain_shape = (
+            sizes_of(s, type(self).__name__) for s in (domain_shape, codomain_shape)
+        )
 
     @abstractmethod
     def _forward(self, x: Tensor) -> Tensor:
@@ -142,6 +143,17 @@ class LinearOperator(nn.Module, ABC):
         return self.__rmul__(1 / scalar)
 
 
+def sizes_of(shape: Iterable[int], who: str) -> tuple[int, ...]:
+    """Return the sizes of axes as ints; raises ShapeError for what are no whole numbers."""
+    try:
+        sizes = tuple(index(n) for n in shape)
+    except TypeError:
+        sizes = (-1,)
+    if min(sizes, default=0) < 0:
+        raise ShapeError(who, expected="shapes of whole numbers", got=repr(shape), do="Give the sizes of all axes.")
+    return sizes
+
+
 class Adjoint(LinearOperator):
     """The adjoint of an operator, as an operator: ``A.H``."""
 
@@ -229,6 +241,7 @@ class Multiple(LinearOperator):
     """``c * A``, of norm |c| |A|; a complex number c where A gives complex arrays."""
 
     def __init__(self, scalar: complex, operator: LinearOperator) -> None:
+        only_operators((operator,), "Multiple")
         super().__init__(operator.domain_shape, operator.codomain_shape)
         scalar = _number(scalar, operator)
         if isinstance(scalar, complex) and not operator.codomain_complex:
@@ -301,20 +314,26 @@ def members(modules: nn.ModuleList) -> list[LinearOperator]:
     return cast(list[LinearOperator], list(modules))
 
 
-def same_spaces(operators: tuple[LinearOperator, ...], who: str) -> LinearOperator:
-    """Return the first of the operators if all have its domain and codomain; raises ShapeError otherwise."""
+def only_operators(operators: Sequence[LinearOperator], who: str) -> LinearOperator:
+    """Return the first of the operators; raises InputError where there is none, or something else among them."""
     if not operators:
         raise InputError(who, expected="at least one operator", got="none", do="Give the operators as arguments.")
     for given in operators:
         if not isinstance(given, LinearOperator):
             do = "Wrap a matrix in MatrixOperator; a number times the identity is c * Identity(shape)."
             raise InputError(who, expected="linear operators", got=type(given).__name__, do=do)
+    return operators[0]
+
+
+def same_spaces(operators: Sequence[LinearOperator], who: str) -> LinearOperator:
+    """Return the first of the operators if all have its domain and codomain; raises ShapeError otherwise."""
+    first = only_operators(operators, who)
     spaces = [(a.domain_shape, a.codomain_shape, a.domain_complex, a.codomain_complex) for a in operators]
     for other in spaces[1:]:
         if other != spaces[0]:
             do = "Give operators between the same spaces: shapes, and real or complex numbers."
             raise ShapeError(who, expected=_arrow(spaces[0]), got=_arrow(other), do=do)
-    return operators[0]
+    return first
 
 
 def _arrow(space: tuple[tuple[int, ...], tuple[int, ...], bool, bool]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator, members, total
+from microlocal.operators.base import LinearOperator, members, only_operators, total
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.identity import Identity
 from microlocal.operators.product import ProductSpace
@@ -107,6 +107,7 @@ def _given(blocks: Blocks) -> dict[tuple[int, int], LinearOperator]:
     if not given:
         do = "Give rows of operators; None stands for zero."
         raise InputError("BlockMatrix", expected="at least one operator", got=str(blocks), do=do)
+    only_operators(list(given.values()), "BlockMatrix")
     kinds = {(a.domain_complex, a.codomain_complex) for a in given.values()}
     if len(kinds) > 1:
         do, got = "Wrap the real ones in Complexified, or compose them with AsComplex.", "some real and some complex"

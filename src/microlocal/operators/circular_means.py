@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import at_least, finite, positive, real
+from microlocal.core.checks import at_least, finite, finite_number, positive, real
 from microlocal.core.errors import ShapeError
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -100,9 +100,14 @@ def circular_detectors(
 ) -> Float[Tensor, "detector 2"]:
     """Return positions (x, y) on a circle around the origin: ``count`` equal steps of ``arc_rad`` from ``start_rad``.
 
+    Raises InputError for numbers that no circle has.
+
     >>> circular_detectors(4, 2.0)[1].round(decimals=6).tolist()
     [0.0, 2.0]
     """
+    who = "circular_detectors"
+    count, radius = at_least(count, 1, "count", who), positive(radius, "radius", who)
+    finite_number(arc_rad, "arc_rad", who), finite_number(start_rad, "start_rad", who)
     turn = start_rad + arc_rad * torch.arange(count, dtype=torch.float64) / count
     return radius * torch.stack((turn.cos(), turn.sin()), dim=-1)
 
@@ -110,8 +115,12 @@ def circular_detectors(
 def line_detectors(count: int, length: float, *, distance: float) -> Float[Tensor, "detector 2"]:
     """Return positions (x, y) on a horizontal line ``distance`` above the origin, ``length`` long, centred.
 
+    Raises InputError for numbers that no line has.
+
     >>> line_detectors(2, 4.0, distance=3.0).tolist()
     [[-1.0, 3.0], [1.0, 3.0]]
     """
+    count, length = at_least(count, 1, "count", "line_detectors"), positive(length, "length", "line_detectors")
+    finite_number(distance, "distance", "line_detectors")
     x = length * ((torch.arange(count, dtype=torch.float64) + 0.5) / count - 0.5)
     return torch.stack((x, torch.full_like(x, distance)), dim=-1)

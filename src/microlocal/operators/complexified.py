@@ -5,7 +5,7 @@ from torch import Tensor
 
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, only_operators
 from microlocal.operators.gradient import Gradient
 
 
@@ -46,6 +46,7 @@ class Complexified(LinearOperator):
     codomain_complex = True
 
     def __init__(self, operator: LinearOperator) -> None:
+        only_operators((operator,), "Complexified")
         if operator.domain_complex or operator.codomain_complex:
             got = f"{type(operator).__name__} with complex arrays"
             raise InputError("Complexified", expected="a real operator", got=got, do="Use the operator as it is.")

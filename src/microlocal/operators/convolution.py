@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import finite, real, shape_of
+from microlocal.core.checks import at_least, finite, finite_number, positive, real, shape_of
 from microlocal.core.errors import ShapeError, UnknownNameError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -127,10 +127,12 @@ def _result(kernel: tuple[int, ...], shape: tuple[int, ...], boundary: str) -> t
 def gaussian_kernel(sigma: float, truncate: float = 4.0) -> Float[Tensor, "krow kcol"]:
     """Return a Gaussian of standard deviation ``sigma`` in pixels, cut at ``truncate`` sigma, of sum 1.
 
+    Raises InputError unless both are positive.
+
     >>> tuple(gaussian_kernel(1.0).shape)
     (9, 9)
     """
-    reach = int(truncate * sigma + 0.5)
+    reach = int(positive(truncate, "truncate", "gaussian_kernel") * positive(sigma, "sigma", "gaussian_kernel") + 0.5)
     line = torch.exp(-((torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2) / 2)
     return torch.outer(line, line) / line.sum() ** 2
 
@@ -138,10 +140,14 @@ def gaussian_kernel(sigma: float, truncate: float = 4.0) -> Float[Tensor, "krow 
 def disc_kernel(radius: float, oversampling: int = 16) -> Float[Tensor, "krow kcol"]:
     """Return the blur of a lens out of focus: a disc of ``radius`` pixels, each pixel by its covered share, of sum 1.
 
+    Raises InputError unless the radius is positive.
+
     >>> bool(disc_kernel(2.0)[0, 0] < disc_kernel(2.0)[2, 2])
     True
     """
-    reach = math.ceil(radius - 0.5)
+    at_least(oversampling, 1, "oversampling", "disc_kernel")
+    radius = max(positive(radius, "radius", "disc_kernel"), 1 / oversampling)  # not less than one subpixel
+    reach = max(0, math.ceil(radius - 0.5))
     fine = _subpixels(reach, oversampling)
     inside = (fine[:, None] ** 2 + fine[None, :] ** 2 <= radius**2).double()
     return _shares(inside, reach, oversampling)
@@ -150,12 +156,15 @@ def disc_kernel(radius: float, oversampling: int = 16) -> Float[Tensor, "krow kc
 def motion_kernel(length: float, angle_rad: float, oversampling: int = 16) -> Float[Tensor, "krow kcol"]:
     """Return the blur of a straight motion of ``length`` pixels at ``angle_rad`` from the x axis (y up), of sum 1.
 
-    Every point of the path is shared linearly among its four neighbours.
+    Every point of the path is shared linearly among its four neighbours. Raises InputError unless the length is
+    positive and the angle finite.
 
     >>> motion_kernel(2.0, 0.0)[1].round(decimals=3).tolist()
     [0.25, 0.5, 0.25]
     """
-    reach = math.ceil(length / 2 + 1) - 1
+    at_least(oversampling, 1, "oversampling", "motion_kernel")
+    finite_number(angle_rad, "angle_rad", "motion_kernel")
+    reach = math.ceil(positive(length, "length", "motion_kernel") / 2 + 1) - 1
     steps = math.ceil(length * oversampling)
     along = (torch.arange(steps, dtype=torch.float64) + 0.5 - steps / 2) * (length / steps)
     rows, cols = reach - along * math.sin(angle_rad), reach + along * math.cos(angle_rad)

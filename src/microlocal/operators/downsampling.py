@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import at_least
+from microlocal.core.checks import at_least, finite_numbers, shape_of
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -33,7 +33,7 @@ class Downsampling(LinearOperator):
     ``kernel`` of the blur and its ``boundary`` (see Convolution; not "valid"), none for plain decimation.
 
     Guarantee: |A| = 1 without a kernel; with one, at most the blur's bound and, for kernels without negative entries,
-    within a few per cent of the norm. Raises InputError for an offset beyond the factor.
+    within a few per cent of the norm. Raises ShapeError for another shape, InputError for an offset beyond the factor.
 
     >>> Downsampling((1, 4), 2, offset=(0, 1))(torch.tensor([[1.0, 2.0, 3.0, 4.0]])).tolist()
     [[2.0, 4.0]]
@@ -48,13 +48,16 @@ class Downsampling(LinearOperator):
         kernel: Float[Tensor, "krow kcol"] | None = None,
         boundary: Edge = "symmetric",
     ) -> None:
-        at_least(factor, 1, "factor", "Downsampling")
-        if not all(0 <= first < min(factor, n) for first, n in zip(offset, shape, strict=True)):
+        rows, cols = shape_of(shape, [self.domain_axes], "Downsampling")
+        shape, factor = (rows, cols), at_least(factor, 1, "factor", "Downsampling")
+        start = finite_numbers(offset)
+        if len(start) != 2 or not all(first in range(min(factor, n)) for first, n in zip(start, shape, strict=True)):
             expected = f"offsets from 0 to {factor - 1} within the image {shape}"
             raise InputError("Downsampling", expected=expected, got=str(offset), do="Offsets pick the first pixel.")
         if kernel is not None and boundary == "valid":
             do = "Take another boundary, or compose Downsampling with Convolution."
             raise InputError("Downsampling", expected="a blur that keeps the shape", got="valid", do=do)
+        offset = int(start[0]), int(start[1])
         coarse = tuple(-(-(n - first) // factor) for n, first in zip(shape, offset, strict=True))
         super().__init__(shape, coarse)
         self.factor, self.offset = factor, offset
@@ -99,4 +102,5 @@ def box_kernel(factor: int) -> Float[Tensor, "krow kcol"]:
     >>> box_kernel(2).tolist()
     [[0.25, 0.25], [0.25, 0.25]]
     """
+    factor = at_least(factor, 1, "factor", "box_kernel")
     return torch.full((factor, factor), 1.0 / factor**2, dtype=torch.float64)

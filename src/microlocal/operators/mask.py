@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microlocal.core.checks import real, tensor
+from microlocal.core.checks import finite, real, tensor
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
@@ -18,7 +18,7 @@ def _pattern(rows: int, cols: int) -> Tensor:
 class Mask(LinearOperator):
     """Pointwise weights: (*batch, row, col) -> (*batch, row, col), zero where nothing is seen.
 
-    Parameters: ``weights``, (row, col), Boolean or real. Raises InputError for complex ones.
+    Parameters: ``weights``, (row, col), Boolean or real. Raises InputError for complex ones and NaN.
 
     Guarantee: |A| = max |w|. Self-adjoint, and a projection for a Boolean mask.
 
@@ -29,7 +29,7 @@ class Mask(LinearOperator):
     weights: Tensor
 
     def __init__(self, weights: Bool[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> None:
-        real(weights, "Mask")
+        finite(real(weights, "Mask"), "Mask", "Set the weights of pixels to leave out to zero.")
         super().__init__(tuple(weights.shape), tuple(weights.shape))
         self.register_buffer("weights", weights.detach().clone(), persistent=False)
 

@@ -62,7 +62,8 @@ class MatrixOperator(LinearOperator):
     ) -> None:
         forward = _as_torch(matrix)
         rows, columns = forward.shape
-        super().__init__(domain_shape or (columns,), codomain_shape or (rows,))
+        into, out = (columns,) if domain_shape is None else domain_shape, codomain_shape
+        super().__init__(into, (rows,) if out is None else out)
         if (math.prod(self.codomain_shape), math.prod(self.domain_shape)) != (rows, columns):
             got = f"{self.domain_shape} -> {self.codomain_shape}"
             do = "The shapes hold as many numbers as the matrix has columns and rows."
@@ -149,7 +150,7 @@ def _as_torch(matrix: Any) -> Inexact[Tensor, "row column"]:
             start, column, value = (torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data))
             tensor = torch.sparse_csr_tensor(start, column, value, csr.shape, check_invariants=True)
         else:
-            tensor = matrix.detach() if isinstance(matrix, Tensor) else torch.from_numpy(np.array(matrix))
+            tensor = matrix.detach() if isinstance(matrix, Tensor) else _from_numbers(matrix)
             tensor = tensor if tensor.layout in (torch.strided, torch.sparse_csr) else tensor.to_sparse_csr()
     if tensor.ndim != 2 or not (tensor.is_floating_point() or tensor.is_complex()):
         got = f"{tuple(tensor.shape)} of {tensor.dtype}"
@@ -161,6 +162,14 @@ def _as_torch(matrix: Any) -> Inexact[Tensor, "row column"]:
         do = "Mend the matrix: nothing measured by it would be a number."
         raise InputError("MatrixOperator", expected="finite numbers", got=f"{wrong} that are not", do=do)
     return tensor
+
+
+def _from_numbers(matrix: Any) -> Tensor:
+    try:
+        return torch.from_numpy(np.array(matrix))
+    except (TypeError, ValueError) as error:
+        do = "Give a torch tensor, a numpy array, a scipy.sparse array or rows of numbers."
+        raise InputError("MatrixOperator", expected="a matrix", got=str(error)[:80], do=do) from error
 
 
 def _transposed(csr: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
 from microlocal.operators.autograd import linear_pair
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, only_operators
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.spaces import in_domain
 
@@ -74,6 +74,9 @@ class MatrixFree(LinearOperator):
         *,
         bound: float = math.inf,
     ) -> None:
+        if not all(hasattr(products, name) for name in ("shape", "dtype", "matvec", "rmatvec")):
+            expected, do = "an object with shape, dtype, matvec and rmatvec", "scipy's aslinearoperator makes one."
+            raise InputError("MatrixFree", expected=expected, got=type(products).__name__, do=do)
         rows, columns = products.shape
         super().__init__(domain_shape or (columns,), codomain_shape or (rows,))
         if (math.prod(self.codomain_shape), math.prod(self.domain_shape)) != (rows, columns):
@@ -117,6 +120,7 @@ def to_scipy(
     >>> to_scipy(Gradient((2, 3))).shape
     (12, 6)
     """
+    only_operators((operator,), "to_scipy")
     if operator.domain_complex != operator.codomain_complex:
         do = "Compose with AsComplex(shape).H to make both real, or leave AsComplex out to make both complex."
         got = f"{type(operator).__name__} from real to complex arrays, or the reverse"

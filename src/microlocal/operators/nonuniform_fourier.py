@@ -14,8 +14,8 @@ from jaxtyping import Complex, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from microlocal.core.checks import at_least, finite, positive, real
-from microlocal.core.errors import ShapeError
+from microlocal.core.checks import at_least, finite, finite_number, positive, real, shape_of
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
 from microlocal.kernels.nufft_complex import ComplexNonUniformFourier
 from microlocal.operators.autograd import linear_pair
@@ -67,11 +67,12 @@ class NonUniformFourier(LinearOperator):
         if tolerance is not None:
             positive(tolerance, "tolerance", "NonUniformFourier")
         finite(trajectory, "NonUniformFourier", "Remove the samples whose frequency is unknown.")
-        super().__init__(shape, (len(trajectory),))
+        rows, cols = shape_of(shape, [self.domain_axes], "NonUniformFourier")
+        super().__init__((rows, cols), (len(trajectory),))
         self.register_buffer("trajectory", trajectory.detach().double(), persistent=False)
         self.tolerance = tolerance
-        rows, cols = self.trajectory.cpu().numpy().T
-        self.sums = ComplexNonUniformFourier(shape, rows, cols, tolerance)
+        down, along = self.trajectory.cpu().numpy().T
+        self.sums = ComplexNonUniformFourier((rows, cols), down, along, tolerance)
 
     def _scale(self) -> float:
         return 1 / math.sqrt(math.prod(self.domain_shape))
@@ -140,7 +141,7 @@ def radial_trajectory(spokes: int, samples: int, *, golden_angle: bool = False) 
     >>> radial_trajectory(2, 4)[:4].round(decimals=2).abs().tolist()
     [[0.0, 3.14], [0.0, 1.57], [0.0, 0.0], [0.0, 1.57]]
     """
-    at_least(min(spokes, samples), 1, "spokes and samples", "radial_trajectory")
+    spokes, samples = (at_least(n, 1, "spokes and samples", "radial_trajectory") for n in (spokes, samples))
     step = math.pi * (math.sqrt(5) - 1) / 2 if golden_angle else math.pi / spokes
     turn = step * torch.arange(spokes, dtype=torch.float64)
     radius = 2 * math.pi * (torch.arange(samples, dtype=torch.float64) / samples - 0.5)
@@ -155,7 +156,9 @@ def spiral_trajectory(interleaves: int, samples: int, *, turns: float = 8.0) -> 
     >>> float(spiral_trajectory(1, 100)[-1].norm().round(decimals=6))
     3.141593
     """
-    at_least(min(interleaves, samples), 1, "interleaves and samples", "spiral_trajectory")
+    who = "spiral_trajectory"
+    interleaves, samples = (at_least(n, 1, "interleaves and samples", who) for n in (interleaves, samples))
+    finite_number(turns, "turns", who)
     along = (torch.arange(1, samples + 1, dtype=torch.float64) / samples).sqrt()
     first = 2 * math.pi * torch.arange(interleaves, dtype=torch.float64) / interleaves
     turn = first[:, None] + 2 * math.pi * turns * along
@@ -174,6 +177,9 @@ def density_compensation(operator: NonUniformFourier, iterations: int = 30) -> F
     >>> density_compensation(NonUniformFourier(grid, (4, 4))).allclose(torch.ones(16, dtype=torch.float64))
     True
     """
+    if not isinstance(operator, NonUniformFourier):
+        got, do = type(operator).__name__, "Of A @ CoilSensitivities(maps) give A."
+        raise InputError("density_compensation", expected="a NonUniformFourier", got=got, do=do)
     rows, cols = operator.domain_shape
     shape = (2 * rows - 1, 2 * cols - 1)
     down, along = (1 - torch.arange(1 - n, n, dtype=torch.float64).abs() / n for n in (rows, cols))

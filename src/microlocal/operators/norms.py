@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import at_least
 from microlocal.core.seeding import generator
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, only_operators
 from microlocal.operators.spaces import device_of, draw
 
 
@@ -54,7 +55,12 @@ def perron_bounds(operator: LinearOperator, iterations: int = 12) -> tuple[float
 
 
 def norm_estimate(operator: LinearOperator, iterations: int = 50, seed: int = 0) -> float:
-    """Return a lower estimate of |A| by power iteration on AᵀA, from a random start."""
+    """Return a lower estimate of |A| by power iteration on AᵀA, from a random start.
+
+    Raises InputError for what is no operator, and fewer than one iteration.
+    """
+    only_operators((operator,), "norm_estimate")
+    at_least(iterations, 1, "iterations", "norm_estimate")
     x = draw(operator, generator(seed))
     size = 0.0
     for _ in range(iterations):

@@ -4,14 +4,15 @@
 """
 
 import math
-from typing import Literal
+from operator import index
+from typing import Literal, SupportsIndex
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from microlocal.core.checks import at_least
-from microlocal.core.errors import UnknownNameError
+from microlocal.core.checks import shape_of
+from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
 
@@ -35,6 +36,7 @@ class Pad(LinearOperator):
     (b a | a b c d | d c), "reflect" (c b | a b c d | c b), "replicate" (a a | a b c d | d d) or "zero".
 
     Guarantee: the norm is exact, the root of the most often a pixel is copied. The adjoint of a zero margin crops.
+    Raises ShapeError for another shape, InputError for margins that are none, UnknownNameError for another boundary.
 
     >>> Pad((1, 3), ((0, 0), (2, 1)), "symmetric")(torch.tensor([[1.0, 2.0, 3.0]])).tolist()
     [[2.0, 1.0, 1.0, 2.0, 3.0, 3.0]]
@@ -49,7 +51,11 @@ class Pad(LinearOperator):
         margins: tuple[tuple[int, int], tuple[int, int]],
         boundary: Boundary = "symmetric",
     ) -> None:
-        at_least(min(*margins[0], *margins[1]), 0, "margins", "Pad")
+        shape_of(shape, [self.domain_axes], "Pad")
+        widths = np.array(margins, dtype=object)
+        if widths.shape != (2, 2) or not all(isinstance(n, SupportsIndex) and index(n) >= 0 for n in widths.flat):
+            do = "Give ((before, after), (before, after)), rows first."
+            raise InputError("Pad", expected="four whole margins >= 0", got=repr(margins), do=do)
         sources = [_source(n, margin, boundary) for n, margin in zip(shape, margins, strict=True)]
         super().__init__(shape, tuple(len(source) for source in sources))
         self.margins, self.boundary = margins, boundary

@@ -55,7 +55,7 @@ class Photoacoustic(LinearOperator):
         self, grid: Grid, detectors: Float[Tensor, "detector 2"], times: Float[Tensor, " time"], *, speed: float
     ) -> None:
         step = _equal_step(real(times, "Photoacoustic").double())
-        super().__init__(grid.shape, (len(detectors), len(times)))
+        super().__init__(grid.shape, (len(real(detectors, "Photoacoustic")), len(times)))
         self.speed = positive(speed, "speed", "Photoacoustic")
         reach = self.speed * (float(times[-1]) + step / 2)
         rings = math.ceil(reach / grid.pixel) + 1
@@ -82,9 +82,9 @@ class Photoacoustic(LinearOperator):
 
 
 def _equal_step(times: Tensor) -> float:
-    if len(times) < 2:
-        do = "Give the moments at which the pressure is recorded."
-        raise InputError("Photoacoustic", expected="at least two times", got=str(len(times)), do=do)
+    if times.ndim != 1 or len(times) < 2:
+        do, got = "Give the moments at which the pressure is recorded.", f"shape {tuple(times.shape)}"
+        raise InputError("Photoacoustic", expected="at least two times (time,)", got=got, do=do)
     steps = times.diff()
     least, largest, step = float(steps.min()), float(steps.max()), float(steps.mean())
     if not (float(times[0]) >= 0 and step > 0 and largest - least <= 1e-4 * step < math.inf):  # NaN is refused too

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, sizes_of
 
 
 @register("operator", "reshape", samples=lambda: [Reshape((3, 4), (2, 6)), Reshape((2, 3), (6,), is_complex=True)])
@@ -22,6 +22,7 @@ class Reshape(LinearOperator):
     codomain_axes = "after"
 
     def __init__(self, shape: tuple[int, ...], target: tuple[int, ...], *, is_complex: bool = False) -> None:
+        shape = sizes_of(shape, "Reshape")
         if target == (-1,):
             target = (math.prod(shape),)
         if math.prod(shape) != math.prod(target):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
-from microlocal.operators.base import LinearOperator, members, total
+from microlocal.operators.base import LinearOperator, members, only_operators, total
 from microlocal.operators.complexified import AsComplex
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.identity import Identity
@@ -75,15 +75,14 @@ class Stack(LinearOperator):
 
 def _same_domain(operators: Sequence[LinearOperator]) -> LinearOperator:
     """Return the first operator if all have its domain and kind of numbers; raises ShapeError otherwise."""
-    if not operators:
-        raise InputError("Stack", expected="at least one operator", got="none", do="Give the operators as arguments.")
+    first = only_operators(operators, "Stack")
     kinds = [("real", "complex")[a.domain_complex] + f" {a.domain_shape} -> " for a in operators]
     kinds = [kind + ("real", "complex")[a.codomain_complex] for kind, a in zip(kinds, operators, strict=True)]
     for kind in kinds[1:]:
         if kind != kinds[0]:
             do = "Give operators of one domain whose results are all real or all complex."
             raise ShapeError("Stack", expected=kinds[0], got=kind, do=do)
-    return operators[0]
+    return first
 
 
 def _concatenations() -> list["Concatenate"]:
@@ -129,10 +128,8 @@ class Concatenate(LinearOperator):
 
 
 def _joinable(operators: Sequence[LinearOperator], axis: int) -> None:
-    if not operators:
-        do = "Give the operators as arguments."
-        raise InputError("Concatenate", expected="at least one operator", got="none", do=do)
-    first, axes = operators[0], len(operators[0].codomain_shape)
+    first = only_operators(operators, "Concatenate")
+    axes = len(first.codomain_shape)
     if not -axes <= axis < 0:
         do = "Count the axis from the end, since batch axes lead."
         raise InputError("Concatenate", expected=f"an axis from {-axes} to -1", got=str(axis), do=do)

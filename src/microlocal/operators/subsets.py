@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from microlocal.core.checks import trailing_shape, whole
+from microlocal.core.checks import numbers_of, trailing_shape, whole
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.geometry import Detector, ParallelBeam
 from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.volume import VolumeGrid
-from microlocal.operators.base import LinearOperator
+from microlocal.operators.base import LinearOperator, only_operators
 from microlocal.operators.fourier import FourierSampling
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.ray_transform3d import RayTransform3D
@@ -52,6 +52,7 @@ class ViewSubset(LinearOperator):
     """
 
     def __init__(self, operator: LinearOperator, views: Sequence[int]) -> None:
+        only_operators((operator,), "ViewSubset")
         chosen = _distinct(views, operator.codomain_shape[0])
         super().__init__(operator.domain_shape, (len(chosen), *operator.codomain_shape[1:]))
         self.domain_axes, self.codomain_axes = operator.domain_axes, operator.codomain_axes
@@ -74,8 +75,8 @@ class ViewSubset(LinearOperator):
 
 
 def _distinct(views: Sequence[int], count: int) -> list[int]:
-    chosen = [whole(view, "view", "ViewSubset") for view in views]
-    if not chosen or len(set(chosen)) < len(chosen) or not 0 <= min(chosen) <= max(chosen) < count:
+    chosen = numbers_of(views, count, "views", "ViewSubset").tolist()
+    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
         expected = f"different views from 0 to {count - 1}, at least one"
         raise InputError("ViewSubset", expected=expected, got=str(chosen), do="Count views from 0, each once.")
     return chosen
@@ -96,7 +97,7 @@ class OrderedSubsets:
     """
 
     def __init__(self, operator: LinearOperator, count: int) -> None:
-        views = operator.codomain_shape[0]
+        views = only_operators((operator,), "OrderedSubsets").codomain_shape[0]
         if not 1 <= whole(count, "count", "OrderedSubsets") <= views:
             raise InputError(
                 "OrderedSubsets",
