@@ -11,6 +11,7 @@ from microlocal.core import GeometryError, InputError, Scan
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, ParallelBeam3D, geometry3d_from_dict
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
+from microlocal.reconstruction.fdk import panel_map
 
 VIEWS = tuple(np.radians([0.0, 30.0, 100.0, 250.0]))
 PANEL = FlatPanel(3, 5, (2.0, 1.5), offset=(0.5, -0.7))
@@ -123,7 +124,21 @@ def test_masks_and_numbers_of_no_view_are_refused(geometry, chosen):
 
 
 def test_default_grid_is_the_field_of_view():
-    assert CONE.default_grid() == VolumeGrid((3, 5, 5), 1.5 * 50 / 80)
+    assert CONE.default_grid() == VolumeGrid((3, 5, 5), 1.5 * 50 / 80, (0.0, 0.0, 0.5 * 50 / 80))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.4])
+@pytest.mark.parametrize("offset", [0.0, 0.3, 40.0, -7.0])
+def test_the_default_grid_stands_at_the_height_that_the_panel_sees(offset, tilt):
+    # It stood at z = 0, out of the sight of a panel that is moved along the axis.
+    panel = FlatPanel(6, 9, (1.0, 1.0), offset=(offset, 0.0))
+    for geometry in (
+        ParallelBeam3D(VIEWS, panel, tilt_rad=tilt),
+        ConeBeam(VIEWS, panel, tilt_rad=tilt, source_axis=1e5, source_detector=2e5),
+    ):
+        grid = geometry.default_grid()
+        depth, _, v = np.einsum("aij,j->ia", panel_map(geometry, grid), [1.0, *((n - 1) / 2 for n in grid.shape)])
+        np.testing.assert_allclose(v / depth, (panel.rows - 1) / 2, atol=0.02)
 
 
 @pytest.mark.parametrize("beam", [ParallelBeam3D, partial(ConeBeam, source_axis=200.0, source_detector=400.0)])

@@ -129,10 +129,17 @@ class Geometry3D(ABC):
         """Return the volume of the field of view: as many voxels as the panel has pixels, at its finer resolution.
 
         Across the axis it is as wide as the planar ``Geometry.default_grid`` makes it, which knows of panels moved
-        sideways; it does not reach a cone's source.
+        sideways; along the axis its middle is what the panel's middle sees. It does not reach a cone's source.
         """
         shape = (self.detector.rows, *self.midplane().default_grid().shape)
-        return VolumeGrid(shape, min(self.detector.pitch) / self.magnification, unit=self.unit)
+        voxel = min(self.detector.pitch) / self.magnification
+        return VolumeGrid(shape, voxel, (0.0, 0.0, self._height()), self.unit)
+
+    def _height(self) -> float:
+        """Return z of the point of the axis that is seen at the height of the panel's middle, a roll left out."""
+        v, u = self.detector.offset
+        level = v * math.cos(self.roll_rad) + u * math.sin(self.roll_rad)
+        return level / (self.magnification * math.cos(self.tilt_rad))
 
     def select(self: Same, views: Sequence[int] | NDArray[np.int64]) -> Same:
         """Return the geometry of the chosen views only. Raises InputError for numbers of views that are none."""
@@ -201,7 +208,7 @@ class ConeBeam(Geometry3D):
     def default_grid(self) -> VolumeGrid:
         grid = super().default_grid()
         below, aside = (self.source_axis * abs(f(self.tilt_rad)) for f in (math.sin, math.cos))
-        if grid.shape[0] * grid.voxel / 2 <= below:
+        if grid.shape[0] * grid.voxel / 2 + abs(grid.center[2]) <= below:
             return grid
         within = max(1, min(grid.shape[1], math.floor((1 - 1e-9) * math.sqrt(2) * aside / grid.voxel)))
         return replace(grid, shape=(grid.shape[0], within, within))
