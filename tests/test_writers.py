@@ -18,7 +18,7 @@ from microlocal.core.errors import InputError, OutputError, ScanFileError, Shape
 from microlocal.core.provenance import COLOURS
 from microlocal.core.registry import registered
 from microlocal.data import needle
-from microlocal.io import write_json, write_npz, write_png, write_scan, write_tiff
+from microlocal.io import volume_at, write_json, write_npz, write_png, write_scan, write_tiff
 from microlocal.members import load_all
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.reconstruction.writers import facts, read_result
@@ -170,6 +170,40 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
         write_json({"a": 2}, path)
     assert json.loads(path.read_bytes()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("unit", ["mm", "µm", "Å", "pixel", "長"])
+@pytest.mark.parametrize("pixel", [1.0, 0.037, 1e-4, 1e4, 1e-10, 1e-30, 1e12])
+def test_pixels_of_every_size_and_unit_can_be_written(tmp_path: Path, unit: str, pixel: float) -> None:
+    # "µm" is no ASCII, and beyond 2^32 pixels a unit no fraction of the format: the run ended without its image.
+    stack = np.arange(12.0).reshape(1, 3, 4)
+    for image in (stack, stack[0]):
+        with tifffile.TiffFile(write_tiff(image, tmp_path / "a.tif", pixel, unit)) as file:
+            above, below = file.pages[0].tags["XResolution"].value
+            name = file.imagej_metadata["unit"]
+            np.testing.assert_array_equal(file.asarray().reshape(3, 4), stack[0])
+        side, name = below / above, "".join(map(str, name)).encode().decode("unicode_escape")
+        told = name.split(" ")
+        factor = float(told[0]) if len(told) == 2 else 1.0
+        assert side * factor == pytest.approx(pixel, rel=1e-6)
+        assert told[-1] == unit
+    for form in ("tiff", "bigtiff"):
+        for coded in (True, False):
+            volume = volume_at(tmp_path / f"{form}{coded}", form, (1, 3, 4), 0, pixel, unit, coded=coded)
+            volume.create({})
+            volume.write(0, stack[0])
+            np.testing.assert_array_equal(volume.read(0), stack[0])
+
+
+def test_tiffs_of_nothing_and_of_complex_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="got \\(0, 3\\)"):
+        write_tiff(np.ones((0, 3)), tmp_path / "a.tif", 1.0, "mm")
+    with pytest.raises(ShapeError, match="got \\(0, 3\\)"):
+        write_png(np.ones((0, 3)), tmp_path / "a.png", (0.0, 1.0))
+    with pytest.raises(InputError, match="expected real numbers"):
+        write_tiff(np.ones((2, 3)) * 1j, tmp_path / "a.tif", 1.0, "mm")
+    with pytest.raises(InputError, match="pixel > 0"):
+        write_tiff(np.ones((2, 3)), tmp_path / "a.tif", 0.0, "mm")
 
 
 def test_png_is_windowed(tmp_path: Path) -> None:

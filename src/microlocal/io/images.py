@@ -9,31 +9,49 @@ import tifffile
 from jaxtyping import Float, UInt8, UInt16
 from matplotlib.image import imsave
 
-from microlocal.core.errors import ShapeError
+from microlocal.core.checks import positive
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.io.atomic import replacing
 
 
 def write_tiff(image: Float[np.ndarray, "*slice row col"], path: str | Path, pixel: float, unit: str) -> Path:
     """Write an image (row, col) or a stack (slice, row, col) as float32 TIFF with its pixel size.
 
-    Parameters: ``pixel``, the side of a pixel in ``unit``. Raises ShapeError for other axes, OutputError where the
-    place cannot be written.
+    Parameters: ``pixel``, the side of a pixel in ``unit``. Raises ShapeError for other axes, InputError for complex
+    numbers and a side that is none, OutputError where the place cannot be written.
     """
+    if np.iscomplexobj(image):
+        do = "Write its real part, or its absolute values."
+        raise InputError("write_tiff", expected="real numbers", got="complex ones", do=do)
     target, values = Path(path), np.ascontiguousarray(image, dtype=np.float32)
-    if values.ndim not in (2, 3):
+    if values.ndim not in (2, 3) or values.size == 0:
         got = str(values.shape)
         raise ShapeError("write_tiff", expected="(row, col) or (slice, row, col)", got=got, do="Flatten the batch.")
-    axes = "YX" if values.ndim == 2 else "ZYX"
-    metadata = {"axes": axes, "unit": unit} | ({"spacing": pixel} if values.ndim == 3 else {})
+    axes, (side, name) = "YX" if values.ndim == 2 else "ZYX", told_size(pixel, unit)
+    metadata = {"axes": axes, "unit": name} | ({"spacing": side} if values.ndim == 3 else {})
     with replacing(target) as temporary, temporary.open("wb") as stream:
-        tifffile.imwrite(stream, values, imagej=True, resolution=(1 / pixel, 1 / pixel), metadata=metadata)
+        tifffile.imwrite(stream, values, imagej=True, resolution=(1 / side, 1 / side), metadata=metadata)
     return target
+
+
+def told_size(pixel: float, unit: str) -> tuple[float, str]:
+    """Return the side of a pixel and its unit as a TIFF can hold them, in fractions of 32 bits and in ASCII.
+
+    Where no fraction reaches, the pixel itself is the unit. Raises InputError for a side that is none.
+
+    >>> told_size(0.5, "µm"), told_size(2e-10, "m")
+    ((0.5, '\\\\u00B5m'), (1.0, '2e-10 m'))
+    """
+    positive(pixel, "pixel", "told_size")
+    side, name = (pixel, unit) if 2.0**-31 < pixel < 2.0**31 else (1.0, f"{pixel:.9g} {unit}")
+    # As ImageJ writes and reads other letters.
+    return side, "".join(letter if letter.isascii() else f"\\u{ord(letter):04X}" for letter in name)
 
 
 def write_png(image: Float[np.ndarray, "row col"], path: str | Path, window: tuple[float, float]) -> Path:
     """Write an image as 8-bit grey PNG, black at ``window[0]`` and white at ``window[1]``."""
     target, (low, high) = Path(path), window
-    if image.ndim != 2:
+    if image.ndim != 2 or 0 in image.shape:
         raise ShapeError("write_png", expected="(row, col)", got=str(image.shape), do="Choose one slice.")
     with replacing(target) as temporary, temporary.open("wb") as stream:
         imsave(stream, np.asarray(image), vmin=low, vmax=high if high > low else low + 1, cmap="gray", format="png")
@@ -58,7 +76,7 @@ def write_codes(
         got = str(values.shape)
         raise ShapeError("write_codes", expected="(row, col) or (slice, row, col)", got=got, do="Flatten the batch.")
     metadata = {"axes": "YX" if values.ndim == 2 else "ZYX", "unit": unit, "pixel": pixel} | said_of_codes(named)
-    resolution = (1 / pixel, 1 / pixel)
+    resolution = (1 / told_size(pixel, unit)[0],) * 2
     with replacing(target) as temporary, temporary.open("wb") as stream:
         tifffile.imwrite(
             stream,

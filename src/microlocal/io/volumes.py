@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike
 from microlocal.core.errors import OutputError, UnknownNameError
 from microlocal.core.provenance import NAMED
 from microlocal.io.atomic import replacing, writing
-from microlocal.io.images import palette_of, said_of_codes, write_codes, write_tiff
+from microlocal.io.images import palette_of, said_of_codes, told_size, write_codes, write_tiff
 from microlocal.io.reader import guarded
 from microlocal.io.zarr_store import ZarrVolume
 
@@ -100,7 +100,7 @@ class BigTiff:
         if self.path.exists():
             self._check_shape()
             return
-        resolution = (1 / self.pixel, 1 / self.pixel)
+        resolution = (1 / told_size(self.pixel, self.unit)[0],) * 2
         metadata = {"axes": "ZYX", "unit": self.unit, "pixel": self.pixel}
         if self.coded:
             metadata |= said_of_codes(NAMED)
