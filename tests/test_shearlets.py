@@ -93,6 +93,20 @@ def test_every_frame_refuses_shapes_and_scales_that_are_none(entry):
             frame(good, **{name: 1.5})
 
 
+@pytest.mark.parametrize("entry", registered("frame").values(), ids=lambda entry: entry.name)
+def test_coefficients_and_weights_of_another_frame_are_refused(entry):
+    frame = entry.samples()[0]
+    count, name = len(frame.filters), type(frame).__name__
+    for weights in (torch.ones(count + 1), torch.ones(1), torch.ones(count, 1), torch.ones(())):
+        with pytest.raises(ShapeError, match=rf"{name}.spread: expected \({count},\)"):
+            frame.spread(weights)
+    with pytest.raises(InputError, match="a torch tensor"):
+        frame.spread([1.0] * count)
+    for cut in (slice(1, None), slice(0, 0)):
+        with pytest.raises(ShapeError, match=rf"{name}.(bands|levels): expected"):
+            frame.bands(torch.zeros(frame.codomain_shape)[..., cut])
+
+
 @pytest.mark.parametrize("frame", [ShearletFrame((12, 10)), ShearletFrame3D((8, 8, 9), shears=(1,))])
 def test_targets_and_functions_that_cannot_be_are_refused(frame):
     x, out = torch.rand(2, *frame.domain_shape), torch.empty(2, *frame.codomain_shape)

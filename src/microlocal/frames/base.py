@@ -15,7 +15,8 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import floating, trailing_shape
+from microlocal.core.checks import floating, real, trailing_shape
+from microlocal.core.errors import ShapeError
 from microlocal.operators.base import LinearOperator
 
 
@@ -92,11 +93,16 @@ class Frame(LinearOperator):
         """Return the l2 norm of every filter, (filter,): the factor by which it passes white noise."""
 
     def bands(self, coefficients: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], ...]:
-        """Return views of the coefficients of every filter, each (*batch, *its shape)."""
+        """Return views of the coefficients of every filter, each (*batch, *its shape). Raises ShapeError."""
+        self._check_coefficients(coefficients, "bands")
         return coefficients.unbind(-1 - len(self.domain_shape))
 
     def spread(self, values: Float[Tensor, " filter"]) -> Float[Tensor, "..."]:
-        """Return one value a filter in a shape that broadcasts to the coefficients: weights for a functional."""
+        """Return one value a filter in a shape that broadcasts to the coefficients: weights for a functional.
+
+        Raises ShapeError unless there is one for every filter.
+        """
+        self._check_values(values)
         return values.reshape(-1, *(1 for _ in self.domain_shape))
 
     def inverse(self, coefficients: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -104,14 +110,23 @@ class Frame(LinearOperator):
 
         For tight frames this is the adjoint divided by A. Raises ShapeError for other shapes.
         """
-        who = f"{type(self).__name__}.inverse"
-        trailing_shape(coefficients, self.codomain_shape, self.codomain_axes, who, self.advice)
-        floating(coefficients, who)
+        self._check_coefficients(coefficients, "inverse")
+        floating(coefficients, f"{type(self).__name__}.inverse")
         return self._inverse(coefficients) if coefficients.numel() else self._nothing(coefficients, forward=False)
 
     def _inverse(self, y: Tensor) -> Tensor:
         """(*batch, *codomain) -> (*batch, *domain); frames that are not tight write their own."""
         return self._adjoint(y) / self.bounds()[0]
+
+    def _check_coefficients(self, coefficients: Tensor, name: str) -> None:
+        who = f"{type(self).__name__}.{name}"
+        trailing_shape(coefficients, self.codomain_shape, self.codomain_axes, who, self.advice)
+
+    def _check_values(self, values: Tensor) -> None:
+        who = f"{type(self).__name__}.spread"
+        if tuple(real(values, who).shape) != (len(self.filters),):
+            got, do = str(tuple(values.shape)), "Give one number for every filter, in the order of frame.filters."
+            raise ShapeError(who, expected=f"({len(self.filters)},) [filter]", got=got, do=do)
 
     def norm_bound(self) -> float:
         return math.sqrt(self.bounds()[1])

@@ -115,12 +115,14 @@ class DecimatedFrame(Frame):
         return torch.tensor([math.sqrt(samples.energy() / samples.count) for samples in system], dtype=torch.float64)
 
     def bands(self, coefficients: Float[Tensor, "*batch coefficient"]) -> tuple[Float[Tensor, "..."], ...]:
+        self._check_coefficients(coefficients, "bands")
         return tuple(
             torch.unflatten(coefficients[..., place], -1, (*grid, components)).movedim(-1, -1 - len(grid))
             for place, grid, components in zip(self.places, self.grids, self.components, strict=True)
         )
 
     def spread(self, values: Float[Tensor, " filter"]) -> Float[Tensor, " coefficient"]:
+        self._check_values(values)
         counts = torch.tensor([place.stop - place.start for place in self.places], device=values.device)
         return values.repeat_interleave(counts)
 

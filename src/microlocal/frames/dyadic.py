@@ -90,7 +90,11 @@ class DyadicShearletFrame(Frame):
         return self.codomain_shape[0] / math.prod(self.domain_shape)
 
     def levels(self, coefficients: Float[Tensor, "*batch coefficient"]) -> tuple[Float[Tensor, "..."], ...]:
-        """Return views (*batch, channel, row, col) of the coefficients of every scale, the finest first."""
+        """Return views (*batch, channel, row, col) of the coefficients of every scale, the finest first.
+
+        Raises ShapeError for coefficients of another frame.
+        """
+        self._check_coefficients(coefficients, "levels")
         parts = zip(self.places, self.channels, self.grids, strict=True)
         return tuple(torch.unflatten(coefficients[..., place], -1, (count, *grid)) for place, count, grid in parts)
 
@@ -137,6 +141,7 @@ class DyadicShearletFrame(Frame):
         return tuple(band for level in reversed(self.levels(coefficients)) for band in level.unbind(-3))
 
     def spread(self, values: Float[Tensor, " filter"]) -> Float[Tensor, " coefficient"]:
+        self._check_values(values)
         sizes = [[math.prod(grid)] * count for grid, count in zip(self.grids, self.channels, strict=True)]
         counts = [size for level in reversed(sizes) for size in level]
         return values.repeat_interleave(torch.tensor(counts, device=values.device))

@@ -129,11 +129,13 @@ class WaveletFrame(Frame):
         return numbers
 
     def bands(self, coefficients: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], ...]:
-        """Return views of the coefficients of every band: the low-pass, then from coarse to fine."""
+        """Return views of the coefficients of every band: the low-pass, then from coarse to fine. Raises ShapeError."""
+        self._check_coefficients(coefficients, "bands")
         return tuple(coefficients[place] for place in self._places())
 
     def spread(self, values: Float[Tensor, " filter"]) -> Float[Tensor, "..."]:
-        """Return one value a band at the places of its coefficients, of the coefficients' shape."""
+        """Return one value a band at the places of its coefficients, of the coefficients' shape. Raises ShapeError."""
+        self._check_values(values)
         return values[self._band_of]
 
     def _forward(self, x: Tensor) -> Tensor:
