@@ -7,9 +7,11 @@ import pytest
 
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, FanBeam, ParallelBeam
+from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.grid import Grid
-from microlocal.data import phantoms
+from microlocal.data import phantoms, phantoms3d
 from microlocal.data.phantoms import Ellipse
+from microlocal.data.phantoms3d import Ellipsoid
 
 ANGLES = tuple(math.radians(a) for a in (0.0, 17.0, 90.0, 133.0, 260.0))
 GEOMETRIES = [
@@ -73,6 +75,30 @@ def test_disc_with_holes_is_a_disc_with_holes() -> None:
     assert phantoms.disc_with_holes(seed=3) == shapes != phantoms.disc_with_holes(seed=4)
     with pytest.raises(InputError, match="room for 500 holes"):
         phantoms.disc_with_holes(holes=500)
+
+
+@pytest.mark.parametrize("kind", [Ellipse, Ellipsoid])
+def test_ellipses_of_no_place_are_refused(kind: type) -> None:
+    # An ellipse whose centre is NaN was an empty image.
+    axes = (1.0,) * (2 if kind is Ellipse else 3)
+    for wrong in (
+        {"semi_axes": axes[1:]},
+        {"semi_axes": (math.nan, *axes[1:])},
+        {"center": (math.nan, *axes[1:])},
+        {"center": 0.0},
+        {"value": math.inf},
+        {"angle_rad": math.nan},
+    ):
+        with pytest.raises(InputError, match=r"expected .*finite"):
+            kind(**({"value": 1.0, "semi_axes": axes} | wrong))
+
+
+def test_phantoms_of_the_plane_and_of_volumes_are_told_apart() -> None:
+    cone = ConeBeam((0.0,), FlatPanel(2, 3, (1.0, 1.0)), source_axis=5.0, source_detector=8.0)
+    with pytest.raises(InputError, match="a planar geometry, got ConeBeam"):
+        phantoms.sinogram([], cone)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a geometry of volumes, got FanBeam"):
+        phantoms3d.projections([], cone.midplane())  # type: ignore[arg-type]
 
 
 def test_impossible_ellipses_are_refused() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, finite_number, point, positive
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
@@ -28,7 +28,8 @@ class Ellipse:
     """Density ``value`` (1 - r²)^``power`` inside an ellipse, in 1/unit.
 
     Parameters: ``semi_axes`` (a, b) and ``center`` (x, y) in the geometry's unit, x right and y up; ``angle_rad``, the
-    counter-clockwise angle of the a-axis; ``power`` k >= 0, not necessarily an integer.
+    counter-clockwise angle of the a-axis; ``power`` k >= 0, not necessarily an integer. Raises InputError for
+    numbers that no ellipse has.
     """
 
     value: float
@@ -38,6 +39,10 @@ class Ellipse:
     power: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, axes in (("semi_axes", "a, b"), ("center", "x, y")):
+            object.__setattr__(self, name, point(getattr(self, name), axes, name, "Ellipse"))
+        for name in ("value", "angle_rad"):
+            finite_number(getattr(self, name), name, "Ellipse")
         positive(min(self.semi_axes), "semi-axis", "Ellipse")
         if not (math.isfinite(self.power) and self.power >= 0):
             raise InputError("Ellipse", expected="power >= 0", got=f"{self.power}", do="Give a smoothness k >= 0.")
@@ -63,10 +68,15 @@ class Ellipse:
 def sinogram(shapes: Sequence[Ellipse], geometry: Geometry) -> Float[np.ndarray, "angle detector"]:
     """Return the exact line integrals of the sum of ``shapes`` along the rays of ``geometry`` (float64).
 
+    Raises InputError for a geometry of volumes.
+
     >>> from microlocal.core.geometry import Detector, ParallelBeam
     >>> sinogram([Ellipse(2.0, (3.0, 3.0))], ParallelBeam((0.0,), Detector(1, 1.0))).round(9).tolist()
     [[12.0]]
     """
+    if not isinstance(geometry, Geometry):
+        do = "Ellipsoids and phantoms3d.projections are for volumes."
+        raise InputError("phantoms.sinogram", expected="a planar geometry", got=type(geometry).__name__, do=do)
     phi, s = geometry.lines()
     total = np.zeros(geometry.shape)
     for shape in shapes:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, finite_number, point, positive
 from microlocal.core.errors import InputError
 from microlocal.core.geometry3d import Geometry3D
 from microlocal.core.view_vectors import ViewVectors
@@ -29,7 +29,8 @@ class Ellipsoid:
 
     Parameters: ``semi_axes`` (a, b, c) and ``center`` (x, y, z) in the geometry's unit; ``angle_rad``, the
     counter-clockwise turn of the a-axis about z, and ``tilt_rad``, the turn about the b-axis that follows it, towards
-    -z; ``power`` k >= 0, not necessarily an integer.
+    -z; ``power`` k >= 0, not necessarily an integer. Raises InputError
+    for numbers that no ellipsoid has.
     """
 
     value: float
@@ -40,6 +41,10 @@ class Ellipsoid:
     power: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, axes in (("semi_axes", "a, b, c"), ("center", "x, y, z")):
+            object.__setattr__(self, name, point(getattr(self, name), axes, name, "Ellipsoid"))
+        for name in ("value", "angle_rad", "tilt_rad"):
+            finite_number(getattr(self, name), name, "Ellipsoid")
         positive(min(self.semi_axes), "semi-axis", "Ellipsoid")
         if not (math.isfinite(self.power) and self.power >= 0):
             raise InputError("Ellipsoid", expected="power >= 0", got=f"{self.power}", do="Give a smoothness k >= 0.")
@@ -71,11 +76,17 @@ class Ellipsoid:
 def projections(shapes: Sequence[Ellipsoid], geometry: Geometry3D | ViewVectors) -> Float[np.ndarray, "angle v u"]:
     """Return the exact line integrals of the sum of ``shapes`` along the rays of ``geometry`` (float64).
 
+    Raises InputError for a planar geometry.
+
     >>> from microlocal.core.geometry3d import FlatPanel, ParallelBeam3D
     >>> beam = ParallelBeam3D((0.0,), FlatPanel(1, 1, (1.0, 1.0)))
     >>> projections([Ellipsoid(2.0, (1.0, 3.0, 1.0))], beam).round(9).tolist()
     [[[12.0]]]
     """
+    if not isinstance(geometry, Geometry3D | ViewVectors):
+        do = "Ellipses and phantoms.sinogram are for planar geometries."
+        got = type(geometry).__name__
+        raise InputError("phantoms3d.projections", expected="a geometry of volumes", got=got, do=do)
     total = np.zeros(geometry.shape)
     vectors = geometry.to_vectors()
     for view in range(geometry.shape[0]):  # one view at a time: the rays of all of them would fill the memory
