@@ -15,6 +15,8 @@ import tifffile
 import torch
 from cli_help import SIZE, answer, run, said, scan_file, small_scan
 
+from microlocal.cli.recipe import Recipe
+from microlocal.core import InputError
 from microlocal.io import read_scan, write_scan
 from microlocal.reconstruction import read_result
 
@@ -36,6 +38,28 @@ def test_the_promised_files_are_there_and_nothing_else(tv):
     names = {path.name for path in folder.iterdir()}
     assert names >= PROMISED
     assert names == {Path(file).name for file in found["files"]}
+
+
+def test_a_comparison_that_fails_costs_no_result(tmp_path, monkeypatch):
+    """An unknown name is refused before anything is computed; a method that fails later finds the result written."""
+    given = ("reconstruct", scan_file(tmp_path), "-m", "fbp", "--out", tmp_path / "out", "--compare")
+    result = run(*given, "nope")
+    assert result.exit_code == 2
+    assert "nope" in said(result)
+    assert not (tmp_path / "out").exists()
+    run_one = Recipe.run
+    for error, code in ((InputError("tv", expected="this", got="that", do="Try."), 2), (KeyboardInterrupt(), 3)):
+
+        def failing(recipe, method, checkpoint=None, error=error):
+            if method == "tv":
+                raise error
+            return run_one(recipe, method, checkpoint)
+
+        monkeypatch.setattr(Recipe, "run", failing)
+        result = run(*given, "tv")
+        assert result.exit_code == code
+        assert {path.name for path in (tmp_path / "out").iterdir()} >= PROMISED
+        assert str(tmp_path / "out") in said(result)
 
 
 def test_the_image_is_32_bit_with_its_pixel_size(tv):

@@ -1,8 +1,14 @@
 """The verbs that look: info, visible, methods, doctor."""
 
+import math
+
 import matplotlib.image
 import pytest
+import torch
 from cli_help import SIZE, answer, run, said, scan_file
+
+from microlocal.core import Detector, FanBeam, Scan
+from microlocal.io import write_scan
 
 
 def test_info_tells_what_is_in_the_file(tmp_path):
@@ -20,6 +26,16 @@ def test_info_for_people_gives_geometry_and_units(tmp_path):
     for part in ("40 views from 0° to 117°", "usual step 3°", "detector pixel 23.5", "60° of 180°"):
         assert part in shown
     assert f"{SIZE} pixels of 1 mm" in shown
+
+
+def test_info_keeps_the_digits_that_one_would_copy(tmp_path):
+    """The axis of a wide detector lies on half a pixel, and a step may be less than a tenth of a degree."""
+    angles = tuple(math.radians(0.04 * k) for k in range(5))
+    geometry = FanBeam(angles, Detector(2048, 0.2), source_axis=410.66, source_detector=553.74)
+    data = torch.rand(geometry.shape, generator=torch.Generator().manual_seed(0))
+    shown = said(run("info", write_scan(Scan(data, geometry, geometry.default_grid()), tmp_path / "scan.npz")))
+    for part in ("detector pixel 1023.5", "usual step 0.04°", "410.66 mm", "553.74 mm"):
+        assert part in shown
 
 
 def test_info_reads_the_challenge_files(shared):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from cli_help import SIZE, answer, run, said, scan_file
 from PIL import Image
@@ -345,6 +346,23 @@ def test_pictures_of_all_kinds_are_read_as_grey_planes(tmp_path):
     Image.fromarray(colours).save(tmp_path / "green.png")
     assert read_picture(tmp_path / "green.png") == pytest.approx(np.full((4, 4), 0.587), abs=1e-3)
     np.save(tmp_path / "d.npy", np.zeros((3, 5, 7)))
-    for wrong in ("d.npy", "missing.png"):
+    tifffile.imwrite(tmp_path / "planes.tif", np.moveaxis(colours, -1, 0), photometric="rgb", planarconfig="separate")
+    assert read_picture(tmp_path / "planes.tif") == pytest.approx(np.full((4, 4), 255 * 0.587), abs=1e-3)
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        for _ in range(3):
+            file.write(plane)
+    numbers = np.random.default_rng(0).permutation(256).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "palette.tif", colours[..., 0], photometric="palette", colormap=[numbers] * 3)
+    for wrong in ("d.npy", "missing.png", "pages.tif", "palette.tif"):
         with pytest.raises(ScanFileError):
             read_picture(tmp_path / wrong)
+
+
+def test_bright_is_large_in_every_picture(tmp_path):
+    """Directions point to the bright side: 16 bits are not cut to 8, and a TIFF with 0 for white is turned over."""
+    values = np.arange(30, dtype=np.uint16).reshape(5, 6) * 2000
+    header = b"P5\n6 5\n65535\n"
+    (tmp_path / "a.pgm").write_bytes(header + values.astype(">u2").tobytes())
+    assert np.array_equal(read_picture(tmp_path / "a.pgm"), values)
+    tifffile.imwrite(tmp_path / "a.tif", 65535 - values, photometric="miniswhite")
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), values)

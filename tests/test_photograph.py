@@ -49,6 +49,28 @@ def test_npy_and_tiff_come_back_exactly(tmp_path, kind, shape):
         assert file.pages[0].tags["XResolution"].value == (3, 1)
 
 
+def test_pages_that_were_written_one_by_one_are_all_kept(tmp_path):
+    """tifffile counts each as a series of its own."""
+    array = some((3, 9, 8))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in array:
+            file.write(page)
+    picture, path = again(tmp_path / "a.tif", tmp_path)
+    assert picture.paged
+    assert np.array_equal(tifffile.imread(path), array)
+
+
+def test_a_small_copy_of_the_picture_is_no_second_picture(tmp_path):
+    array = some((20, 18))
+    for kind in (0, 1):
+        with tifffile.TiffWriter(tmp_path / f"{kind}.tif") as file:
+            file.write(array, metadata=None)
+            file.write(array[:7, :7], subfiletype=kind, metadata=None)
+    assert np.array_equal(read_photograph(tmp_path / "1.tif").values[0, 0], array)
+    with pytest.raises(ScanFileError, match="pages of one size"):
+        read_photograph(tmp_path / "0.tif")
+
+
 @pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3), (9, 8, 4), (9, 8, 2)])
 def test_png_of_8_bits_come_back_exactly(tmp_path, shape):
     array = some(shape)

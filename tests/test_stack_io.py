@@ -52,6 +52,15 @@ def packed_tiff(folder: Path) -> Path:
     return path
 
 
+def tiff_page_by_page(folder: Path) -> Path:
+    path = folder / "pages.tif"
+    with tifffile.TiffWriter(path) as file:
+        for page in files.stack().transpose(1, 0, 2):
+            file.write(page)
+    files.sidecar(path)
+    return path
+
+
 def own(folder: Path) -> Path:
     scan = Scan(torch.from_numpy(files.stack()).double(), files.PARALLEL, files.PARALLEL.default_grid())
     return write_scan(scan, folder / "own.h5")
@@ -73,6 +82,7 @@ MAKERS = (
     files.tiff,
     files.tiff_folder,
     packed_tiff,
+    tiff_page_by_page,
     npy,
     transmission,
     counts_with_flats,

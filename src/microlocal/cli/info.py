@@ -108,11 +108,11 @@ def lines_of(scan: "Scan") -> list[RenderableType]:
 def geometry_rows(scan: "Scan") -> list[tuple[str, str]]:
     """Return the geometry as rows of (name, text)."""
     geometry, detector, unit = scan.geometry, scan.geometry.detector, scan.geometry.unit
-    axis = f"detector pixel {number(lazy.center.center_of(detector))} (offset {number(detector.offset)} {unit})"
+    axis = f"detector pixel {lazy.center.center_of(detector):.6g} (offset {number(detector.offset)} {unit})"
     axis = "not in the file; found from the data when needed" if scan.source.format in WITHOUT_AXIS else axis
     fields = geometry.to_dict()
     steps = sorted(b - a for a, b in pairwise(sorted(fields["angles_deg"])))
-    step = f", usual step {degrees(steps[len(steps) // 2])}" if steps else ""
+    step = f", usual step {number(steps[len(steps) // 2])}°" if steps else ""
     flipped = ", reversed" if detector.reversed else ""
     pitch = ", size unknown" if unit == "pixel" else f" of {length(detector.pitch, unit)}"
     rows = [
@@ -122,8 +122,8 @@ def geometry_rows(scan: "Scan") -> list[tuple[str, str]]:
         ("axis", axis),
     ]
     if "source_axis" in fields:
-        rows.append(("source–axis", f"{number(fields['source_axis'])} {unit}"))
-        rows.append(("source–detector", f"{number(fields['source_detector'])} {unit}"))
+        rows.append(("source–axis", f"{fields['source_axis']:.6g} {unit}"))
+        rows.append(("source–detector", f"{fields['source_detector']:.6g} {unit}"))
     return [*rows, ("missing wedge", f"{degrees(lazy.wavefront.missing_wedge(geometry))} of 180°")]
 
 

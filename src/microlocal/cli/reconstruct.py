@@ -24,7 +24,7 @@ from microlocal.cli.failures import INTERRUPTED
 from microlocal.cli.folders import output_folder, stamps, written
 from microlocal.cli.prepare import chosen_grid, load_scan
 from microlocal.cli.recipe import Recipe
-from microlocal.cli.screen import screen_of
+from microlocal.cli.screen import Screen, screen_of
 from microlocal.cli.summary import fields_of, lines_of, was_interrupted
 from microlocal.cli.teaching import examples
 
@@ -78,6 +78,9 @@ def reconstruct(
     """
     screen = screen_of(context)
     weights, force = chosen_network(network, no_network, force_network)
+    lazy.members.load_all()
+    for name in (method, *compare):
+        lazy.registry.lookup("method", name, "reconstruct")
     with output_folder(out) as folder, screen.bars() as bars:
         loaded = load_scan(scan, slices, angles, center)
         target = chosen_grid(loaded, grid, pixel)
@@ -85,14 +88,32 @@ def reconstruct(
         before = stamps(folder)
         checkpoint = recipe.checkpoint(folder, method, resume)
         result = recipe.run(method, checkpoint)
-        others = [] if was_interrupted(result) else [recipe.run(name) for name in compare]
-        save(result, others, folder)
+        save(result, [], folder)
+        others, ended = ([], True) if was_interrupted(result) else compared(recipe, compare, screen, folder)
+        if others:
+            save(result, others, folder)
         if not was_interrupted(result):
             checkpoint.unlink(missing_ok=True)
         files = written(folder, before)
     screen.answer(fields_of(result, others, files), *lines_of(result, others, files))
-    if was_interrupted(result):
+    if ended:
         raise typer.Exit(INTERRUPTED)
+
+
+def compared(recipe: Recipe, names: list[str], screen: Screen, folder: Path) -> tuple[list["Reconstruction"], bool]:
+    """Reconstruct by each method in turn; return the results that there are, and whether Ctrl-C ended it."""
+    others: list[Reconstruction] = []
+    try:
+        for name in names:
+            others.append(recipe.run(name))
+            if was_interrupted(others[-1]):
+                return others, True
+    except KeyboardInterrupt:
+        return others, True
+    except Exception:
+        screen.say(f"The result without comparison is in {folder}.")
+        raise
+    return others, False
 
 
 def save(result: "Reconstruction", others: list["Reconstruction"], folder: Path) -> None:

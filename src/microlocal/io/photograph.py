@@ -18,7 +18,7 @@ from microlocal.io.atomic import replacing
 from microlocal.io.npz import load_array
 from microlocal.io.png16 import png_bytes, png_depth, wide_png
 from microlocal.io.reader import guarded, head, sized
-from microlocal.io.tiff import is_tiff
+from microlocal.io.tiff import is_tiff, opened_tiff
 
 FORMS = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "npy": ".npy"}
 KEPT = ("icc_profile", "exif", "dpi")  # of a PNG or JPEG
@@ -185,13 +185,12 @@ def _pillow(path: Path, form: str) -> Photograph:
 
 def _tiff(path: Path) -> Photograph:
     try:
-        with guarded(path, "TIFF file"), tifffile.TiffFile(path) as file:
-            series = file.series[0]
+        with guarded(path, "TIFF file"), opened_tiff(path) as (_, series):
             page = series.keyframe
             sized(path, int(np.prod([int(n) for n in series.shape])), series.dtype.itemsize, "TIFF file")
             axes, samples = series.axes, page.samplesperpixel
             photometric = getattr(page.photometric, "name", str(page.photometric)).lower()
-            _check_colours(path, photometric)
+            check_colours(path, photometric)
             array = series.asarray()
             more = _tiff_tags(page, photometric)
     except ScanFileError as error:
@@ -208,7 +207,8 @@ def _tiff(path: Path) -> Photograph:
     return _sorted(path, array, "tiff", more, paged=paged, channels=channels)
 
 
-def _check_colours(path: Path, photometric: str) -> None:
+def check_colours(path: Path, photometric: str) -> None:
+    """Raise ScanFileError for a TIFF whose numbers are no grey values or colours, such as numbers of a palette."""
     if photometric not in ("minisblack", "miniswhite", "rgb"):
         got = f"colours of kind {photometric}"
         raise ScanFileError(str(path), expected="grey values, or red, green and blue", got=got, do=ADVICE)

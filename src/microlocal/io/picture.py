@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from jaxtyping import Float, Shaped
 from matplotlib.image import imread
+from PIL import Image
 
 from microlocal.core.errors import ScanFileError
 from microlocal.io.npz import is_numpy, load_array
+from microlocal.io.photograph import check_colours
 from microlocal.io.reader import guarded
-from microlocal.io.tiff import is_tiff
+from microlocal.io.tiff import is_tiff, opened_tiff
 
 FORM = "picture"
 # Luma of ITU-R BT.601, the grey of a colour television.
@@ -20,8 +21,8 @@ LUMA = np.array([0.299, 0.587, 0.114])
 def read_picture(path: str | Path) -> Float[np.ndarray, "row col"]:
     """Return a picture as float32 (row, col), colours by their luma 0.299 R + 0.587 G + 0.114 B; opacity is left out.
 
-    Values are as stored (PNG: in units of white). Raises ScanFileError for what is no picture, is damaged, or has
-    more planes than one.
+    Values are as stored, but for PNG, in units of white, and for TIFF in which 0 is white, turned over. Raises
+    ScanFileError for what is no picture, is damaged, or has more planes than one.
     """
     target = Path(path)
     if not target.is_file():
@@ -32,7 +33,27 @@ def read_picture(path: str | Path) -> Float[np.ndarray, "row col"]:
 
 def _decoded(path: Path) -> Shaped[np.ndarray, "..."]:
     with guarded(path, FORM):
-        return np.asarray(tifffile.imread(path) if is_tiff(path) else imread(path))
+        if is_tiff(path):
+            return _tiff(path)
+        with Image.open(path) as image:
+            # matplotlib would clip these to 8 bits.
+            if image.mode in ("I", "F") and image.format != "PNG":
+                return np.asarray(image)
+        return np.asarray(imread(path))
+
+
+def _tiff(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Return the values of a TIFF file, larger ones brighter, colours last."""
+    with opened_tiff(path) as (_, series):
+        photometric = series.keyframe.photometric
+        check_colours(path, getattr(photometric, "name", str(photometric)).lower())
+        array = np.asarray(series.asarray())
+        if "S" in series.axes:
+            array = np.moveaxis(array, series.axes.index("S"), -1)
+        # A file without the tag counts as 0-is-white in tifffile.
+        if photometric == 0 and "PhotometricInterpretation" in series.keyframe.tags:
+            array = np.iinfo(array.dtype).max - array if array.dtype.kind == "u" else -array.astype(np.float64)
+    return array
 
 
 def grey(array: Shaped[np.ndarray, "..."], who: str) -> Float[np.ndarray, "row col"]:

@@ -11,7 +11,6 @@ from typing import Any
 import h5py
 import mrcfile
 import numpy as np
-import tifffile
 
 from microlocal.core.errors import ScanFileError
 from microlocal.core.scan import Source
@@ -28,7 +27,7 @@ from microlocal.io.readings import Readings, sample_of
 from microlocal.io.sidecar import QUANTITIES, Sidecar, find_sidecar, parsed_geometry, parsed_grid
 from microlocal.io.stack import Draft, Stack, described, stack_of
 from microlocal.io.stored import Hdf5Stored, MrcStored, NpyStored, Stored, TiffStored
-from microlocal.io.tiff import TiffStack, is_tiff, pages
+from microlocal.io.tiff import TiffStack, is_tiff, opened_tiff, pages
 from microlocal.io.zarr_store import ZarrStored, describe, is_zarr
 
 VIEW_FIRST = ("angle", "slice", "detector")
@@ -186,8 +185,8 @@ def _tiff(path: Path, sidecar: Sidecar) -> Draft:
 
 
 def _tiff_stored(path: Path, files: tuple[Path, ...], axes: tuple[str, ...]) -> TiffStored:
-    with guarded(files[0], "TIFF stack"), tifffile.TiffFile(files[0]) as file:
-        shape = tuple(n for n in file.series[0].shape if n != 1)
+    with guarded(files[0], "TIFF stack"), opened_tiff(files[0]) as (_, series):
+        shape = tuple(n for n in series.shape if n != 1)
     shape = shape if len(files) == 1 else (len(files), *shape[-2:])
     return TiffStored(path, axes or DEFAULT_AXES.get(len(shape), ()), shape, files)
 

@@ -17,6 +17,7 @@ from jaxtyping import Shaped
 
 from microlocal.core.errors import ScanFileError
 from microlocal.io.reader import guarded
+from microlocal.io.tiff import opened_tiff
 
 ORDER = ("slice", "angle", "detector")
 Index = tuple[slice, ...]
@@ -99,8 +100,7 @@ class TiffStored(Stored):
 
 
 def _pages_of(path: Path, shape: tuple[int, ...], index: Index) -> Shaped[np.ndarray, "page row col"]:
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
+    with opened_tiff(path) as (file, series):
         if math.prod(series.shape) != math.prod(shape):
             got = f"{path.name} of shape {series.shape}"
             raise ScanFileError(str(path.parent), expected=f"pages of shape {shape[1:]}", got=got, do="Remove it.")

@@ -6,6 +6,8 @@ Each page is one projection (slice, detector); a file of one page is one sinogra
 import logging
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,25 @@ def is_tiff(path: Path) -> bool:
     return head(path, 4) in MAGIC
 
 
+@contextmanager
+def opened_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPageSeries]]:
+    """Yield a TIFF file and the series of all its pages, but for reduced copies; raises ScanFileError for several.
+
+    tifffile counts pages of one size that it wrote in several calls as a series each: these are one stack.
+    """
+    with tifffile.TiffFile(path) as file:
+        split = file.is_shaped and len(file.series) > 1
+    with tifffile.TiffFile(path, is_shaped=False) if split else tifffile.TiffFile(path) as file:
+        first, *others = file.series
+        odd = [series for series in others if not series.keyframe.is_reduced]
+        if odd:
+            got = f"images of shapes {first.shape} and {odd[0].shape}"
+            got += f", {len(file.series)} in all" * (len(odd) > 1)
+            do = "Save those that belong together in one file."
+            raise ScanFileError(str(path), expected="one image, or pages of one size", got=got, do=do)
+        yield file, first
+
+
 def pages(folder: Path, without: tuple[Path | None, ...] = ()) -> list[Path]:
     """Return the TIFF files of a folder in numeric order (2 before 10), none for a file."""
     if not folder.is_dir():
@@ -80,9 +101,9 @@ def load_frames(path: Path) -> Shaped[np.ndarray, "..."]:
 
 def _load(path: Path) -> Shaped[np.ndarray, "..."]:
     try:
-        with guarded(path, FORM), tifffile.TiffFile(path) as file:
-            _check_series(file.series[0], path)
-            return np.squeeze(file.series[0].asarray())
+        with guarded(path, FORM), opened_tiff(path) as (_, series):
+            _check_series(series, path)
+            return np.squeeze(series.asarray())
     except ScanFileError as error:
         if "imagecodecs" not in error.got:
             raise

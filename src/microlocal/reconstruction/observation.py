@@ -146,7 +146,7 @@ class Observation:
         sigma = self.sigma()
         if sigma is None:
             got = f"none, and data of shape {self.operator.codomain_shape} from which it cannot be estimated"
-            do = "Give noise=, its standard deviation (0 where the data are exact), or weight=."
+            do = "Give a weight (--weight on the command line), or noise=, the standard deviation (0 for exact data)."
             raise InputError(who, expected="the noise level", got=got, do=do)
         least = EXACT * float(self.data.norm()) / math.sqrt(self.count)
         if sigma >= least or isinstance(self.operator, RayTransform):
