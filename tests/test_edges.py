@@ -243,6 +243,25 @@ def test_the_verb_writes_a_table_arrays_and_a_picture(tmp_path):
     assert drawn.std() > 10
 
 
+@pytest.mark.parametrize("shape", [(8, 1000), (1000, 8)])
+def test_a_long_picture_is_drawn_with_its_wheel(tmp_path, shape):
+    plane = np.zeros(shape, np.uint8)
+    plane[shape[0] // 2 :, shape[1] // 4 :] = 200
+    Image.fromarray(plane).save(tmp_path / "long.png")
+    result = run("edges", tmp_path / "long.png", "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    drawn = np.asarray(Image.open(tmp_path / "out" / "edges.png").convert("RGB")).astype(int)
+    coloured = np.ptp(drawn, axis=2) > 60
+    assert np.ptp(np.flatnonzero(coloured[:, -250:].any(axis=1))) > 100
+
+
+def test_a_picture_of_a_pixel_is_called_too_small(tmp_path):
+    Image.fromarray(np.zeros((1, 1), np.uint8)).save(tmp_path / "dot.png")
+    result = run("edges", tmp_path / "dot.png", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "2 x 2 pixels or more" in said(result)
+
+
 @pytest.mark.parametrize("model", ["canny", "shearlet"])
 def test_the_verb_labels_by_a_scan(tmp_path, model):
     scan = scan_file(tmp_path)

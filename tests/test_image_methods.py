@@ -87,6 +87,13 @@ def test_what_is_flat_clipped_or_drawn_has_no_noise_of_its_own():
     assert float(image_noise(masked)) == pytest.approx(0.1, rel=0.08)
 
 
+def test_an_overexposed_picture_is_not_without_noise():
+    """Hardly a patch is free of clipped pixels: those with the fewest of them tell, not the white ones."""
+    scene = torch.full((96, 128), 3.0)
+    scene[30:60, 40:49] = 0.5
+    assert float(image_noise(noisy(scene, 0.05).clamp(0, 1))) == pytest.approx(0.05, rel=0.3)
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize(("noise", "worst"), [(10 / 255, 0.07), (25 / 255, 0.05), (50 / 255, 0.05)])
 def test_the_noise_of_photographs_is_found_within_five_percent(shared, noise, worst):

@@ -349,6 +349,12 @@ def test_slices_that_are_not_there_are_refused(counts, tmp_path):
         reconstruct_stack(counts, tmp_path, kinder(slices=(20, 25)))
 
 
+def test_no_slices_are_not_one_slice(counts, tmp_path):
+    result = run("stack", counts, "-m", "fbp", "--slice", "3:0", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "3:0" in said(result)
+
+
 def test_mistakes_show_before_anything_is_written(counts, tmp_path):
     for request in (kinder(method="fpb"), kinder(form="tif"), kinder(arc=(200.0, 210.0))):
         with pytest.raises((InputError, GeometryError)):

@@ -28,7 +28,7 @@ def image_noise(
 
     Within 5 % for photographs at σ = 25/255 and above, 2 % too large on the average at 10/255; fine texture counts as
     noise. Patches with repeated values or ``clipped`` pixels (unless given: those at the ends of the range) are left
-    out. Reference: Colom and Buades (2013).
+    out, or where there are hardly others, those with the most clipped pixels. Reference: Colom and Buades (2013).
 
     >>> import torch
     >>> noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
@@ -60,25 +60,27 @@ def _noise_of_unit(plane: Float[Tensor, "row col"], clipped: Bool[Tensor, "row c
     low = (sum_of_frequencies > 0) & (sum_of_frequencies < side - 1)
     high = sum_of_frequencies >= side - 1
     texture = conv2d(plane[None, None], kernel[low.flatten()], stride=step).square().sum(dim=1).flatten()
-    usable = _usable(plane, clipped, side, step)
+    cut, repeated = _faults(plane, clipped, side, step)
     count = max(round(SHARE * texture.numel()), LEAST)
-    if int(usable.sum()) >= min(count, LEAST):
-        texture = texture.masked_fill(~usable, torch.inf)
-        count = min(count, int(usable.sum()))
+    usable = (cut <= CLIPPED) & (repeated <= REPEATED)
+    if int(usable.sum()) < min(count, LEAST):
+        usable = cut <= cut.kthvalue(min(count, len(cut))).values
+    texture = texture.masked_fill(~usable, torch.inf)
+    count = min(count, int(usable.sum()))
     flattest = texture.topk(min(count, texture.numel()), largest=False).indices
     fine = conv2d(plane[None, None], kernel[high.flatten()], stride=step).flatten(start_dim=2)[0]
     powers = fine[:, flattest].square().mean(dim=1)
     return (powers.median() if len(flattest) >= LEAST else powers.mean()).sqrt()
 
 
-def _usable(
+def _faults(
     plane: Float[Tensor, "row col"], clipped: Bool[Tensor, "row col"], side: int, step: int
-) -> Bool[Tensor, " patch"]:
-    """Return which patches have neither clipped pixels nor repeated values."""
+) -> tuple[Float[Tensor, " patch"], Float[Tensor, " patch"]]:
+    """Return which shares of every patch are clipped and repeat the value on their left."""
     repeats = pad((plane[:, 1:] == plane[:, :-1]).to(plane.dtype), (1, 0))
     parts = (clipped.to(plane.dtype), repeats)
     cut, repeated = (avg_pool2d(part[None, None], side, step).flatten() for part in parts)
-    return (cut <= CLIPPED) & (repeated <= REPEATED)
+    return cut, repeated
 
 
 def _cosines(side: int, like: Float[Tensor, "..."]) -> Float[Tensor, "filter 1 row col"]:

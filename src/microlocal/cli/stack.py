@@ -117,7 +117,7 @@ def stack(
         grid=None if grid is None and pixel is None else chosen_grid(opened, grid, pixel),
         center=center,
         arc=None if angles is None else (angles.first_deg, angles.last_deg),
-        slices=None if slices is None else (slices.first, slices.last or slices.first + 1),
+        slices=None if slices is None else (slices.first, slices.first + 1 if slices.last is None else slices.last),
         block=block,
         form=form,
         checks=checks,

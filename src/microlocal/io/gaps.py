@@ -29,7 +29,7 @@ def known_pixels(picture: Photograph, marks: Marks, path: Path) -> Marks:
         pages, rows, cols = wanted
         got = f"{marks.shape[2]} x {marks.shape[1]} pixels, {len(marks)} pages"
         do = f"Make it for {picture.path.name}."
-        raise InputError(who, expected=f"{cols} x {rows} pixels, 1 or {pages} pages", got=got, do=do)
+        raise InputError(who, expected=f"{cols} x {rows} pixels, 1 page" + f" or {pages}" * (pages > 1), got=got, do=do)
     known = marks & ~np.isnan(picture.values).any(axis=1)
     empty = [page + 1 for page, one in enumerate(known) if not one.any()]
     if empty or known.all():

@@ -58,7 +58,7 @@ def _tiff(path: Path) -> Shaped[np.ndarray, "..."]:
 
 def grey(array: Shaped[np.ndarray, "..."], who: str) -> Float[np.ndarray, "row col"]:
     """Return an array of a picture, with or without colours on its last axis, as float32 (row, col)."""
-    plane = np.squeeze(array)
+    plane = np.squeeze(array) if array.ndim > 2 else array
     if plane.ndim == 3 and plane.shape[-1] in (3, 4):
         plane = plane[..., :3] @ LUMA
     if plane.ndim == 3 and plane.shape[-1] == 2:

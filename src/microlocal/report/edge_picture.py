@@ -12,23 +12,25 @@ from matplotlib.projections.polar import PolarAxes
 from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.wavefront import Singularities
 
+SIDE, LEAST = 6.5, 3.4  # inches: of the longer side of a panel, and for its title and the wheel's numbers
+
 
 def draw(image: Float[np.ndarray, "row col"], found: Singularities, path: Path) -> Path:
     """Draw the image with its edges, each a short line along itself, and the wheel of directions; return the path."""
     rows, cols = image.shape
     known = bool(found.provenance.any())
     panels = 2 if known else 1
-    width = 6.5 * cols / max(rows, cols)
-    figure = Figure(figsize=(panels * width + 2.2, 6.5 * rows / max(rows, cols) + 0.5), layout="constrained")
+    width, height = (max(SIDE * n / max(rows, cols), LEAST) for n in (cols, rows))
+    figure = Figure(figsize=(panels * width + 2.2, height + 0.5), layout="constrained")
     grid = figure.add_gridspec(2, panels + 1, width_ratios=[*[width] * panels, 2.0], height_ratios=[1, 1.4])
     first = figure.add_subplot(grid[:, 0])
     _draw_lines(first, image, found, _hues(found))
-    first.set_title("edges by the direction of their normals")
+    first.set_title("edges by the direction of their normals", fontsize=10)
     if known:
         second = figure.add_subplot(grid[:, 1])
         palette = np.array([COLOURS.get(Provenance(int(code)), "#ffffff") for code in found.provenance])
         _draw_lines(second, image, found, palette)
-        second.set_title("by provenance")
+        second.set_title("by provenance", fontsize=10)
         for code in np.unique(found.provenance):
             second.plot([], [], color=COLOURS[Provenance(int(code))], lw=3, label=Provenance(int(code)).name.lower())
         second.legend(loc="lower right", fontsize=8)
@@ -56,7 +58,7 @@ def _draw_lines(axes: Axes, image: np.ndarray, found: Singularities, colours: np
     axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
     along = np.stack([-np.sin(found.direction_rad), -np.cos(found.direction_rad)], axis=1) * 0.7
     middle = np.stack([found.col, found.row], axis=1)
-    points = 72 * 6.5 / max(image.shape)  # a pixel, in points
+    points = 72 * SIDE / max(image.shape)  # a pixel, in points
     lines = [*np.stack([middle - along, middle + along], axis=1)]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=max(0.8, 0.7 * points)), autolim=False)
     axes.set(xticks=[], yticks=[])

@@ -60,7 +60,7 @@ def _normals(down: Array, right: Array, width: float) -> Array:
 def canny_field(image: Float[Tensor, "row col"], sigma: float = 1.5) -> Field:
     """Return the gradient at scale ``sigma`` as a field: strength |gradient| a pixel, normals to the bright side."""
     positive(sigma, "sigma", "find_edges")
-    pixels = to_numpy(finite(image, "find_edges", "Mask the image first.").double())
+    pixels = to_numpy(finite(image, "find_edges", "Fill them first, as inpaint does.").double())
     down = ndimage.gaussian_filter(pixels, sigma, order=(1, 0), mode="nearest")
     right = ndimage.gaussian_filter(pixels, sigma, order=(0, 1), mode="nearest")
     magnitude = np.hypot(down, right)

@@ -132,7 +132,7 @@ def _checked(image: Float[Tensor, "row col"]) -> Float[Tensor, "row col"]:
     if plane.ndim != 2 or min(plane.shape) < 2:
         expected, do = "an image (row, col) of 2 x 2 pixels or more", "Take a slice of a stack, or the mean of colours."
         raise ShapeError(WHO, expected=expected, got=str(tuple(plane.shape)), do=do)
-    return finite(floating(plane, WHO), WHO, "Mask the image first.")
+    return finite(floating(plane, WHO), WHO, "Fill them first, as inpaint does.")
 
 
 def labelled(
