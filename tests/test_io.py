@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.registry import registered
 from microlocal.core.scan import Scan, Source
-from microlocal.io import Reader, read_scan, write_scan
+from microlocal.io import Reader, open_stack, read_scan, write_scan
 from microlocal.operators.ray_transform import RayTransform
 
 
@@ -66,6 +67,28 @@ def test_mrc(tmp_path: Path) -> None:
     assert same(scan.geometry, replace(files.PARALLEL, unit="nm"))
     assert any("vertical" in sentence for sentence in scan.warnings)
     assert any("background" in sentence for sentence in scan.warnings)
+
+
+@pytest.mark.parametrize(("stamp", "flags", "signed"), [(1146047817, 0, False), (1146047817, 1, True), (0, 0, False)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_mrc_bytes_are_signed_only_where_the_header_says_so(
+    tmp_path: Path, stamp: int, flags: int, signed: bool, order: str
+) -> None:
+    """IMOD's stamp and flag stand at bytes 152 and 156; without them the greatest value shows bytes without a sign."""
+    path = files.mrc(tmp_path)
+    images = np.round(60 * files.stack().transpose(1, 0, 2)).clip(0, 255).astype(np.uint8)
+    assert images.max() > 127
+    stored = images - np.uint8(128) if signed else images
+    header = bytearray(1024)
+    struct.pack_into(f"{order}10i", header, 0, *images.shape[::-1], 0, 0, 0, 0, *images.shape[::-1])
+    struct.pack_into(f"{order}3i", header, 64, 1, 2, 3)
+    struct.pack_into(f"{order}2f", header, 76, float(images.min()), float(images.max()))
+    struct.pack_into(f"{order}2i", header, 152, stamp, flags)
+    header[208:216] = b"MAP " + (b"DD\0\0" if order == "<" else b"\x11\x11\0\0")
+    path.write_bytes(bytes(header) + stored.tobytes())
+    expected = images.transpose(1, 0, 2) - np.percentile(images, 5)
+    assert close(read_scan(path), expected, 1e-6)
+    assert close(open_stack(path).block(range(files.SLICES)).scan, expected, 1e-6)
 
 
 def test_mrc_with_another_tilt_axis_and_the_only_angle_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from microlocal.core.errors import ScanFileError
 from microlocal.core.registry import register
@@ -26,6 +26,7 @@ TILT_SUFFIXES = (".rawtlt", ".tlt")
 AXIS_TAKEN = (
     'The tilt axis is taken to be vertical (IMOD); if it runs along x, write {"tilt_axis": "x"} in a JSON file.'
 )
+IMOD_STAMP = 40, 1146047817  # its place in the header's extra2, before the flags, and its value
 FEI_RECORD, FEI_TILT, FEI_PIXEL = 32, 0, 11  # 1024 records of 32 floats; a_tilt in degrees, pixel_size in metres
 
 
@@ -53,7 +54,7 @@ class Mrc:
                 if file.data is None or file.data.ndim != 3:
                     got = "no data" if file.data is None else f"an array of shape {file.data.shape}"
                     raise ScanFileError(who, expected="a stack of tilts", got=got, do="Give the tilt series.")
-                stack = floats(np.array(file.data), who)
+                stack = floats(np.array(values_of(file)), who)
                 pixel_nm = float(file.voxel_size.x) / 10
                 labels = [str(label) for label in file.get_labels()]
                 records = fei_records(bytes(file.extended_header.tobytes()), labels, len(stack))
@@ -94,6 +95,21 @@ def check_size(path: Path) -> None:
     if min(sizes) > path.stat().st_size:
         got = f"{path.stat().st_size} bytes where the header declares {min(sizes)}"
         raise ScanFileError(str(path), expected=f"a complete {FORM}", got=got, do="Copy the file again.")
+
+
+def values_of(file: mrcfile.mrcinterpreter.MrcInterpreter) -> Shaped[np.ndarray, "..."]:
+    """Return the data of an open file as its writer meant them: bytes are unsigned where the header shows it.
+
+    mrcfile takes all bytes for signed, as MRC2014 says. IMOD, SerialEM and older programs write unsigned ones: IMOD's
+    stamp comes with a flag for signed bytes; without the stamp, a greatest value above 127 tells.
+    """
+    data: Shaped[np.ndarray, ...] = file.data
+    if data.dtype != np.int8:
+        return data
+    header = file.header
+    stamp, flags = np.frombuffer(header.extra2.tobytes(), header.nx.dtype, 2, IMOD_STAMP[0])
+    unsigned = not flags & 1 if stamp == IMOD_STAMP[1] else header.dmin >= 0 and header.dmax > 127
+    return data.view(np.uint8) if unsigned else data
 
 
 def fei_records(extended: bytes, labels: list[str], tilts: int) -> Float[np.ndarray, "angle field"] | None:

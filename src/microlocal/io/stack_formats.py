@@ -18,7 +18,7 @@ from microlocal.io.arrays import DEFAULT_AXES
 from microlocal.io.dxchange import DataExchange, metadata, pixel_size, view_angles
 from microlocal.io.electrons import BACKGROUND_PERCENTILE, contradiction
 from microlocal.io.hdf5 import opened, sized_dataset
-from microlocal.io.mrc import AXIS_TAKEN, FEI_PIXEL, Mrc, check_size, fei_records, tilts_of
+from microlocal.io.mrc import AXIS_TAKEN, FEI_PIXEL, Mrc, check_size, fei_records, tilts_of, values_of
 from microlocal.io.npz import Npz, archive_names
 from microlocal.io.own import OwnScan, header_geometry, parsed_header
 from microlocal.io.read import find_reader
@@ -138,7 +138,7 @@ def _mrc(path: Path, sidecar: Sidecar) -> Draft:
             shape = tuple(file.data.shape)
             order = VIEW_FIRST if axis == "y" else ("angle", "detector", "slice")
             stack_of(path, order, shape)
-            said = contradiction(file.data, axis)
+            said = contradiction(values_of(file), axis)
             if sidecar.tilt_axis is None and not said:
                 said = (AXIS_TAKEN,)
             pitch = float(f"{float(file.voxel_size.x) / 10:.7g}")

@@ -16,6 +16,7 @@ import tifffile
 from jaxtyping import Shaped
 
 from microlocal.core.errors import ScanFileError
+from microlocal.io.mrc import values_of
 from microlocal.io.reader import guarded
 from microlocal.io.tiff import opened_tiff
 
@@ -82,7 +83,7 @@ class MrcStored(Stored):
 
     def _part(self, index: Index) -> Shaped[np.ndarray, "..."]:
         with mrcfile.mmap(self.path, mode="r", permissive=True) as file:
-            return np.array(file.data[index])
+            return np.array(values_of(file)[index])
 
 
 @dataclass(frozen=True)
