@@ -161,7 +161,7 @@ def test_everything_about_one_file_of_weights(folder):
     assert (found["seed"], found["minutes"], found["metrics"]["psnr"]) == (7, 12.5, 24.25)
     assert found["card"]["sha256"]
     shown = said(run("weights", folder / "fits"))
-    for part in ("100 steps in 12 minutes", "CPU, 2 threads", "seed 7", "20 to 100", "ellipses 75%", "24.25"):
+    for part in ("100 steps in 12 minutes", "CPU, 2 threads", "seed 7", "20 to 100°", "ellipses 75%", "24.25"):
         assert part in shown, part
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -64,6 +65,12 @@ def payload(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     return json.loads(found.group(1))
+
+
+def test_the_arc_agrees_with_the_missing_wedge() -> None:
+    """61 views of half a degree cover 30.5 degrees, not 31, where 149.5 are missing."""
+    half = replace(fan(), angles_rad=tuple(math.radians(269 + 0.5 * k) for k in range(61)))
+    assert "Arc 30.5° of 360°" in Outline(render_report(reconstruction(half))).words()
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,8 @@ def lines_of(found: "Weights") -> list[RenderableType]:
         ("SHA-256", str(card["sha256"])[:16] + "…"),
     ]
     parts: list[RenderableType] = [Text(found.name, style="what"), facts(rows), heading("Trained on")]
-    spans = [(name, f"{number(low)} to {number(high)}") for name, (low, high) in found.ranges.items()]
+    unit = lazy.catalogue.unit_of
+    spans = [(name, f"{number(low)} to {number(high)}{unit(name)}") for name, (low, high) in found.ranges.items()]
     data = dict(dict(card.get("trained on", {})).get("data", {}))
     for kind in ("objects", "scenes"):
         if data.get(kind):

@@ -9,6 +9,18 @@ from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.suitability import Fact, unsuited
 from microlocal.networks.weights import read_card, shipped_weights, weights_file
 
+IN_A_LINE = ("missing wedge", "noise", "noise of images in [0, 1]")
+UNITS = {"missing wedge": "°", "noise": " %", "step between views": "°", "filled pixels": " %", "contrast": " %"}
+
+
+def unit_of(fact: str) -> str:
+    """Return the unit of a fact about scans, as it stands after the value.
+
+    >>> unit_of("missing wedge"), unit_of("contrast at scale 2"), unit_of("views")
+    ('°', ' %', '')
+    """
+    return UNITS.get(fact.partition(" at scale ")[0], "")
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -54,10 +66,8 @@ class Weights:
         'parallel beam, missing wedge 20 to 90°, noise 0.3 to 5 %'
         """
         beam = [f"{self.beam} beam"] if self.beam else []
-        units = {"missing wedge": "°", "noise": " %", "noise of images in [0, 1]": ""}
-        told = [
-            f"{name} {low:.3g} to {high:.3g}{units[name]}" for name, (low, high) in self.ranges.items() if name in units
-        ]
+        spans = {name: span for name, span in self.ranges.items() if name in IN_A_LINE}
+        told = [f"{name} {low:.3g} to {high:.3g}{unit_of(name)}" for name, (low, high) in spans.items()]
         data = self._trained.get("data", {})
         folder, scenes = data.get("folder", ""), data.get("scenes", {})
         # Where a folder is named, scenes are made beside it only by those who mix both.

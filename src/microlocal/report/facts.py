@@ -105,7 +105,7 @@ def tiles(stack: Stack, covered_deg: float, period_deg: float) -> list[Tile]:
         Tile("Grid", f"{grid.shape[0]} × {grid.shape[1]}", f"rows × columns{slices}"),
         Tile("Pixel", f"{number(grid.pixel)} {grid.unit}", f"image {_extent(stack)}"),
         Tile("Views", str(views), f"{pixels} detector pixels"),
-        Tile("Arc", f"{covered_deg:.0f}°", f"of {period_deg:.0f}°, {beam(geometry)}"),
+        Tile("Arc", f"{round(covered_deg, 1):g}°", f"of {period_deg:.0f}°, {beam(geometry)}"),
         Tile("Residual", _percent(relative_residual(stack)), "|R f − g| / |g|"),
     ]
     if "seconds" in stack.result.metrics:
