@@ -95,11 +95,21 @@ def test_axis_of_views_lies_where_the_views_are() -> None:
     tilt = ParallelBeam(tuple(np.radians(np.arange(-70.0, 71.0, 2.0))), Detector(9, 1.0))
     axis = view_axis(tilt)
     assert (axis.start, axis.period) == (-90.0, 180.0)
-    assert axis.missing == pytest.approx(38, abs=0.5)
+    assert axis.missing == pytest.approx(38, abs=1e-5)
     assert not axis.folded.any()
     wide = view_axis(fan())
     assert (wide.start, wide.period) == (0.0, 360.0)
-    assert wide.missing == pytest.approx(240, abs=1)
+    assert wide.missing == pytest.approx(240, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "missing"),
+    [(0, 180, 0), (-30, 30, 119), (150, 210, 119), (0, 400, 0), (-200, 20, 0), (3, 170, 12)],
+)
+def test_missing_views_are_counted_modulo_half_a_turn(first: int, last: int, missing: float) -> None:
+    """Views of one degree reach half of one beyond both ends: n steps leave 180 - n - 1 degrees open."""
+    beam = ParallelBeam(tuple(np.radians(np.arange(first, last + 1.0))), Detector(9, 1.0))
+    assert view_axis(beam).missing == pytest.approx(missing, abs=1e-5)
 
 
 def test_views_beyond_half_a_turn_fold_back_mirrored() -> None:

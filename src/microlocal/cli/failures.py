@@ -35,7 +35,7 @@ def failure_of(error: Exception) -> Failure:
         do = "Install again (pip install --force-reinstall microlocal), then run microlocal doctor."
         return Failure("Broken installation", BROKEN, {"problem": str(error), "do": do})
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        do = "Take a smaller --grid, or fewer slices with --slice."
+        do = "Take a smaller --grid or a larger --pixel, or fewer slices with --slice."
         return Failure("Out of memory", BROKEN, {"problem": str(error) or "no memory left", "do": do})
     if isinstance(error, OSError):
         where = str(error.filename or "file system")

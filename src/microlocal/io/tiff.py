@@ -23,6 +23,8 @@ from microlocal.io.reader import guarded, head, sha256, sized
 from microlocal.io.sidecar import Sidecar
 
 FORM = "TIFF stack"
+# tifffile.imwrite takes stacks of 3 or 4 for colours unless it is told.
+GREY = "Save it in grey (tifffile.imwrite: photometric='minisblack')."
 # What tifffile finds odd is either refused here or harmless: not a matter for the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -115,7 +117,7 @@ def _check_series(series: tifffile.TiffPageSeries, path: Path) -> None:
     sized(path, math.prod(int(n) for n in series.shape), series.dtype.itemsize, FORM)
     if "S" in series.axes:
         got = f"axes {series.axes} of shape {series.shape}"
-        raise ScanFileError(str(path), expected="grey values", got=got, do="Save without colours.")
+        raise ScanFileError(str(path), expected="grey values", got=got, do=GREY)
 
 
 def _numeric(path: Path) -> list[tuple[int, str]]:

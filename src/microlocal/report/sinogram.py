@@ -36,19 +36,27 @@ def view_axis(geometry: Geometry) -> ViewAxis:
     angles = geometry.angles
     start = next((s for s in (0.0, -period / 2) if np.all((angles > s - 1e-6) & (angles < s + period + 1e-6))), 0.0)
     columns = start + (np.arange(COLUMNS) + 0.5) / COLUMNS * period
-    view, folded, covered = np.full(COLUMNS, -1), np.zeros(COLUMNS, dtype=bool), np.zeros(COLUMNS, dtype=bool)
+    view, folded = np.full(COLUMNS, -1), np.zeros(COLUMNS, dtype=bool)
     turns = range(math.floor((angles.min() - start) / period) - 1, math.ceil((angles.max() - start) / period) + 2)
     for turn in sorted(turns, key=abs):
         t = columns + turn * period
         distance = np.abs(t[:, None] - angles[None, :])
         inside = np.any([(t >= a - 1e-9) & (t <= b + 1e-9) for a, b in geometry.arcs()], axis=0)
-        covered |= inside
         # An arc reaches half a step beyond its outer views; across the axis's end that would draw a stray sliver.
         shown = inside & (view < 0) & ((t >= angles.min()) & (t <= angles.max()) | (turn == 0))
         view[shown] = distance.argmin(axis=1)[shown]
         folded |= shown & (turn % 2 == 1) & isinstance(geometry, ParallelBeam)
-    missing = math.degrees(period) * float(np.mean(~covered))
-    return ViewAxis(math.degrees(start), math.degrees(period), missing, view, folded)
+    return ViewAxis(math.degrees(start), math.degrees(period), _uncovered_deg(geometry, period), view, folded)
+
+
+def _uncovered_deg(geometry: Geometry, period: float) -> float:
+    """Return how many degrees of the period no arc covers, modulo the period."""
+    placed = [(first % period, last - first) for first, last in geometry.arcs()]
+    end, missing = 0.0, 0.0
+    for first, last in sorted((at + back, at + back + width) for at, width in placed for back in (-period, 0.0)):
+        missing += max(0.0, first - end)
+        end = max(end, last)
+    return round(math.degrees(missing + max(0.0, period - end)), 6)
 
 
 def spread(data: NDArray[np.float64], geometry: Geometry, axis: ViewAxis) -> NDArray[np.float64]:
