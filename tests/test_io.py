@@ -173,6 +173,13 @@ def test_plain_arrays_with_a_sidecar(tmp_path: Path, make: object) -> None:
     assert same(scan.geometry, files.PARALLEL)
 
 
+def test_a_tiff_of_one_slice_may_name_its_three_axes(tmp_path: Path) -> None:
+    path = files.tiff(tmp_path)
+    files.tifffile.imwrite(path, files.stack().transpose(1, 0, 2)[:, :1], photometric="minisblack")
+    path.with_suffix(".json").write_text(json.dumps(files.PARALLEL.to_dict() | {"axes": "angle, slice, detector"}))
+    assert close(read_scan(path), files.stack()[0])
+
+
 def test_one_sinogram_as_npy_with_a_named_sidecar_and_grid(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", files.sinogram(files.FAN).T)
     (tmp_path / "elsewhere").mkdir()

@@ -40,6 +40,8 @@ def array_scan(
 def _frames(array: Float[np.ndarray, "..."], sidecar: Sidecar, who: str) -> Float[np.ndarray, "angle slice detector"]:
     """Bring the axes into the order (angle, slice, detector), with one slice for a single sinogram."""
     axes = sidecar.axes or DEFAULT_AXES.get(array.ndim, ())
+    if len(axes) == array.ndim + 1:  # the pages of a TIFF are read without axes of length one
+        axes = tuple(name for name in axes if name != "slice")
     if not axes or len(axes) != array.ndim:
         got = f"an array of shape {array.shape}" + (f" for the axes {', '.join(axes)}" if axes else "")
         do = 'Name the axes in the JSON, for instance "axes": "slice, angle, detector".'
