@@ -112,6 +112,14 @@ def test_missing_views_are_counted_modulo_half_a_turn(first: int, last: int, mis
     assert view_axis(beam).missing == pytest.approx(missing, abs=1e-5)
 
 
+def test_where_nothing_is_missing_nothing_is_hatched() -> None:
+    """Views 0 to 177 in steps of 3: half a step before the first one is half a step before 180, mirrored."""
+    axis = view_axis(ParallelBeam(tuple(np.radians(np.arange(0.0, 180.0, 3.0))), Detector(9, 1.0)))
+    assert axis.missing == 0
+    assert (axis.view >= 0).all()
+    assert (axis.view[-2], axis.folded[-2]) == (0, True)
+
+
 def test_views_beyond_half_a_turn_fold_back_mirrored() -> None:
     beam = ParallelBeam(tuple(np.radians(np.arange(100.0, 260.0, 1.0))), Detector(11, 1.0, offset=0.5))
     phi, s = beam.lines()

@@ -37,16 +37,18 @@ def view_axis(geometry: Geometry) -> ViewAxis:
     start = next((s for s in (0.0, -period / 2) if np.all((angles > s - 1e-6) & (angles < s + period + 1e-6))), 0.0)
     columns = start + (np.arange(COLUMNS) + 0.5) / COLUMNS * period
     view, folded = np.full(COLUMNS, -1), np.zeros(COLUMNS, dtype=bool)
+    missing = _uncovered_deg(geometry, period)
     turns = range(math.floor((angles.min() - start) / period) - 1, math.ceil((angles.max() - start) / period) + 2)
     for turn in sorted(turns, key=abs):
         t = columns + turn * period
         distance = np.abs(t[:, None] - angles[None, :])
         inside = np.any([(t >= a - 1e-9) & (t <= b + 1e-9) for a, b in geometry.arcs()], axis=0)
-        # An arc reaches half a step beyond its outer views; across the axis's end that would draw a stray sliver.
-        shown = inside & (view < 0) & ((t >= angles.min()) & (t <= angles.max()) | (turn == 0))
+        # An arc reaches half a step beyond its outer views; across the axis's end that would draw a stray sliver,
+        # unless all is measured: then its lack would look like a gap.
+        shown = inside & (view < 0) & ((t >= angles.min()) & (t <= angles.max()) | (turn == 0) | (missing == 0))
         view[shown] = distance.argmin(axis=1)[shown]
         folded |= shown & (turn % 2 == 1) & isinstance(geometry, ParallelBeam)
-    return ViewAxis(math.degrees(start), math.degrees(period), _uncovered_deg(geometry, period), view, folded)
+    return ViewAxis(math.degrees(start), math.degrees(period), missing, view, folded)
 
 
 def _uncovered_deg(geometry: Geometry, period: float) -> float:
