@@ -12,7 +12,7 @@ from microlocal.core import Detector, ParallelBeam, UnknownNameError
 from microlocal.core.references import REFERENCES, bibtex, citation
 from microlocal.report.encode import palette_png, script_json, shrink
 from microlocal.report.rose import in_words, missing_range, share, visibility_rose
-from microlocal.report.sinogram import COLUMNS, spread, view_axis
+from microlocal.report.sinogram import COLUMNS, folds_back, spread, view_axis
 from microlocal.report.svg import Axis, Frame, axis_over, number, round_step
 from microlocal.wavefront import measured_range
 
@@ -114,8 +114,10 @@ def test_missing_views_are_counted_modulo_half_a_turn(first: int, last: int, mis
 
 def test_where_nothing_is_missing_nothing_is_hatched() -> None:
     """Views 0 to 177 in steps of 3: half a step before the first one is half a step before 180, mirrored."""
-    axis = view_axis(ParallelBeam(tuple(np.radians(np.arange(0.0, 180.0, 3.0))), Detector(9, 1.0)))
+    beam = ParallelBeam(tuple(np.radians(np.arange(0.0, 180.0, 3.0))), Detector(9, 1.0))
+    axis = view_axis(beam)
     assert axis.missing == 0
+    assert not folds_back(beam, axis)
     assert (axis.view >= 0).all()
     assert (axis.view[-2], axis.folded[-2]) == (0, True)
 
@@ -127,6 +129,7 @@ def test_views_beyond_half_a_turn_fold_back_mirrored() -> None:
     axis = view_axis(beam)
     picture = spread(data, beam, axis)
     assert axis.folded.any()
+    assert folds_back(beam, axis)
     for column in (30, 200, 400):
         t = np.radians(axis.start + (column + 0.5) * axis.period / COLUMNS)
         if axis.view[column] < 0:

@@ -158,7 +158,7 @@ def _data(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
         "sinograms": [sinogram.sinogram_svg(data[k], scan.geometry, axis) for k in slices],
         "views_missing": axis.missing,
         "views_period": axis.period,
-        "folded": bool(axis.folded.any()),
+        "folded": sinogram.folds_back(scan.geometry, axis),
         "residuals": list(zip([s.label for s in found], pictures, limits, strict=True)),
         "relative_residuals": [facts.relative_residual(s) for s in found],
         "histogram": plots.residual_histogram(residuals, found),

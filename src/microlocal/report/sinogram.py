@@ -51,6 +51,13 @@ def view_axis(geometry: Geometry) -> ViewAxis:
     return ViewAxis(math.degrees(start), math.degrees(period), missing, view, folded)
 
 
+def folds_back(geometry: Geometry, axis: ViewAxis) -> bool:
+    """Return whether views lie beyond the axis, and not only the half step that an outer view stands for."""
+    angles = np.degrees(geometry.angles)
+    outside = (angles < axis.start - 1e-4) | (angles > axis.start + axis.period + 1e-4)
+    return isinstance(geometry, ParallelBeam) and bool(outside.any())
+
+
 def _uncovered_deg(geometry: Geometry, period: float) -> float:
     """Return how many degrees of the period no arc covers, modulo the period."""
     placed = [(first % period, last - first) for first, last in geometry.arcs()]
