@@ -127,6 +127,11 @@ def test_noise_unlike_that_of_the_training_is_told(tmp_path):
         assert all(c.holds for c in found.certificates)
 
 
+def test_an_image_of_one_block_is_not_said_to_have_noise_of_a_hundred_thousand_times_its_contrast(weights):
+    notes = " ".join(ml.denoise_network(noisy(size=4), weights, noise=0.1).notes)
+    assert "The noise is more than the contrast of the image" in notes
+
+
 def test_without_noise_the_image_stays_as_it_is(weights):
     drawn = torch.zeros(32, 32)
     drawn[8:20, 8:20] = 1.0

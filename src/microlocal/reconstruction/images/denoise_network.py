@@ -164,8 +164,9 @@ def _unlike(scales: list[Scale], trained: tuple[float, float] | None) -> tuple[s
     low, high = trained or (0.0, torch.inf)
     unlike = [scale.noise for scale in scales if scale.noise and not 0.9 * low <= scale.noise <= 1.1 * high]
     if unlike:
+        much = f"{unlike[0]:.2g} of" if unlike[0] <= 1 else "more than"
         said.append(
-            f"The noise is {unlike[0]:.2g} of the contrast of the image; the network was trained on {low:.2g} to "
+            f"The noise is {much} the contrast of the image; the network was trained on {low:.2g} to "
             f"{high:.2g}. What is proved holds all the same, how well it denoises has not been tested."
         )
     return tuple(said)
