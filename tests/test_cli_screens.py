@@ -1,5 +1,7 @@
 """What the command line says and how it ends: help that teaches, errors that tell what to do, exit codes."""
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_help import answer, run, said, scan_file
+from rich.text import Text
 
 VERBS = (
     "reconstruct", "stack", "visible", "edges", "denoise", "deblur", "inpaint", "train", "weights", "certify",
@@ -44,6 +47,15 @@ def test_no_help_page_is_wider_than_a_small_terminal(verb):
     shown = program(*filter(None, [verb]), "--help", COLUMNS="80", TERMINAL_WIDTH="80").stdout
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
     assert "[dim]" not in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_sentence_of_a_help_page_is_broken_twice(verb):
+    """Lines are kept as they are written: one that is too long leaves a word or two alone on the next."""
+    module = importlib.import_module(f"microlocal.cli.{verb}")
+    _, *described = inspect.getdoc(getattr(module, verb)).splitlines()
+    told = [*Text.from_markup(module.EXAMPLES).plain.splitlines(), *described]
+    assert [line for line in told if len(line) > 78] == []
 
 
 def test_the_help_page_appears_at_once():

@@ -28,10 +28,10 @@ EXAMPLES = examples(
     ("and a long search for a counterexample", "microlocal certify nonexpansive --attack"),
     ("your own weights", "microlocal certify run/weights"),
     ("does it hold? for a script", "microlocal certify run/weights --json | jq .holds"),
-    after="Proved claims hold for every image of every size, in float32 and float64 up to rounding, not\n"
-    "in half precision. The value is the worst that a search found (gradient ascent from noise,\n"
-    "alternating signs and jumps), a lower estimate of what is possible; --attack searches\n"
-    "longer, and from more places.",
+    after="Proved claims hold for every image of every size, in float32 and float64 up to\n"
+    "rounding, not in half precision. The value is the worst that a search found\n"
+    "(gradient ascent from noise, alternating signs and jumps), a lower estimate of\n"
+    "what is possible; --attack searches longer, and from more places.",
 )
 
 Name = Annotated[

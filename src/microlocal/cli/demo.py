@@ -29,8 +29,8 @@ HOLD_OUT_ERROR = "hold-out error"
 EXAMPLES = examples(
     ("in about a minute", "microlocal demo"),
     ("smaller and faster", "microlocal demo --size 128 --out try"),
-    after="The scan is an electron-tomography tilt series of a needle (NIST; the notice is\nin the package, "
-    "data/needle/NOTICE.txt).",
+    after="The scan is an electron-tomography tilt series of a needle (NIST; the notice\n"
+    "is in the package, data/needle/NOTICE.txt).",
 )
 
 

@@ -19,9 +19,10 @@ EXAMPLES = examples(
     ("the noise level is known: 25 of 255 grey values", "microlocal denoise photo.png --sigma 25"),
     ("all pages of a stack, with total variation", "microlocal denoise stack.tif --model tv"),
     ("a folder of pictures, a network of your own", "microlocal denoise scans/*.tif --weights run/weights"),
-    after="IMAGE: TIFF (pages too), PNG, JPEG or NPY, grey or colours; the result has its format.\n"
-    "Written: denoised.*, removed.png, certificate.json and report.html; for several\n"
-    "images, each into a folder of its own. Ctrl-C leaves those that are done.",
+    after="IMAGE: TIFF (pages too), PNG, JPEG or NPY, grey or colours; the result has its\n"
+    "format. Written: denoised.*, removed.png, certificate.json and report.html; for\n"
+    "several images, each into a folder of its own. Ctrl-C leaves those that are\n"
+    "done.",
 )
 
 ModelName = Annotated[
@@ -46,7 +47,8 @@ def denoise(
 ) -> None:
     """Remove noise from pictures, of any size, and tell what is proved of the result.
 
-    The exit code is 1 where something that is claimed does not hold; the files are written all the same.
+    The exit code is 1 where something that is claimed does not hold; the files
+    are written all the same.
     The picture keeps its format, type of numbers, colours, opacity and pages.
     Noise is taken to be white: independent from pixel to pixel, of one level.
     """

@@ -22,8 +22,9 @@ EXAMPLES = examples(
     ("all functions as a picture", "microlocal dictionary --plot dictionary.png"),
     ("for a paper", "microlocal dictionary --latex > table.tex"),
     after="One nonlinearity, four faces: diffusivity g(s), regulariser Ψ(s) with Ψ' = 2Φ,\n"
-    "shrinkage S(r) = r - Φ(√2 r)/√2 of Haar coefficients, activation Φ(s) = g(s) s.\n"
-    "λ is the contrast above which edges are kept, θ = λ/√2 the threshold; h = 1, τ = 1/4.",
+    "shrinkage S(r) = r - Φ(√2 r)/√2 of Haar coefficients, activation\n"
+    "Φ(s) = g(s) s. λ is the contrast above which edges are kept, θ = λ/√2 the\n"
+    "threshold; h = 1, τ = 1/4.",
 )
 
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False, help="One of the rows.")]

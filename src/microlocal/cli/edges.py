@@ -27,9 +27,9 @@ EXAMPLES = examples(
     ("lines as well, with their widths", "microlocal edges fibres.tif --ridges"),
     ("what the scan measured of them, what was learned", "microlocal edges results --out results"),
     ("the same for an image of another program", "microlocal edges image.tif --scan scan.mat"),
-    after="IMAGE: TIFF, PNG, JPEG, NPY, NPZ, or the folder of a reconstruction, whose scan is\n"
-    "then known. Directions are those of the normals, x right and y up, towards the\n"
-    "bright side; positions are in pixels, the middle of the first at 0.",
+    after="IMAGE: TIFF, PNG, JPEG, NPY, NPZ, or the folder of a reconstruction, whose\n"
+    "scan is then known. Directions are those of the normals, x right and y up,\n"
+    "towards the bright side; positions are in pixels, the middle of the first at 0.",
 )
 SHOWN = 5
 

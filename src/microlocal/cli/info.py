@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     ("geometry, units, values, warnings", "microlocal info scan.mat"),
     ("for a program", "microlocal info tilts.mrc --json | jq .geometry"),
-    after="Readable: MATLAB files of the Helsinki challenge (v5, v7.3), MRC/ALI with .rawtlt\nor .tlt, HyperSpy .hspy,"
-    " Data Exchange HDF5, TIFF stacks and NPZ with a JSON\ngeometry beside them. The content decides, not the name.",
+    after="Readable: MATLAB files of the Helsinki challenge (v5, v7.3), MRC/ALI with\n"
+    ".rawtlt or .tlt, HyperSpy .hspy, Data Exchange HDF5, TIFF stacks, NPY and NPZ\n"
+    "with a JSON geometry beside them, and what microlocal.write_scan wrote. The\n"
+    "content decides, not the name.",
 )
 
 

@@ -41,7 +41,8 @@ EXAMPLES = examples(
     ("the third of ten jobs of an array", "microlocal stack scan.h5 --num-parts 10 --part-id 2"),
     ("how far it is", "microlocal stack scan.h5 --status"),
     after="Ctrl-C, a kill or a full disk lose nothing that is done: the same command\n"
-    "goes on from there. Exit code 3 after Ctrl-C, 1 if slices failed or a claim does not hold.",
+    "goes on from there. Exit code 3 after Ctrl-C, 1 if slices failed or a claim\n"
+    "does not hold.",
 )
 MOST_LISTED = 8
 
@@ -95,8 +96,8 @@ def stack(
 ) -> None:
     """Reconstruct all slices of a stack, a few at a time, into a volume.
 
-    What slices have in common (axis, weight, network) is chosen once, on a sample;
-    a slice that the network does not suit is left without it, and named.
+    What slices have in common (axis, weight, network) is chosen once, on a
+    sample; a slice that the network does not suit is left without it, and named.
     The memory needed does not grow with the number of slices.
     """
     screen = screen_of(context)
