@@ -20,9 +20,9 @@ EXAMPLES = examples(
     ("all pages of a stack, with total variation", "microlocal denoise stack.tif --model tv"),
     ("a folder of pictures, a network of your own", "microlocal denoise scans/*.tif --weights run/weights"),
     after="IMAGE: TIFF (pages too), PNG, JPEG or NPY, grey or colours; the result has its\n"
-    "format. Written: denoised.*, removed.png, certificate.json and report.html; for\n"
-    "several images, each into a folder of its own. Ctrl-C leaves those that are\n"
-    "done.",
+    "format. Written: denoised.*, removed.png, certificate.json and report.html;\n"
+    "for several images, each into a folder of its own. Ctrl-C leaves those that\n"
+    "are done.",
 )
 
 ModelName = Annotated[

@@ -29,7 +29,7 @@ EXAMPLES = examples(
     ("the same for an image of another program", "microlocal edges image.tif --scan scan.mat"),
     after="IMAGE: TIFF, PNG, JPEG, NPY, NPZ, or the folder of a reconstruction, whose\n"
     "scan is then known. Directions are those of the normals, x right and y up,\n"
-    "towards the bright side; positions are in pixels, the middle of the first at 0.",
+    "towards the bright side; positions are in pixels, the first one's middle at 0.",
 )
 SHOWN = 5
 
