@@ -1,5 +1,7 @@
 """``microlocal denoise``: formats kept, colours, stacks, noise levels, certificates, what goes wrong."""
 
+import base64
+import io
 import json
 import re
 
@@ -131,6 +133,14 @@ def test_the_page_holds_everything_and_escapes_names(tmp_path, weights):
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
     for word in ("Before and after", "What was removed", "Nothing grows", "leaves", "luminance"):
         assert word in page
+
+
+def test_the_page_shows_a_picture_whose_zero_is_white_as_it_is_seen(tmp_path, weights):
+    seen = picture()[0, ..., 0].astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", 255 - seen, photometric="miniswhite")
+    assert run("denoise", tmp_path / "a.tif", "--weights", weights, "--out", tmp_path / "out").exit_code == 0
+    found = re.search(r"as it came\" src=\"data:image/png;base64,([^\"]+)", (tmp_path / "out" / "report.html").read_text())
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1])))), seen)
 
 
 @pytest.mark.parametrize("model", ["tv", "shearlet"])

@@ -44,6 +44,11 @@ class Photograph:
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def negative(self) -> bool:
+        """Whether zero is white, as a TIFF may say; values are as stored all the same."""
+        return self.more.get("photometric") == "miniswhite"
+
+    @property
     def white(self) -> float | None:
         """The largest value that the file can hold; None for floating numbers."""
         return None if self.kind.kind == "f" else float(np.iinfo(self.kind).max)

@@ -67,6 +67,7 @@ class DenoisedPicture:
         before, after = np.nan_to_num(self.picture.values[self.page]), self.after[self.page]
         known = np.ones_like(before, bool) if self.known is None else self.known[self.page] & np.ones_like(before, bool)
         window = window_of(before[known], self.picture.white, 8 * self.picture.kind.itemsize)
+        window = window[::-1] if self.picture.negative else window
         if self.known is None:
             return Shown(self.page, before, after, self.removed, window, around_zero(self.reach))
         return Shown(self.page, before, after, np.where(known, sum(window) / 2, after), window, window)
