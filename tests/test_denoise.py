@@ -139,7 +139,8 @@ def test_the_page_shows_a_picture_whose_zero_is_white_as_it_is_seen(tmp_path, we
     seen = picture()[0, ..., 0].astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", 255 - seen, photometric="miniswhite")
     assert run("denoise", tmp_path / "a.tif", "--weights", weights, "--out", tmp_path / "out").exit_code == 0
-    found = re.search(r"as it came\" src=\"data:image/png;base64,([^\"]+)", (tmp_path / "out" / "report.html").read_text())
+    page = (tmp_path / "out" / "report.html").read_text()
+    found = re.search(r"as it came\" src=\"data:image/png;base64,([^\"]+)", page)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1])))), seen)
 
 
