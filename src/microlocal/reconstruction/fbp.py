@@ -120,7 +120,8 @@ def ramp_filter(
     response = torch.from_numpy(_ramp_response(size, count, pitch, arc_step)).to(data.device, data.dtype)
     with fft_threads_for(data.numel()):
         spectrum = torch.fft.rfft(data, n=size).mul_(response)
-        # An even size splits its last frequency in two when refined; the ramp's error there is below interpolation's.
+        if refine > 1 and size % 2 == 0:
+            spectrum[..., -1] *= 0.5  # the last frequency of an even size, which stood for its negative too
         return torch.fft.irfft(spectrum, n=refine * size)[..., : refine * count].mul_(refine)
 
 
