@@ -303,3 +303,13 @@ def test_only_small_pieces_are_kept():
     large = (KEPT // 4 + 1,)
     assert scratch("test", large, np.dtype(np.float32)).size == large[0]
     assert scratch("test", (3, 5), np.dtype(np.float32)).ctypes.data == one.ctypes.data
+
+
+@pytest.mark.parametrize(("source", "tall"), [(8.0, 16), (2.0, 16), (1.5, 16)])
+def test_near_a_source_corners_stay_far_apart_where_rows_are_not_what_bends(source, tall):
+    """Rays that fan out leave an error along a row, which corners in every row do not make smaller, but slower."""
+    fan = FanBeam(ANGLES, Detector(160, 2.0), "mm", source * 128, 2 * source * 128)
+    grid = Grid((128, 128), 1.0)
+    planned = plan(*rays.ray_table(fan, grid), grid.shape, np.float32)
+    assert planned is not None
+    assert planned.tall.tolist() == [tall]

@@ -64,13 +64,23 @@ def plan(
 ) -> RayPlan | None:
     """Return the tables, or None where rays cross inside the image: then only the plain kernels can serve.
 
-    Corners of the cells are as far apart as keeps the error small: near a source they must be close together.
+    Corners of the cells are as far apart as keeps the error small, or little above that of corners in every row: along
+    a row, where rays fan out, there is an error that no rows nearer to each other make smaller.
     """
-    for tall in (CELL, CELL // 4, 1):
-        made = _plan(offsets, slopes, steep, lengths, shape, dtype, tall)
-        if made is not None and (tall == 1 or made.slacks.max(initial=0) < SMALL):
-            return made
-    return None
+    arguments = offsets, slopes, steep, lengths, shape, dtype
+    coarse = _plan(*arguments, CELL)
+    if coarse is not None and _slack(coarse) < SMALL:
+        return coarse
+    fine = _plan(*arguments, 1)
+    if fine is not None:
+        for made in (coarse, _plan(*arguments, CELL // 4)):
+            if made is not None and _slack(made) < _slack(fine) + SMALL:
+                return made
+    return fine
+
+
+def _slack(made: RayPlan) -> float:
+    return float(made.slacks.max(initial=0))
 
 
 def _plan(
