@@ -60,6 +60,14 @@ class Vectors:
         """Lane i of the result is number ``index[i]`` of the window (low, high)."""
         return self.call(f"llvm.x86.avx512.vpermi2var.{self.permute}.512", self.floats, low, index, high)
 
+    def gather(self, place: Any, index: Any) -> Any:
+        """Lane i of the result is number ``index[i]`` behind the pointer: any indices, at the price of a load each."""
+        kind = "dps" if self.lanes == 16 else "qpd"
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), [1] * self.lanes)
+        size = ir.Constant(ir.IntType(32), LINE // self.lanes)
+        name = f"llvm.x86.avx512.mask.gather.{kind}.512"
+        return self.call(name, self.floats, self.constant(0.0), place, index, everywhere, size)
+
     def distance(self, value: Any) -> Any:
         """min(|value|, 1), one instruction."""
         one, everywhere = self.constant(1.0), ir.Constant(ir.IntType(self.lanes), -1)
