@@ -25,7 +25,7 @@ Floats = NDArray[np.floating]
 _ROWS = 8  # rows a task: their sums stay in the first-level cache while all views pass
 _STRIPS = 16  # strips of rows over which the steps on the detector are bounded
 # The longest step by registers of a window: 16 pixels reach over 27 + 2 of 32 (8: 13 + 2 of 16), or 57 + 2 of 64.
-_LONGEST_STEP = {2: 1.8, 4: 3.8}
+LONGEST_STEP = {2: 1.8, 4: 3.8}
 
 
 def applies(views: Floats, shape: tuple[int, int]) -> bool:
@@ -48,7 +48,7 @@ def registers_for(views: Floats, shape: tuple[int, int]) -> int:
     if not (depth > 0).all():  # pixels that fill up the last register of a row may lie behind the source
         return 0
     longest = float((steepest / nearest**2).max())
-    return next((registers for registers, step in _LONGEST_STEP.items() if longest <= step), 0)
+    return next((registers for registers, step in LONGEST_STEP.items() if longest <= step), 0)
 
 
 def _strips(height: int) -> Floats:
@@ -137,8 +137,8 @@ def _gathered(v: Vectors, values: Any, at: Any, limit: Any, position: Any) -> tu
     return share, v.gather(here, whole), v.gather(following, whole)
 
 
-_two_parallel, _two_diverging = _line_adder(False, 2), _line_adder(True, 2)
-_four_parallel, _four_diverging = _line_adder(False, 4), _line_adder(True, 4)
+add_by_two, _two_diverging = _line_adder(False, 2), _line_adder(True, 2)
+add_by_four, _four_diverging = _line_adder(False, 4), _line_adder(True, 4)
 _gather_parallel, _gather_diverging = _line_adder(False, 0), _line_adder(True, 0)
 
 
@@ -167,9 +167,9 @@ def _accumulate(
                 elif diverging:
                     _gather_diverging(lines, at, last, above, across, below, along, weight, flat, place, width)
                 elif registers == 2:
-                    _two_parallel(lines, at, last, above, across, below, along, weight, flat, place, width)
+                    add_by_two(lines, at, last, above, across, below, along, weight, flat, place, width)
                 elif registers == 4:
-                    _four_parallel(lines, at, last, above, across, below, along, weight, flat, place, width)
+                    add_by_four(lines, at, last, above, across, below, along, weight, flat, place, width)
                 else:
                     _gather_parallel(lines, at, last, above, across, below, along, weight, flat, place, width)
 

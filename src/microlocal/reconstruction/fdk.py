@@ -30,9 +30,8 @@ from microlocal.core.checks import floating, trailing_shape
 from microlocal.core.errors import GeometryError
 from microlocal.core.geometry3d import ConeBeam, FlatPanel, Geometry3D, ParallelBeam3D
 from microlocal.core.volume import VolumeGrid
-from microlocal.kernels import pixel_driven_torch
+from microlocal.kernels import pixel_columns, pixel_driven3d, pixel_driven_torch
 from microlocal.kernels.cuda_kernels import cuda_kernels
-from microlocal.kernels.pixel_driven3d import accumulate
 from microlocal.operators.autograd import linear_pair
 from microlocal.operators.ray_checks import check_volume
 from microlocal.reconstruction.fbp import ramp_filter, widened
@@ -123,7 +122,8 @@ def _with(volumes: Tensor, part: Tensor, table: Array, steps: Array, power: int)
 
 def _accumulate(part: Tensor, table: Array, steps: Array, power: int, volumes: Tensor) -> None:
     if part.device.type == "cpu":
-        accumulate(part.detach().numpy(), table, steps, power, volumes.detach().numpy())
+        kernel = pixel_columns if pixel_columns.applies(table) else pixel_driven3d
+        kernel.accumulate(part.detach().numpy(), table, steps, power, volumes.detach().numpy())
     else:
         cuda_kernels("pixel_driven_cuda", "fdk").accumulate3d(part, table, steps, power, volumes)
 
