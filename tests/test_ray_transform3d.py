@@ -13,7 +13,7 @@ from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
 from microlocal.data import phantoms3d
 from microlocal.data.phantoms3d import Ellipsoid
-from microlocal.kernels import joseph3d, joseph3d_torch, joseph_columns
+from microlocal.kernels import joseph3d, joseph3d_torch, joseph_columns, lanes
 from microlocal.operators import RayTransform
 from microlocal.operators.ray_transform3d import RayTransform3D
 
@@ -51,8 +51,10 @@ UPRIGHT = [
 ]
 
 
+@pytest.mark.parametrize("registers", [True, False], ids=["registers", "any processor"])
 @pytest.mark.parametrize(("geometry", "voxel"), UPRIGHT)
-def test_columns_of_an_upright_panel_have_the_weights_of_single_rays(geometry, voxel):
+def test_columns_of_an_upright_panel_have_the_weights_of_single_rays(geometry, voxel, registers, monkeypatch):
+    monkeypatch.setattr(joseph_columns, "AVAILABLE", registers and lanes.AVAILABLE)
     vectors, grid = geometry.to_vectors(), VolumeGrid((6, 8, 7), voxel, (0.2, -0.3, 0.1))
     table, panel = vectors.in_grid(grid), (vectors.rows, vectors.cols)
     assert joseph_columns.applies(table, vectors.diverging, grid.shape, *panel)
@@ -62,6 +64,25 @@ def test_columns_of_an_upright_panel_have_the_weights_of_single_rays(geometry, v
     np.testing.assert_allclose(one, other, atol=1e-12)
     one, other = (kernel.backproject(y, table, vectors.diverging, grid.shape) for kernel in (joseph3d, joseph_columns))
     np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.skipif(not lanes.AVAILABLE, reason="this processor has no AVX-512")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pitch", [0.2, 0.36, 0.5, 0.7, 0.99, 1.0, 1.3, 1.79, 1.9, 3.7, 5.0])
+def test_windows_hold_what_rays_of_any_distance_need(pitch, dtype):
+    """Tall columns of many registers, upwards and downwards, beyond either end of the volume."""
+    number = 3e-4 if dtype == np.float32 else 1e-11
+    for turned, rows, slices in ((1.0, 150, 90), (-1.0, 61, 33), (1.0, 9, 200)):
+        grid = VolumeGrid((slices, 3, 4), 1.0)
+        beam = ParallelBeam3D((0.3, 1.2, 2.9), FlatPanel(rows, 5, (pitch, 1.1), offset=(0.37, 0.1)))
+        table = beam.to_vectors().in_grid(grid)
+        table[:, 3] *= turned  # the panel's step v
+        table[:, 1, 0] = slices / 2 - table[:, 3, 0] * rows / 2 + 0.21
+        x, y = _draw((1, *grid.shape)).numpy().astype(dtype), _draw((1, 3, rows, 5), 1).numpy().astype(dtype)
+        for direction, argument, shape in (("project", x, (rows, 5)), ("backproject", y, (grid.shape,))):
+            one, other = (getattr(k, direction)(argument, table, False, *shape) for k in (joseph3d, joseph_columns))
+            assert abs(one).max() > 1
+            np.testing.assert_allclose(other, one, atol=number * abs(one).max())
 
 
 def test_columns_are_left_alone_where_their_assumptions_fail():

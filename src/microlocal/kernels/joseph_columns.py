@@ -15,6 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from microlocal.kernels.column_loops import PAD, collect, distribute, mix, rooms, share
+from microlocal.kernels.lanes import AVAILABLE
 from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
@@ -71,10 +73,58 @@ def _seen(start: float, rise: float, tall: int, rows: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _step_length(view: Floats, diverging: bool, height: float, run: float, drift: float, v: int) -> float:
+def _step_length(view: Floats, diverging: bool, ray: tuple[bool, float, float, float, float, float], v: int) -> float:
     """Return the length of the ray of row v between two planes, in voxels."""
+    height, run, drift = ray[3:]
     rise = height + v * view[3, 2] - view[0, 2] if diverging else view[0, 2]
     return np.sqrt(run * run + drift * drift + rise * rise) / abs(run)
+
+
+@numba.njit(cache=True, nogil=True)
+def _crossing(
+    view: Floats, diverging: bool, ray: tuple[bool, float, float, float, float, float], k: int, width: int
+) -> tuple[bool, int, float, float, float]:
+    """Return whether a column's rays cross plane k within it, the left neighbour's place there, the right one's share
+    and the heights start + rise v."""
+    _, main, other, height, run, drift = ray
+    step = (k - main) / run
+    b = other + step * drift + 1
+    if b <= 0 or b >= width - 1:
+        return False, 0, 0.0, 0.0, 0.0
+    start, rise = _heights(view, diverging, height, step)
+    return True, int(b), b - int(b), start, rise
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz", "arcp"})
+def _collect(column: Floats, pad: int, start: float, rise: float, tall: int, rows: int, total: Floats) -> None:
+    """total[v] += lerp(column, pad + start + rise v)."""
+    low, high = _seen(start, rise, tall, rows)
+    number = column.dtype.type
+    alpha, beta = number(start + pad), number(rise)
+    for v in range(low, high):
+        place = alpha + beta * number(v)
+        i = np.int32(place)
+        total[v] += column[i] + (place - number(i)) * (column[i + 1] - column[i])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz", "arcp"})
+def _distribute(
+    source: Floats, pad: int, start: float, rise: float, tall: int, rows: int, column: Floats, columns: Floats
+) -> None:
+    """column[z] += what the source[pad + v] spread to the heights beside start + rise v."""
+    low, high = _seen(start, rise, tall, rows)
+    number = column.dtype.type
+    alpha, beta = number(start + 1), number(rise)
+    columns[:] = 0
+    for v in range(low, high):
+        place = alpha + beta * number(v)
+        i = np.int32(place)
+        share = (place - number(i)) * source[pad + v]
+        lane = v % _LANES
+        columns[lane, i] += source[pad + v] - share
+        columns[lane, i + 1] += share
+    for z in range(tall):
+        column[z] += columns[0, z + 1] + columns[1, z + 1] + columns[2, z + 1] + columns[3, z + 1]
 
 
 @numba.njit(**_OPTIONS)
@@ -90,28 +140,58 @@ def _line_sums(planes: Floats, views: Floats, diverging: bool, axis: int, sums: 
         view = views[index]
         column, total = np.zeros(tall + 5, planes.dtype), np.empty(rows, planes.dtype)
         for u in range(first, min(first + _COLUMNS, cols)):
-            ours, main, other, height, run, drift = _column(view, diverging, axis, u)
-            if not ours:
+            ray = _column(view, diverging, axis, u)
+            if not ray[0]:
                 continue
             total[:] = 0
             for k in range(depth):
-                step = (k - main) / run
-                b = other + step * drift + 1
-                if b <= 0 or b >= width - 1:
-                    continue
-                j = int(b)
-                start, rise = _heights(view, diverging, height, step)
-                low, high = _seen(start, rise, tall, rows)
-                left, right, w = planes[volume, k, j], planes[volume, k, j + 1], number(b - j)
-                for z in range(tall):
-                    column[z + 2] = left[z] + w * (right[z] - left[z])
-                alpha, beta = number(start + 2), number(rise)
-                for v in range(low, high):
-                    place = alpha + beta * number(v)
-                    i = np.int32(place)
-                    total[v] += column[i] + (place - number(i)) * (column[i + 1] - column[i])
+                crosses, j, w, start, rise = _crossing(view, diverging, ray, k, width)
+                if crosses:
+                    mix(planes[volume, k, j], planes[volume, k, j + 1], number(w), column[2 : 2 + tall])
+                    _collect(column, 2, start, rise, tall, rows, total)
             for v in range(rows):
-                sums[volume, index, v, u] = total[v] * number(_step_length(view, diverging, height, run, drift, v))
+                sums[volume, index, v, u] = total[v] * number(_step_length(view, diverging, ray, v))
+
+
+@numba.njit(**_OPTIONS)
+def _line_sums_on_registers(
+    planes: Floats, views: Floats, diverging: bool, axis: int, columns: Floats, totals: Floats, sums: Floats
+) -> None:
+    """The same; columns (task, pad + slice + pad), zeros, and totals (task, v in whole registers)."""
+    volumes, depth, width, tall = planes.shape
+    number = planes.dtype.type
+    rows, cols = sums.shape[2:]
+    tasks, length = columns.shape
+    whole = totals.shape[1]
+    pad = PAD // planes.itemsize
+    jobs = volumes * views.shape[0] * cols
+    each = (jobs + tasks - 1) // tasks
+    for task in numba.prange(tasks):
+        column, total = columns[task], totals[task]
+        for job in range(task * each, min(task * each + each, jobs)):
+            volume, rest = job // (views.shape[0] * cols), job % (views.shape[0] * cols)
+            index, u = rest // cols, rest % cols
+            view = views[index]
+            ray = _column(view, diverging, axis, u)
+            if not ray[0]:
+                continue
+            total[:] = 0
+            for k in range(depth):
+                crosses, j, w, start, rise = _crossing(view, diverging, ray, k, width)
+                if crosses:
+                    mix(planes[volume, k, j], planes[volume, k, j + 1], number(w), column[pad : pad + tall])
+                    if not collect(column, length - pad, start + pad, rise, total, whole):
+                        _collect(column, pad, start, rise, tall, rows, total)
+            for v in range(rows):
+                sums[volume, index, v, u] = total[v] * number(_step_length(view, diverging, ray, v))
+
+
+@numba.njit(cache=True, nogil=True)
+def _weighted(view: Floats, diverging: bool, ray: tuple[bool, float, float, float, float, float], data: Floats,
+              source: Floats) -> None:  # fmt: skip
+    """source[v] = data[v] times the length of the ray's steps."""
+    for v in range(data.size):
+        source[v] = data[v] * data.dtype.type(_step_length(view, diverging, ray, v))
 
 
 @numba.njit(**_OPTIONS)
@@ -123,38 +203,49 @@ def _spread_lines(planes: Floats, views: Floats, diverging: bool, axis: int, sum
     blocks = (depth + _BLOCK - 1) // _BLOCK
     for task in numba.prange(volumes * blocks):
         volume, first = task // blocks, task % blocks * _BLOCK
-        columns, source = np.zeros((_LANES, tall + 5), planes.dtype), np.empty(rows, planes.dtype)
-        for index in range(views.shape[0]):
-            view = views[index]
-            for u in range(cols):
-                ours, main, other, height, run, drift = _column(view, diverging, axis, u)
-                if not ours:
-                    continue
-                for v in range(rows):
-                    length = number(_step_length(view, diverging, height, run, drift, v))
-                    source[v] = sums[volume, index, u, v] * length
-                for k in range(first, min(first + _BLOCK, depth)):
-                    step = (k - main) / run
-                    b = other + step * drift + 1
-                    if b <= 0 or b >= width - 1:
-                        continue
-                    j = int(b)
-                    start, rise = _heights(view, diverging, height, step)
-                    low, high = _seen(start, rise, tall, rows)
-                    alpha, beta = number(start + 2), number(rise)
-                    columns[:] = 0
-                    for v in range(low, high):
-                        place = alpha + beta * number(v)
-                        i = np.int32(place)
-                        share = (place - number(i)) * source[v]
-                        lane = v % _LANES
-                        columns[lane, i] += source[v] - share
-                        columns[lane, i + 1] += share
-                    left, right, w = planes[volume, k, j], planes[volume, k, j + 1], number(b - j)
-                    for z in range(tall):
-                        value = columns[0, z + 2] + columns[1, z + 2] + columns[2, z + 2] + columns[3, z + 2]
-                        right[z] += w * value
-                        left[z] += value - w * value
+        columns, source = np.zeros((_LANES, tall + 4), planes.dtype), np.empty(rows, planes.dtype)
+        column = np.empty(tall, planes.dtype)
+        for job in range(views.shape[0] * cols):
+            view, u = views[job // cols], job % cols
+            ray = _column(view, diverging, axis, u)
+            if not ray[0]:
+                continue
+            _weighted(view, diverging, ray, sums[volume, job // cols, u], source)
+            for k in range(first, min(first + _BLOCK, depth)):
+                crosses, j, w, start, rise = _crossing(view, diverging, ray, k, width)
+                if crosses:
+                    column[:] = 0
+                    _distribute(source, 0, start, rise, tall, rows, column, columns)
+                    share(column, number(w), planes[volume, k, j], planes[volume, k, j + 1])
+
+
+@numba.njit(**_OPTIONS)
+def _spread_lines_on_registers(
+    planes: Floats, views: Floats, diverging: bool, axis: int, sources: Floats, gathered: Floats, sums: Floats
+) -> None:
+    """The same; sources (task, pad + v + pad), zeros, and gathered (task, slice in whole registers)."""
+    volumes, depth, width, tall = planes.shape
+    number = planes.dtype.type
+    cols, rows = sums.shape[2:]
+    length, whole = sources.shape[1], gathered.shape[1]
+    pad = PAD // planes.itemsize
+    blocks = (depth + _BLOCK - 1) // _BLOCK
+    for task in numba.prange(volumes * blocks):
+        volume, first = task // blocks, task % blocks * _BLOCK
+        columns, source, column = np.zeros((_LANES, tall + 4), planes.dtype), sources[task], gathered[task]
+        for job in range(views.shape[0] * cols):
+            view, u = views[job // cols], job % cols
+            ray = _column(view, diverging, axis, u)
+            if not ray[0]:
+                continue
+            _weighted(view, diverging, ray, sums[volume, job // cols, u], source[pad : pad + rows])
+            for k in range(first, min(first + _BLOCK, depth)):
+                crosses, j, w, start, rise = _crossing(view, diverging, ray, k, width)
+                if crosses:
+                    column[:] = 0
+                    if not distribute(source, length - pad, start, rise, pad, column, whole):
+                        _distribute(source, pad, start, rise, tall, rows, column, columns)
+                    share(column[:tall], number(w), planes[volume, k, j], planes[volume, k, j + 1])
 
 
 def project(volume: Floats, views: Floats, diverging: bool, rows: int, cols: int) -> Floats:
@@ -164,7 +255,12 @@ def project(volume: Floats, views: Floats, diverging: bool, rows: int, cols: int
         for axis, order in enumerate(ORDERS):
             planes = np.zeros(_planes_shape(volume.shape[0], volume.shape[1:], order), volume.dtype)
             planes[:, :, 1:-1] = volume.transpose(0, *(1 + a for a in order))
-            _line_sums(planes, np.ascontiguousarray(views[:, :, order]), diverging, axis, sums)
+            arguments = planes, np.ascontiguousarray(views[:, :, order]), diverging, axis
+            if AVAILABLE:
+                tasks = 8 * numba.get_num_threads()
+                _line_sums_on_registers(*arguments, *rooms(tasks, planes.shape[3], rows, volume.dtype), sums)
+            else:
+                _line_sums(*arguments, sums)
     return sums
 
 
@@ -175,7 +271,12 @@ def backproject(sums: Floats, views: Floats, diverging: bool, shape: tuple[int, 
         turned = np.ascontiguousarray(sums.swapaxes(2, 3))
         for axis, order in enumerate(ORDERS):
             planes = np.zeros(_planes_shape(sums.shape[0], shape, order), sums.dtype)
-            _spread_lines(planes, np.ascontiguousarray(views[:, :, order]), diverging, axis, turned)
+            arguments = planes, np.ascontiguousarray(views[:, :, order]), diverging, axis
+            if AVAILABLE:
+                tasks = len(planes) * -(-planes.shape[1] // _BLOCK)
+                _spread_lines_on_registers(*arguments, *rooms(tasks, sums.shape[2], shape[0], sums.dtype), turned)
+            else:
+                _spread_lines(*arguments, turned)
             volumes += planes[:, :, 1:-1].transpose(0, *(1 + np.argsort(order)))
     return volumes
 

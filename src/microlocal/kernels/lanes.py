@@ -60,6 +60,28 @@ class Vectors:
         """Lane i of the result is number ``index[i]`` of the window (low, high)."""
         return self.call(f"llvm.x86.avx512.vpermi2var.{self.permute}.512", self.floats, low, index, high)
 
+    def window(self, pointer: Any, position: Any, limit: Any, registers: int, before: int) -> tuple[Any, list[Any]]:
+        """Load a window from the lesser end of ``position``, ``before`` numbers earlier, but from 0..limit on.
+
+        Returns where it begins, and its registers: 2 or 4.
+        """
+        builder = self.builder
+        ends = [ir.Constant(ir.IntType(32), i) for i in (0, self.lanes - 1)]
+        least = builder.fptosi(self.smaller(*(builder.extract_element(position, i) for i in ends)), INT64)
+        first = self.clamp(builder.sub(least, ir.Constant(INT64, before)), limit)
+        starts = (builder.add(first, ir.Constant(INT64, k * self.lanes)) for k in range(registers))
+        return first, [self.load(pointer, start) for start in starts]
+
+    def pick_of(self, window: list[Any], index: Any) -> Any:
+        """Lane i of the result is number ``index[i]`` of a window of two or four registers."""
+        found = self.pick(window[0], window[1], index)  # of an index, what two registers have places for counts
+        if len(window) == 2:
+            return found
+        half = ir.Constant(self.integers, [2 * self.lanes] * self.lanes)
+        return self.builder.select(
+            self.builder.icmp_signed("<", index, half), found, self.pick(window[2], window[3], index)
+        )
+
     def gather(self, place: Any, index: Any) -> Any:
         """Lane i of the result is number ``index[i]`` behind the pointer: any indices, at the price of a load each."""
         kind = "dps" if self.lanes == 16 else "qpd"

@@ -106,22 +106,12 @@ def _line_adder(diverging: bool, registers: int) -> Any:
 def _picked(v: Vectors, values: Any, at: Any, limit: Any, position: Any, registers: int) -> tuple[Any, Any, Any]:
     """The share of the right neighbours, the left ones and the right ones, all in a window from the first one on."""
     builder = v.builder
-    ends = [ir.Constant(ir.IntType(32), i) for i in (0, v.lanes - 1)]
-    first = v.clamp(builder.fptosi(v.smaller(*(builder.extract_element(position, i) for i in ends)), INT64), limit)
+    first, window = v.window(builder.gep(values, [at]), position, limit, registers, 0)
     relative = builder.fsub(position, v.splat(builder.sitofp(first, v.number)))
     whole = builder.fptosi(relative, v.integers)
-    starts = (builder.add(builder.add(at, first), ir.Constant(INT64, k * v.lanes)) for k in range(registers))
-    window = [v.load(values, start) for start in starts]
-    half = ir.Constant(v.integers, [2 * v.lanes] * v.lanes)
-
-    def pick(index: Any) -> Any:
-        found = v.pick(window[0], window[1], index)  # of an index, what one register pair has places for counts
-        if registers == 2:
-            return found
-        return builder.select(builder.icmp_signed("<", index, half), found, v.pick(window[2], window[3], index))
-
     following = builder.add(whole, ir.Constant(v.integers, [1] * v.lanes))
-    return builder.fsub(relative, builder.sitofp(whole, v.floats)), pick(whole), pick(following)
+    share = builder.fsub(relative, builder.sitofp(whole, v.floats))
+    return share, v.pick_of(window, whole), v.pick_of(window, following)
 
 
 def _gathered(v: Vectors, values: Any, at: Any, limit: Any, position: Any) -> tuple[Any, Any, Any]:
