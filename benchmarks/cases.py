@@ -106,16 +106,18 @@ def stack(single: Mapping[str, Case], slices: int) -> dict[str, Case]:
 
 
 def cone(size: int, rounds: int) -> dict[str, Case]:
-    """Forward and adjoint of cone beam, size³, on a panel of 1.5 size² pixels."""
+    """Forward, adjoint and FDK of cone beam, size³, on a panel of 1.5 size² pixels."""
     geometry, grid = space(size)
     ball = [Ellipsoid(1.0, (0.3 * size, 0.2 * size, 0.25 * size), (0.05 * size, 0.0, -0.04 * size))]
     truth = projections(ball, geometry).astype(np.float32)
-    arrays = scan_arrays(geometry, volume(ball, grid).astype(np.float32), truth)
+    solid = volume(ball, grid).astype(np.float32)
+    arrays = scan_arrays(geometry, solid, truth)
     where = "{}³, {} views of {}x{}, float32".format(size, *geometry.shape)
     error = _nearest(truth, lambda got: [got])
     return {
         "forward": Case("cone forward", where, arrays, ("ours",), error, rounds=rounds),
         "adjoint": Case("cone adjoint", where, arrays, ("ours",), rounds=rounds),
+        "fdk": Case("cone fdk", where, arrays, ("ours",), _nearest(solid, lambda got: [got]), rounds=rounds),
     }
 
 

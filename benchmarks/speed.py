@@ -139,9 +139,12 @@ def _decimated(case: Case, decimated: Outcome, ours: Outcome) -> Row:
 def volumes() -> list[Row]:
     """Cone beam and shearlets of a volume, 128³."""
     rows = []
-    for case in cases.cone(128, 3).values():
+    for what, case in cases.cone(128, 3).items():
         (ours,) = run(case)
         shown = f"{ours.seconds:.2f} s" + ("" if math.isnan(ours.error) else f", error {ours.error:.2%}")
+        if what == "fdk":
+            rows.append(Row(case.name, case.title, "", shown, None))
+            continue
         rows.append(Row(case.name, case.title, "<= 10 s", shown, ours.seconds <= 10))
         rows.append(floor_row(case, "rays of a column together", floors.columns(*cases.space(128))))
     pair, peak = 0.0, 0.0

@@ -56,6 +56,12 @@ def _cone(call):
     return prepare
 
 
+def _fdk(arrays):
+    geometry, grid = cone(arrays)
+    data = torch.from_numpy(arrays["sinogram"])
+    return lambda: ml.fdk(data, geometry, grid).numpy()
+
+
 def _fbp(setting):
     def prepare(arrays):
         geometry, grid = setting(arrays)
@@ -118,6 +124,7 @@ CASES = {
     "reconstruct fbp": _reconstruct,
     "cone forward": _cone("forward"),
     "cone adjoint": _cone("adjoint"),
+    "cone fdk": _fdk,
     "shearlet analysis": analysis(ShearletFrame),
     "shearlet synthesis": synthesis(ShearletFrame),
     "wavelet analysis": _wavelet_analysis,

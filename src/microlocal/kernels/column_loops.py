@@ -28,11 +28,15 @@ _NEAR, _FAR = LONGEST_STEP[2], LONGEST_STEP[4]
 _ONE, _TWO, _FOUR = 1.0, 1 / 1.55, 1 / 3.2
 
 
-def rooms(tasks: int, source: int, target: int, dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
-    """Return zeros for ``tasks`` columns of ``source`` numbers between pads, and for as many of whole registers."""
+def padded(tasks: int, size: int, dtype: np.dtype[Any]) -> Floats:
+    """Return zeros for columns of ``size`` numbers, each between pads."""
+    return whole((tasks,), size + 2 * PAD // dtype.itemsize, dtype)
+
+
+def whole(shape: tuple[int, ...], size: int, dtype: np.dtype[Any]) -> Floats:
+    """Return zeros for columns of ``size`` numbers, each in whole registers."""
     lanes = lanes_of(dtype.itemsize)
-    length = -(-(source + 2 * PAD // dtype.itemsize) // lanes) * lanes
-    return zeros((tasks, length), dtype), zeros((tasks, -(-target // lanes) * lanes), dtype)
+    return zeros((*shape, -(-size // lanes) * lanes), dtype)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
@@ -52,17 +56,19 @@ def share(column: Floats, part: float, left: Floats, right: Floats) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def collect(column: Floats, last: int, start: float, rise: float, total: Floats, count: int) -> bool:
-    """total[v] += lerp(column, start + rise v) for v < ``count``; False, and nothing done, where windows are too short.
+def collect(
+    column: Floats, last: int, start: float, rise: float, weight: float, out: Floats, at: int, count: int
+) -> bool:
+    """out[at + v] += weight lerp(column, start + rise v) for v < ``count``, whole registers.
 
-    ``last`` is where the pad behind the column begins; ``count`` whole registers.
+    ``last`` is where the pad behind the column begins. Returns False, and does nothing, where windows are too short.
     """
     number = column.dtype.type
-    one, first, step = number(1), number(start), number(rise)
+    one, first, step, factor = number(1), number(start), number(rise), number(weight)
     if abs(rise) <= _NEAR:
-        add_by_two(column, 0, last, first, step, one, one, one, total, 0, count)
+        add_by_two(column, 0, last, first, step, one, one, factor, out, at, count)
     elif abs(rise) <= _FAR:
-        add_by_four(column, 0, last, first, step, one, one, one, total, 0, count)
+        add_by_four(column, 0, last, first, step, one, one, factor, out, at, count)
     else:
         return False
     return True

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.column_loops import PAD, collect, distribute, mix, rooms, share
+from microlocal.kernels.column_loops import PAD, collect, distribute, mix, padded, share, whole
 from microlocal.kernels.lanes import AVAILABLE
 from microlocal.kernels.threads import threads_for
 
@@ -162,7 +162,7 @@ def _line_sums_on_registers(
     number = planes.dtype.type
     rows, cols = sums.shape[2:]
     tasks, length = columns.shape
-    whole = totals.shape[1]
+    across = totals.shape[1]
     pad = PAD // planes.itemsize
     jobs = volumes * views.shape[0] * cols
     each = (jobs + tasks - 1) // tasks
@@ -180,7 +180,7 @@ def _line_sums_on_registers(
                 crosses, j, w, start, rise = _crossing(view, diverging, ray, k, width)
                 if crosses:
                     mix(planes[volume, k, j], planes[volume, k, j + 1], number(w), column[pad : pad + tall])
-                    if not collect(column, length - pad, start + pad, rise, total, whole):
+                    if not collect(column, length - pad, start + pad, rise, 1.0, total, 0, across):
                         _collect(column, pad, start, rise, tall, rows, total)
             for v in range(rows):
                 sums[volume, index, v, u] = total[v] * number(_step_length(view, diverging, ray, v))
@@ -227,7 +227,7 @@ def _spread_lines_on_registers(
     volumes, depth, width, tall = planes.shape
     number = planes.dtype.type
     cols, rows = sums.shape[2:]
-    length, whole = sources.shape[1], gathered.shape[1]
+    length, across = sources.shape[1], gathered.shape[1]
     pad = PAD // planes.itemsize
     blocks = (depth + _BLOCK - 1) // _BLOCK
     for task in numba.prange(volumes * blocks):
@@ -243,7 +243,7 @@ def _spread_lines_on_registers(
                 crosses, j, w, start, rise = _crossing(view, diverging, ray, k, width)
                 if crosses:
                     column[:] = 0
-                    if not distribute(source, length - pad, start, rise, pad, column, whole):
+                    if not distribute(source, length - pad, start, rise, pad, column, across):
                         _distribute(source, pad, start, rise, tall, rows, column, columns)
                     share(column[:tall], number(w), planes[volume, k, j], planes[volume, k, j + 1])
 
@@ -258,7 +258,8 @@ def project(volume: Floats, views: Floats, diverging: bool, rows: int, cols: int
             arguments = planes, np.ascontiguousarray(views[:, :, order]), diverging, axis
             if AVAILABLE:
                 tasks = 8 * numba.get_num_threads()
-                _line_sums_on_registers(*arguments, *rooms(tasks, planes.shape[3], rows, volume.dtype), sums)
+                columns = padded(tasks, planes.shape[3], volume.dtype)
+                _line_sums_on_registers(*arguments, columns, whole((tasks,), rows, volume.dtype), sums)
             else:
                 _line_sums(*arguments, sums)
     return sums
@@ -274,7 +275,8 @@ def backproject(sums: Floats, views: Floats, diverging: bool, shape: tuple[int, 
             arguments = planes, np.ascontiguousarray(views[:, :, order]), diverging, axis
             if AVAILABLE:
                 tasks = len(planes) * -(-planes.shape[1] // _BLOCK)
-                _spread_lines_on_registers(*arguments, *rooms(tasks, sums.shape[2], shape[0], sums.dtype), turned)
+                sources = padded(tasks, sums.shape[2], sums.dtype)
+                _spread_lines_on_registers(*arguments, sources, whole((tasks,), shape[0], sums.dtype), turned)
             else:
                 _spread_lines(*arguments, turned)
             volumes += planes[:, :, 1:-1].transpose(0, *(1 + np.argsort(order)))

@@ -10,14 +10,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.lanes import AVAILABLE, empty, lanes_of, zeros
-from microlocal.kernels.pixel_lanes import LONGEST_STEP, add_by_four, add_by_two
+from microlocal.kernels.column_loops import PAD, collect, mix, padded, whole
+from microlocal.kernels.lanes import AVAILABLE
 from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
 
 _OPTIONS = {"parallel": True, "cache": True, "nogil": True, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp"}}
-_PAD = 4  # registers of zeros before and behind a panel's column
 
 
 def applies(views: Floats) -> bool:
@@ -33,7 +32,7 @@ def _mixed(
 
     Returns the places in it, start + rise s, and the inverse of the depth.
     """
-    number, rows = panel.dtype.type, panel.shape[1]
+    rows = panel.shape[1]
     depth = table[0, 0] + table[0, 2] * r + table[0, 3] * c
     inverse = 1.0 / depth
     u = min(max((table[1, 0] + table[1, 2] * r + table[1, 3] * c) * inverse, 0.0), float(panel.shape[0] - 2))
@@ -42,10 +41,7 @@ def _mixed(
     end = start + rise * (slices - 1)
     low = int(min(max(min(start, end) - 1, 0.0), float(rows)))
     high = int(min(max(max(start, end) + 3, 0.0), float(rows)))
-    left, right, share = panel[j, low:high], panel[j + 1, low:high], number(u - j)
-    out = column[pad + low : pad + high]
-    for v in range(left.size):
-        out[v] = left[v] + share * (right[v] - left[v])
+    mix(panel[j, low:high], panel[j + 1, low:high], panel.dtype.type(u - j), column[pad + low : pad + high])
     return start + pad, rise, inverse
 
 
@@ -56,22 +52,25 @@ def _add_row(buffer: Floats, volume: Floats, r: int) -> None:
             volume[s, r, c] += buffer[c, s]
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nnan", "ninf", "nsz", "arcp"})
+def _read(column: Floats, start: float, rise: float, weight: float, out: Floats) -> None:
+    """out[s] += weight lerp(column, start + rise s)."""
+    number = column.dtype.type
+    first, step, factor, most = number(start), number(rise), number(weight), number(column.size - 2)
+    for s in range(out.size):
+        place = min(max(first + step * number(s), number(0)), most)
+        i = np.int32(place)
+        out[s] += factor * (column[i] + (place - number(i)) * (column[i + 1] - column[i]))
+
+
 @numba.njit(**_OPTIONS)
 def _on_registers(
-    data: Floats,
-    views: Floats,
-    weights: Floats,
-    power: int,
-    pad: int,
-    registers: int,
-    columns: Floats,
-    buffers: Floats,
-    volumes: Floats,
+    data: Floats, views: Floats, weights: Floats, power: int, columns: Floats, buffers: Floats, volumes: Floats
 ) -> None:
-    """data (volume, view, u + 3, v); columns (task, v + 2 pad), zeros; buffers (task, col, slice)."""
+    """data (volume, view, u + 3, v); columns (task, pad + v + pad), zeros; buffers (task, col, slice)."""
     count, slices, height, width = volumes.shape
-    number = data.dtype.type
     tasks, length = columns.shape
+    pad = PAD // data.itemsize
     each = (count * height + tasks - 1) // tasks
     for task in numba.prange(tasks):
         column, buffer = columns[task], buffers[task]
@@ -80,28 +79,21 @@ def _on_registers(
             volume, r = job // height, job % height
             flat[:] = 0
             for view in range(views.shape[0]):
-                panel, last = data[volume, view], length - pad
                 for c in range(width):
-                    start, rise, inverse = _mixed(panel, views[view], r, c, slices, pad, column)
-                    weight = number(weights[view] * (inverse * inverse if power == 2 else 1.0))
-                    one, place = number(1), c * across
-                    first, step = number(start), number(rise)
-                    if registers == 2:
-                        add_by_two(column, 0, last, first, step, one, one, weight, flat, place, across)
-                    else:
-                        add_by_four(column, 0, last, first, step, one, one, weight, flat, place, across)
+                    start, rise, inverse = _mixed(data[volume, view], views[view], r, c, slices, pad, column)
+                    weight = weights[view] * (inverse * inverse if power == 2 else 1.0)
+                    if not collect(column, length - pad, start, rise, weight, flat, c * across, across):
+                        _read(column, start, rise, weight, buffer[c, :slices])
             _add_row(buffer, volumes[volume], r)
 
 
 @numba.njit(**_OPTIONS)
 def _plain(
-    data: Floats, views: Floats, weights: Floats, power: int, pad: int, columns: Floats, buffers: Floats,
-    volumes: Floats,
-) -> None:  # fmt: skip
-    """The same on any processor, and for any rise."""
+    data: Floats, views: Floats, weights: Floats, power: int, columns: Floats, buffers: Floats, volumes: Floats
+) -> None:
+    """The same on any processor."""
     count, slices, height, width = volumes.shape
-    number = data.dtype.type
-    tasks, length = columns.shape
+    tasks, pad = len(columns), PAD // data.itemsize
     each = (count * height + tasks - 1) // tasks
     for task in numba.prange(tasks):
         column, buffer = columns[task], buffers[task]
@@ -111,41 +103,20 @@ def _plain(
             for view in range(views.shape[0]):
                 for c in range(width):
                     start, rise, inverse = _mixed(data[volume, view], views[view], r, c, slices, pad, column)
-                    weight = number(weights[view] * (inverse * inverse if power == 2 else 1.0))
-                    out, first, step, most = buffer[c], number(start), number(rise), number(length - 2)
-                    for s in range(slices):
-                        place = min(max(first + step * number(s), number(0)), most)
-                        i = np.int32(place)
-                        out[s] += weight * (column[i] + (place - number(i)) * (column[i + 1] - column[i]))
+                    weight = weights[view] * (inverse * inverse if power == 2 else 1.0)
+                    _read(column, start, rise, weight, buffer[c, :slices])
             _add_row(buffer, volumes[volume], r)
-
-
-def _registers(views: Floats, shape: tuple[int, int]) -> int:
-    """Return how many registers make the windows of a column, 0 where none do: see ``pixel_lanes``."""
-    if not AVAILABLE:
-        return 0
-    corners = np.array([[1, r, c] for r in (0, shape[0] - 1) for c in (0, shape[1] - 1)])
-    depth = (views[:, 0, [0, 2, 3]] @ corners.T).min(axis=1)
-    longest = float((np.abs(views[:, 2, 1]) / depth).max()) if (depth > 0).all() else np.inf
-    return next((registers for registers, step in LONGEST_STEP.items() if longest <= step), 0)
 
 
 def accumulate(data: Floats, views: Floats, weights: Floats, power: int, volumes: Floats) -> None:
     """Do what ``pixel_driven3d.accumulate`` does; only where ``applies``."""
     count, slices, height, width = volumes.shape
-    lanes = lanes_of(data.itemsize)
-    pad = _PAD * lanes
     panels = np.zeros((*data.shape[:2], data.shape[3] + 3, data.shape[2]), data.dtype)
     panels[:, :, 1:-2] = data.swapaxes(2, 3)
     shifted = views.astype(np.float64)
     shifted[:, 1] += views[:, 0]  # the padding in u: one pixel further, times the depth
-    registers = _registers(views, (height, width))
     with threads_for(volumes.size * data.shape[1]):
-        tasks = min(count * height, 8 * numba.get_num_threads())
-        columns = zeros((tasks, -(-(data.shape[2] + 2 * pad) // lanes) * lanes), data.dtype)
-        buffers = empty((tasks, width, -(-slices // lanes) * lanes), data.dtype)
-        arguments = panels, shifted, weights.astype(np.float64), power, pad
-        if registers:
-            _on_registers(*arguments, registers, columns, buffers, volumes)
-        else:
-            _plain(*arguments, columns, buffers, volumes)
+        tasks = min(count * height, 2 * numba.get_num_threads())
+        columns, buffers = padded(tasks, data.shape[2], data.dtype), whole((tasks, width), slices, data.dtype)
+        kernel = _on_registers if AVAILABLE else _plain
+        kernel(panels, shifted, weights.astype(np.float64), power, columns, buffers, volumes)
