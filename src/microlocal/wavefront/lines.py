@@ -24,9 +24,9 @@ from scipy.spatial import cKDTree
 
 from microlocal.core.geometry import Array
 
-WIDTHS = (2.0, 3.2, 5.0, 8.0)  # standard deviations of the windows, pixels
+WIDTHS, TYPICAL = (2.0, 4.0, 8.0), 4.0  # standard deviations of the windows, pixels; of that for the image's noise
 REACH = 3.0  # standard deviations
-TYPICAL = 1  # which of the widths measures the noise of the image
+AT_ONCE = 4000  # points whose neighbours are held in memory
 # Neighbours on one line: as far across, pixels, of alike direction.
 ACROSS, ALIKE_RAD = 1.5, np.radians(35.0)
 ONE_SIDE, FEWEST = 0.6, 4  # pixels by which a window of one side reaches to the other, and points in it
@@ -63,55 +63,65 @@ class _Answer(NamedTuple):
     line: Array  # (point, 3): b, θ, κ
     spread: NDArray[np.floating]  # variance of θ for unit noise of normals
     unexplained: tuple[NDArray[np.floating], NDArray[np.floating]]  # mean squares of what places and normals leave
-    weight: Array  # of all neighbours
 
 
 def fitted(right: Array, up: Array, normal: Array) -> Line:
     """Return shift, turn and curvature of points at (right, up), pixels, with normals in radians."""
     if right.size == 0:
         return Line(np.zeros(0), np.zeros(0), np.zeros(0))
-    pairs = _pairs(right, up, normal)
-    ratio, noise = _noise(pairs)
+    places = np.stack([right, up], axis=1)
+    tree = cKDTree(places)
+    parts = np.array_split(np.arange(right.size), -(-right.size // AT_ONCE))
+    ratio, noise = _noise(
+        [_pairs(tree, places, normal, part, REACH * TYPICAL) for part in parts[:: 1 + len(parts) // 8]]
+    )
+    reach = REACH * max(WIDTHS)
+    return Line(*np.hstack([_best(_pairs(tree, places, normal, part, reach), ratio, noise) for part in parts]))
+
+
+def _best(pairs: _Pairs, ratio: float, noise: float) -> Array:
+    """Return shift, turn and curvature (3, point) by all windows."""
     lines, risks = [], []
     for width in WIDTHS:
         for side in (0, -1, 1):
             weight = _window(pairs, width, side)
             few = (pairs.sums(1.0 * (weight > 0.1)) < FEWEST) if side else np.zeros(pairs.points, dtype=bool)
-            for curved in (False, True):
-                found = _solved(pairs, weight, ratio, curved)
+            total = pairs.sums(weight)
+            for found in _solved(pairs, weight, ratio):
                 left = ratio * found.unexplained[0] + found.unexplained[1]
-                left = (found.weight * left + 2 * KNOWN * noise) / (2 * found.weight + 2 * KNOWN)
+                left = (total * left + 2 * KNOWN * noise) / (2 * total + 2 * KNOWN)
                 lines.append(found.line)
                 risks.append(np.where(few, np.inf, left * found.spread))
     risk = np.array(risks)
     share = (risk.min(axis=0) / risk) ** 2
-    line = np.einsum("wp,wpk->kp", share / share.sum(axis=0), np.array(lines))
-    return Line(*line)
+    best: Array = np.einsum("wp,wpk->kp", share / share.sum(axis=0), np.array(lines))
+    return best
 
 
-def _pairs(right: Array, up: Array, normal: Array) -> _Pairs:
-    """Return every point with itself and with its neighbours on one line."""
-    near = cKDTree(np.stack([right, up], axis=1)).query_pairs(REACH * max(WIDTHS), output_type="ndarray")
-    own = np.arange(right.size)
-    i, j = np.concatenate([near[:, 0], near[:, 1], own]), np.concatenate([near[:, 1], near[:, 0], own])
-    turn = (normal[j] - normal[i] + np.pi / 2) % np.pi - np.pi / 2
-    i, j, turn = (part[np.abs(turn) < ALIKE_RAD] for part in (i, j, turn))
-    dx, dy = right[j] - right[i], up[j] - up[i]
+def _pairs(tree: cKDTree, places: Array, normal: Array, part: Counts, reach: float) -> _Pairs:
+    """Return the points of a part with themselves and with their neighbours on one line."""
+    near = cKDTree(places[part]).sparse_distance_matrix(tree, reach, output_type="ndarray")
+    i, j = near["i"], near["j"]
+    turn = (normal[j] - normal[part[i]] + np.pi / 2) % np.pi - np.pi / 2
+    i, j, turn = (values[np.abs(turn) < ALIKE_RAD] for values in (i, j, turn))
+    own = normal[part[i]]
+    dx, dy = (places[j] - places[part[i]]).T
     # Along and across the chord's own direction, so that neighbours on a circle count as on one line.
-    middle = normal[i] + turn / 2
+    middle = own + turn / 2
     alike = np.abs(dx * np.cos(middle) + dy * np.sin(middle)) < ACROSS
-    i, dx, dy, turn, middle = (part[alike] for part in (i, dx, dy, turn, middle))
-    along, lift = dy * np.cos(normal[i]) - dx * np.sin(normal[i]), dx * np.cos(normal[i]) + dy * np.sin(normal[i])
+    i, own, dx, dy, turn, middle = (values[alike] for values in (i, own, dx, dy, turn, middle))
+    along, lift = dy * np.cos(own) - dx * np.sin(own), dx * np.cos(own) + dy * np.sin(own)
     length = np.copysign(np.hypot(along, lift), along)
     lift = length * np.arctan2(np.copysign(1.0, along) * lift, np.abs(along))
-    return _Pairs(right.size, i, length, dy * np.cos(middle) - dx * np.sin(middle), lift, turn)
+    return _Pairs(part.size, i, length, dy * np.cos(middle) - dx * np.sin(middle), lift, turn)
 
 
-def _noise(pairs: _Pairs) -> tuple[float, float]:
+def _noise(parts: list[_Pairs]) -> tuple[float, float]:
     """Return how much more places are to weigh than normals, and the usual mean square that normals leave."""
-    ratio, weight = 0.1, _window(pairs, WIDTHS[TYPICAL], 0)
+    ratio = 0.1
     for _ in range(2):
-        places, normals = (float(np.median(left)) for left in _solved(pairs, weight, ratio, True).unexplained)
+        left = [_solved(pairs, _window(pairs, TYPICAL, 0), ratio)[1].unexplained for pairs in parts]
+        places, normals = (float(np.median(np.concatenate(values))) for values in zip(*left, strict=True))
         ratio = float(np.clip(normals / max(places, 1e-9), *RATIO))
     return ratio, max(normals, 1e-9)
 
@@ -121,30 +131,29 @@ def _window(pairs: _Pairs, width: float, side: int) -> Array:
     return weight if side == 0 else weight * (pairs.length * side > -ONE_SIDE)
 
 
-def _solved(pairs: _Pairs, weight: Array, ratio: float, curved: bool) -> _Answer:
-    """Solve the equations of every point, straight lines with κ = 0."""
+def _solved(pairs: _Pairs, weight: Array, ratio: float) -> tuple[_Answer, _Answer]:
+    """Solve the equations of every point for a straight line, κ = 0, and for a circle."""
     one, zero = np.ones_like(weight), np.zeros_like(weight)
     places, normals = [one, -pairs.length, pairs.length**2 / 2], [zero, one, -pairs.along]
-    size = 3 if curved else 2
-    matrix, sides, line = (
-        np.empty((pairs.points, size, size)),
-        np.empty((pairs.points, size)),
-        np.zeros((pairs.points, 3)),
-    )
-    for k in range(size):
+    matrix, sides = np.empty((pairs.points, 3, 3)), np.empty((pairs.points, 3))
+    for k in range(3):
         sides[:, k] = pairs.sums(weight * (ratio * places[k] * pairs.lift + normals[k] * pairs.turn))
-        for m in range(k, size):
+        for m in range(k, 3):
             matrix[:, k, m] = pairs.sums(weight * (ratio * places[k] * places[m] + normals[k] * normals[m]))
             matrix[:, m, k] = matrix[:, k, m]
     total = pairs.sums(weight)
-    if curved:
-        matrix[:, 2, 2] += ROUND * total
-    inverse = np.linalg.inv(matrix)
-    line[:, :size] = np.einsum("pkm,pm->pk", inverse, sides)
-    left = _left(pairs, pairs.lift, places, line), _left(pairs, pairs.turn, normals, line)
-    return _Answer(
-        line, inverse[:, 1, 1], (pairs.sums(weight * left[0]) / total, pairs.sums(weight * left[1]) / total), total
-    )
+    matrix[:, 2, 2] += ROUND * total
+
+    def answer(size: int) -> _Answer:
+        inverse, line = np.linalg.inv(matrix[:, :size, :size]), np.zeros((pairs.points, 3))
+        line[:, :size] = np.einsum("pkm,pm->pk", inverse, sides[:, :size])
+        left = (
+            pairs.sums(weight * _left(pairs, told, columns[:size], line)) / total
+            for told, columns in ((pairs.lift, places), (pairs.turn, normals))
+        )
+        return _Answer(line, inverse[:, 1, 1], (next(left), next(left)))
+
+    return answer(2), answer(3)
 
 
 def _left(pairs: _Pairs, told: Array, columns: list[Array], line: Array) -> Array:
