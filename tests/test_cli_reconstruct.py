@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,49 @@ def test_a_comparison_that_fails_costs_no_result(tmp_path, monkeypatch):
         assert result.exit_code == code
         assert {path.name for path in (tmp_path / "out").iterdir()} >= PROMISED
         assert str(tmp_path / "out") in said(result)
+
+
+@pytest.fixture
+def refuted(monkeypatch):
+    """Let the first claim of every result fail."""
+    run_one = Recipe.run
+
+    def run_it(*given):
+        result = run_one(*given)
+        first, *rest = result.certificates
+        return replace(result, certificates=(replace(first, value=2 * first.bound), *rest))
+
+    monkeypatch.setattr(Recipe, "run", run_it)
+
+
+@pytest.mark.usefixtures("refuted")
+@pytest.mark.parametrize("compare", [(), ("--compare", "cgls")])
+def test_a_claim_that_fails_ends_with_1_after_everything_is_written(tmp_path, compare):
+    given = ("-m", "fbp", *compare, "--out", tmp_path / "out")
+    result = run("reconstruct", scan_file(tmp_path), *given)
+    assert result.exit_code == 1
+    assert "✗" in result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= PROMISED
+    assert not read_result(tmp_path / "out").certificates[0].holds
+
+
+def test_a_claim_of_what_is_only_compared_does_not_count(tmp_path, monkeypatch):
+    run_one = Recipe.run
+
+    def run_it(recipe, method, checkpoint=None):
+        result = run_one(recipe, method, checkpoint)
+        bad = tuple(replace(c, value=2 * c.bound) for c in result.certificates)
+        return replace(result, certificates=bad) if method == "cgls" else result
+
+    monkeypatch.setattr(Recipe, "run", run_it)
+    given = ("-m", "fbp", "--compare", "cgls", "--out", tmp_path / "out")
+    assert run("reconstruct", scan_file(tmp_path), *given).exit_code == 0
+
+
+@pytest.mark.usefixtures("refuted")
+def test_the_demo_ends_with_1_likewise(tmp_path):
+    assert run("demo", "--size", 32, "--out", tmp_path).exit_code == 1
+    assert {path.name for path in tmp_path.iterdir()} >= PROMISED
 
 
 def test_the_image_is_32_bit_with_its_pixel_size(tv):

@@ -43,7 +43,8 @@ EPILOG = examples(
     ("everything about one verb", "microlocal reconstruct --help"),
     after="[bold]Exit codes[/]\n"
     "  0  done\n"
-    "  1  something inside is broken (run again with --debug, or microlocal doctor)\n"
+    "  1  something inside is broken (run again with --debug, or microlocal doctor),\n"
+    "     or a claim does not hold; the files are written, and tell which\n"
     "  2  the input cannot be used; the message says what to do\n"
     "  3  interrupted; what was reached is written\n\n"
     "--json, --quiet and --debug may stand before or after the verb.",

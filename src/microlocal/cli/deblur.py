@@ -54,6 +54,8 @@ def deblur(
 
     What the blur has wiped out comes back only as far as the model knows
     pictures. Nothing is assumed beyond the edge.
+    The exit code is 1 where something that is claimed does not hold; the files
+    are written all the same.
     """
     lazy.members.load_all()
     known = lazy.blur.blur_of(blur)

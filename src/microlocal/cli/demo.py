@@ -9,13 +9,12 @@ from rich.text import Text
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import Shape
-from microlocal.cli.failures import INTERRUPTED
 from microlocal.cli.folders import output_folder, stamps, written
 from microlocal.cli.prepare import chosen_grid
 from microlocal.cli.recipe import Recipe
 from microlocal.cli.reconstruct import save
 from microlocal.cli.screen import screen_of
-from microlocal.cli.summary import fields_of, metric_table, seen, was_interrupted, where_to_look
+from microlocal.cli.summary import exit_code, fields_of, metric_table, seen, was_interrupted, where_to_look
 from microlocal.cli.teaching import examples
 from microlocal.cli.words import angles_in_words, degrees, heading
 
@@ -53,8 +52,7 @@ def demo(
         save(results[0], results[1:], folder)
         files = written(folder, before)
     screen.answer(fields_of(results[0], results[1:], files), *lines_of(results, files))
-    if was_interrupted(results[-1]):
-        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(exit_code(results[0], was_interrupted(results[-1])))
 
 
 def run_all(recipe: Recipe) -> list["Reconstruction"]:

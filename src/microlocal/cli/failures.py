@@ -1,6 +1,6 @@
 """How an error is told: a tidy panel (who, expected, got, what to do) or one JSON object, and the exit code.
 
-0 done    1 something inside is broken    2 the input cannot be used    3 interrupted
+0 done    1 something inside is broken, or a claim does not hold    2 the input cannot be used    3 interrupted
 """
 
 import sys
@@ -14,7 +14,7 @@ from rich.text import Text
 from microlocal.cli import lazy
 from microlocal.cli.screen import Screen
 
-BROKEN, BAD_INPUT, INTERRUPTED = 1, 2, 3
+DONE, BROKEN, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
 REPORT = "Run the same command with --debug and report what it prints."
 
 

@@ -54,6 +54,8 @@ def inpaint(
 
     The known pixels are kept as they are, unless there is a noise level. What
     is filled in was not measured: it is marked as learned or undetermined.
+    The exit code is 1 where something that is claimed does not hold; the files
+    are written all the same.
     """
     lazy.members.load_all()
     choice = lazy.restorers.choice_of(model, weights, iterations)

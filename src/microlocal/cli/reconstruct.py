@@ -20,12 +20,11 @@ from microlocal.cli.choices import (
     chosen_network,
     parse_weight,
 )
-from microlocal.cli.failures import INTERRUPTED
 from microlocal.cli.folders import output_folder, stamps, written
 from microlocal.cli.prepare import chosen_grid, load_scan
 from microlocal.cli.recipe import Recipe
 from microlocal.cli.screen import Screen, screen_of
-from microlocal.cli.summary import fields_of, lines_of, was_interrupted
+from microlocal.cli.summary import exit_code, fields_of, lines_of, was_interrupted
 from microlocal.cli.teaching import examples
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ def reconstruct(
 
     Each edge of the result is marked measured, learned or undetermined. What you
     do not give is chosen from the data; the report says what was chosen, and why.
+    The exit code is 1 where something that is claimed does not hold; the files
+    are written all the same.
     """
     screen = screen_of(context)
     weights, force = chosen_network(network, no_network, force_network)
@@ -96,8 +97,7 @@ def reconstruct(
             checkpoint.unlink(missing_ok=True)
         files = written(folder, before)
     screen.answer(fields_of(result, others, files), *lines_of(result, others, files))
-    if ended:
-        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(exit_code(result, ended))
 
 
 def compared(recipe: Recipe, names: list[str], screen: Screen, folder: Path) -> tuple[list["Reconstruction"], bool]:

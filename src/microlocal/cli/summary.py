@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microlocal.cli import lazy
+from microlocal.cli.failures import BROKEN, DONE, INTERRUPTED
 from microlocal.cli.words import angles_in_words, bullets, degrees, heading, joined, length, number
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 def was_interrupted(result: "Reconstruction") -> bool:
     """Return whether Ctrl-C ended the iteration, as the solver's status in the config says."""
     return bool(result.config.get("status") == "interrupted")
+
+
+def exit_code(result: "Reconstruction", interrupted: bool) -> int:
+    """Return the exit code that a result deserves: a claim that does not hold counts, where nobody interrupted."""
+    claimed = all(certificate.holds for certificate in result.certificates)
+    return INTERRUPTED if interrupted else DONE if claimed else BROKEN
 
 
 def fields_of(result: "Reconstruction", others: list["Reconstruction"], files: list[Path]) -> dict[str, Any]:
