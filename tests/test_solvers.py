@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from microlocal.core import Detector, FanBeam, Grid, InputError
+from microlocal.core.seeding import generator
 from microlocal.frames import ShearletFrame
-from microlocal.functionals import Box, SquaredDistance, WeightedL1
+from microlocal.functionals import Box, GroupL1, PairL1, SquaredDistance, WeightedL1
 from microlocal.operators import Complexified, Gradient, Identity, MatrixOperator, RayTransform
 from microlocal.solvers.admm import admm
+from microlocal.solvers.cgls import cgls
 from microlocal.solvers.checkpoint import load_state, owner_of, save_state
-from microlocal.solvers.driver import Driver
+from microlocal.solvers.driver import Driver, Status
 from microlocal.solvers.fista import fista
+from microlocal.solvers.krasnoselskii_mann import krasnoselskii_mann
 from microlocal.solvers.pdhg import combined_steps, pdhg
 from microlocal.solvers.problem import Problem, Term
 
@@ -111,3 +114,51 @@ def test_bounds_of_complex_numbers_are_refused():
     for call in (Box(), lambda x: Box(0.0, 1.0).prox(x, 1.0)):
         with pytest.raises(InputError, match="Box: expected a real tensor"):
             call(z)
+
+
+def _tiny_problems(size):
+    data = size * torch.randn(4, 4, generator=generator(3))
+    term = Term(Identity((4, 4)), SquaredDistance(data))
+    start, driver = torch.zeros(4, 4), Driver(60, every=10, tolerance=1e-6)
+    yield "cgls", data, lambda: cgls(2.0 * Identity((4, 4)), 2 * data, driver)
+    yield "pdhg", data, lambda: pdhg(Problem([term], Box(-math.inf)), start, driver)
+    yield "admm", data, lambda: admm(Problem([term], Box(-math.inf)), start, driver, penalties=(1.0, 1.0))
+    yield "krasnoselskii-mann", data, lambda: krasnoselskii_mann(lambda u: 0.5 * (u + data), start, driver)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-22, 1.0, 1e12])
+def test_converged_is_said_only_of_what_has_whatever_the_unit(size):
+    """Squares of float32 vanish below 1e-19: a residual of nothing but underflow is no residual of zero."""
+    for name, answer, solve in _tiny_problems(size):
+        found = solve()
+        error = float(((found.value - answer) / size).norm() / (answer / size).norm())
+        assert found.status is Status.BUDGET or error < 1e-4, (name, error)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: Driver(iterations=-1), "iterations >= 0"),
+        (lambda: Driver(iterations=1.5), "whole number iterations"),
+        (lambda: Driver(every=0), "every >= 1"),
+        (lambda: Driver(tolerance=math.nan), "tolerance >= 0"),
+        (lambda: Term(RAY, Box(), -1.0), "balance > 0"),
+        (lambda: Box(0.0, math.nan), "NaN"),
+        (lambda: WeightedL1(-1.0), "weights >= 0"),
+        (lambda: GroupL1(torch.tensor([[1.0, math.nan]])), "1 negative or NaN of 2"),
+        (lambda: PairL1(-1.0), "weights >= 0"),
+        (lambda: SquaredDistance(torch.zeros(1), 0.0), "weight > 0"),
+        (lambda: cgls(RAY, torch.ones(3, 7), Driver(3), damping=-1.0), "damping >= 0"),
+        (lambda: cgls(RAY, 1e25 * torch.ones(3, 7), Driver(3)), "squares are finite"),
+        (lambda: _by_admm((1.0,)), "2 penalties"),
+        (lambda: _by_admm((0.0, 1.0)), "penalties > 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(made, said):
+    with pytest.raises(InputError, match=said):
+        made()
+
+
+def _by_admm(penalties):
+    term = Term(Identity((2, 2)), SquaredDistance(torch.ones(2, 2)))
+    return admm(Problem([term], Box()), torch.zeros(2, 2), Driver(3), penalties=penalties)

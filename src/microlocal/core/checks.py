@@ -151,6 +151,13 @@ def positive(value: float, name: str, who: str) -> float:
     return value
 
 
+def not_negative(value: float, name: str, who: str) -> float:
+    """Return ``value`` if it is a number of at least zero, which may be infinite; raises InputError otherwise."""
+    if value == math.inf or (is_finite(value) and value >= 0):
+        return value
+    raise InputError(who, expected=f"{name} >= 0", got=f"{name} = {value}", do=f"Give a {name} that is not negative.")
+
+
 def whole(value: int, name: str, who: str) -> int:
     """Return ``value`` as an int if it is a whole number by its type; raises InputError otherwise, for 2.0 too."""
     try:

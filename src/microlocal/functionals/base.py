@@ -7,10 +7,23 @@ All act on the whole tensor, batch axes included: the value is summed over every
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.errors import InputError
+
 Step = float | Tensor
+
+
+def weights_of(weights: float | Tensor, who: str) -> float | Tensor:
+    """Return weights, a number or a tensor, if none is negative or NaN; raises InputError otherwise."""
+    values = torch.as_tensor(weights)
+    bad = int((~(values >= 0)).sum())
+    if bad:
+        got = f"{bad} negative or NaN of {values.numel()}"
+        raise InputError(who, expected="weights >= 0", got=got, do="Mend the weights: a price is not negative.")
+    return weights
 
 
 class Functional(ABC):

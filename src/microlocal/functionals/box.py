@@ -20,15 +20,15 @@ class Box(Proximable):
     """F(x) = 0 where lower <= x <= upper at every pixel and ∞ elsewhere; the proximal map clips.
 
     ``lower`` and ``upper`` are numbers or tensors that broadcast to x; an upper bound of zero outside of a region is
-    a support constraint. Raises InputError when lower exceeds upper anywhere, and for complex x, which has no order,
-    unless there is no bound at all.
+    a support constraint. Raises InputError when lower exceeds upper anywhere or is NaN, and for complex x, which has no
+    order, unless there is no bound at all.
     """
 
     def __init__(self, lower: float | Tensor = 0.0, upper: float | Tensor = math.inf) -> None:
         self.lower, self.upper = torch.as_tensor(lower), torch.as_tensor(upper)
-        crossed = int((self.lower > self.upper).sum())
+        crossed = int((~(self.lower <= self.upper)).sum())  # NaN is in no order
         if crossed:
-            got = f"lower > upper at {crossed} pixels"
+            got = f"lower > upper, or NaN, at {crossed} pixels"
             raise InputError("Box", expected="lower <= upper", got=got, do="Swap or mend the bounds.")
 
     def __call__(self, x: Float[Tensor, "..."]) -> float:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.registry import register
-from microlocal.functionals.base import Proximable, Step
+from microlocal.functionals.base import Proximable, Step, weights_of
 from microlocal.kernels.dual_steps import clip_step, shorten_step
 
 
@@ -28,7 +28,7 @@ class WeightedL1(Proximable):
     takes_complex = True
 
     def __init__(self, weights: float | Tensor) -> None:
-        self.weights = weights
+        self.weights = weights_of(weights, "WeightedL1")
 
     def __call__(self, x: Float[Tensor, "..."]) -> float:
         size = x.abs()
@@ -69,7 +69,7 @@ class GroupL1(Proximable):
     takes_complex = True
 
     def __init__(self, weights: float | Tensor) -> None:
-        self.weights = weights
+        self.weights = weights_of(weights, "GroupL1")
 
     def __call__(self, x: Float[Tensor, "*batch component row col"]) -> float:
         size = torch.linalg.vector_norm(x, dim=-3)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.registry import register
-from microlocal.functionals.base import Proximable, Step
+from microlocal.functionals.base import Proximable, Step, weights_of
 from microlocal.functionals.norms import plain
 from microlocal.kernels.dual_steps import shorten_pairs_step
 
@@ -31,7 +31,7 @@ class PairL1(Proximable):
     takes_complex = True
 
     def __init__(self, weights: float | Tensor) -> None:
-        self.weights = weights
+        self.weights = weights_of(weights, "PairL1")
 
     def __call__(self, x: Float[Tensor, "..."]) -> float:
         return float((_one_a_pair(self.weights, x) * _size(x)).sum())

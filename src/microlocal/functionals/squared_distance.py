@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import positive
 from microlocal.core.registry import register
 from microlocal.functionals.base import Proximable, Smooth, Step
 
@@ -25,7 +26,7 @@ class SquaredDistance(Proximable, Smooth):
     takes_complex = True
 
     def __init__(self, target: Float[Tensor, "..."], weight: float = 1.0) -> None:
-        self.target, self.weight = target, weight
+        self.target, self.weight = target, positive(weight, "weight", "SquaredDistance")
 
     def __call__(self, x: Float[Tensor, "..."]) -> float:
         gap = x - self.target.to(x.dtype)

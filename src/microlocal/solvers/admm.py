@@ -8,16 +8,19 @@ Reference: Boyd, Parikh, Chu, Peleato and Eckstein (2011), section 3; inexact x-
 Eckstein and Bertsekas (1992).
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import positive
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.complexified import Complexified
 from microlocal.operators.identity import Identity
-from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.driver import LEAST, MOST, Driver, Solution, State, norm
 from microlocal.solvers.problem import Problem, Term
 from microlocal.solvers.trial import Trial, step_answer, step_image, step_problem
 
@@ -50,8 +53,13 @@ def admm(
     ``penalties`` ρ > 0: one a term and a last one for the constraint. ``inner_iterations`` of conjugate gradients
     serve each x-step, warm started. Records "objective" (at the feasible image) and "residual", the larger of the
     relative primal |K x - z| and dual |ρ Kᵀ(z - z_before)| residuals of Boyd et al., section 3.3; stops when it falls
-    below the driver's tolerance.
+    below the driver's tolerance. Raises InputError for other penalties.
     """
+    if len(penalties) != len(problem.terms) + 1:
+        expected, do = f"{len(problem.terms) + 1} penalties", "Give one a term, and a last one for the constraint."
+        raise InputError("admm", expected=expected, got=str(len(penalties)), do=do)
+    for rho in penalties:
+        positive(rho, "penalties", "admm")
     identity = Identity(problem.terms[0].operator.domain_shape)
     itself = Complexified(identity) if start.is_complex() else identity
     terms = [*problem.terms, Term(itself, problem.constraint)]
@@ -80,13 +88,13 @@ def admm(
         moves = [state[z] - state["before_" + z] for z, _ in names]
         dual = _weighted_adjoint(terms, penalties, moves)
         pulls = sum(
-            rho * float(term.operator.adjoint(state[u]).norm())
+            rho * norm(term.operator.adjoint(state[u]))
             for term, rho, (_, u) in zip(terms, penalties, names, strict=True)
         )
         scale = max(_size(images), _size([state[z] for z, _ in names]), torch.finfo(start.dtype).tiny)
         dual_scale = max(pulls, torch.finfo(start.dtype).tiny)
         feasible = state[names[-1][0]]
-        residual = max(_size(gaps) / scale, float(dual.norm()) / dual_scale)
+        residual = max(_size(gaps) / scale, norm(dual) / dual_scale)
         return {"objective": problem.objective(feasible), "residual": residual}
 
     first: State = {"x": start}
@@ -102,7 +110,7 @@ def _weighted_adjoint(terms: Sequence[Term], penalties: Sequence[float], values:
 
 
 def _size(values: Sequence[Tensor]) -> float:
-    return float(sum(float(_dot(v, v)) for v in values)) ** 0.5
+    return math.hypot(*map(norm, values))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -113,13 +121,16 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 def _conjugate_gradients(normal: Callable[[Tensor], Tensor], right: Tensor, x: Tensor, iterations: int) -> Tensor:
     """Approximately solve the positive definite system normal(x) = right from x; batches share the step length."""
     residual = right - normal(x)
+    size = norm(residual)
+    unit = 1.0 if LEAST < size < MOST else size or 1.0  # squares of what is smaller or larger leave float32
+    residual = residual / unit
     direction, energy = residual, _dot(residual, residual)
     for _ in range(iterations):
         if float(energy) == 0.0:
             break
         image = normal(direction)
         length = energy / _dot(direction, image)
-        x, residual = x + length * direction, residual - length * image
+        x, residual = x + unit * length * direction, residual - length * image
         new = _dot(residual, residual)
         direction, energy = residual + (new / energy) * direction, new
     return x

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import not_negative
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
-from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.driver import Driver, Solution, State, norm
 from microlocal.solvers.trial import Trial, least_squares_answer, small_scan
 
 
@@ -47,8 +49,10 @@ def cgls(
     ``data`` is (*batch, *codomain); batches are independent problems; ``normal`` is AᵀA where that is cheaper than A
     and Aᵀ in turn, and then the same iterates are reached without the data. Records "residual", the recomputed
     |A x - b| over |b|, and "gradient", the recomputed |Aᵀ(b - A x) - δ x| over |Aᵀ b|; stops when the one of
-    them that ``criterion`` names falls to the driver's tolerance.
+    them that ``criterion`` names falls to the driver's tolerance. Raises InputError for a negative damping, and for
+    data whose squares overflow.
     """
+    not_negative(damping, "damping", "cgls")
     axes = tuple(range(-len(operator.domain_shape), 0))
     data_axes = tuple(range(-len(operator.codomain_shape), 0))
     gradient = operator.adjoint(data)
@@ -56,8 +60,11 @@ def cgls(
     if normal is None:
         start["residual"] = data
     rounding = (8 * torch.finfo(gradient.dtype).eps) ** 2 * _energy(gradient, axes)
+    if bool(torch.isinf(rounding).any()):
+        got, do = f"up to {float(data.abs().max()):.3g} in {data.dtype}", "Choose another unit, or float64."
+        raise InputError("cgls", expected="data whose squares are finite", got=got, do=do)
     along = operator.normal() if normal is None else normal
-    gradient_norm, data_norm = float(gradient.norm()) or 1.0, float(data.norm()) or 1.0
+    gradient_norm, data_norm = norm(gradient) or 1.0, norm(data) or 1.0
 
     def moved(state: State, energy: Tensor) -> State:
         """Go along the direction to the minimum, with the residual b - A x at hand."""
@@ -85,7 +92,7 @@ def cgls(
     def measure(state: State) -> dict[str, float]:
         residual = data - operator(state["x"])
         gradient = operator.adjoint(residual) - damping * state["x"]
-        return {"residual": float(residual.norm()) / data_norm, "gradient": float(gradient.norm()) / gradient_norm}
+        return {"residual": norm(residual) / data_norm, "gradient": norm(gradient) / gradient_norm}
 
     return driver.run(start, step, lambda state: state["x"], measure, criterion=criterion)
 

@@ -12,13 +12,15 @@ from enum import Enum
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Inexact, Shaped
 from torch import Tensor
 
+from microlocal.core.checks import at_least, not_negative
 from microlocal.core.errors import DivergenceError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.solvers.checkpoint import load_state, save_state
 
+LEAST, MOST = 1e-15, 1e15  # of norms between these, float32 has all squares that count
 State = dict[str, Shaped[Tensor, "..."]]
 
 
@@ -49,7 +51,7 @@ class Driver:
     costs) and the stopping test made; ``tolerance`` on the measured "change" or "residual", 0 to use the budget;
     ``checkpoint``, a file to save the state to at most every ``checkpoint_seconds`` and to resume from if it exists;
     ``owner``, the mark of the data it belongs to (``checkpoint.owner_of``);
-    ``progress`` and its ``task`` name.
+    ``progress`` and its ``task`` name. Raises InputError for numbers that are negative, and for ``every`` = 0.
     """
 
     iterations: int = 200
@@ -60,6 +62,11 @@ class Driver:
     owner: str = ""
     progress: Progress = SILENT
     task: str = "iterating"
+
+    def __post_init__(self) -> None:
+        at_least(self.iterations, 0, "iterations", "Driver")
+        at_least(self.every, 1, "every", "Driver")
+        not_negative(self.tolerance, "tolerance", "Driver")
 
     def run(
         self,
@@ -100,6 +107,17 @@ class Driver:
             self.progress.finish(self.task)
         stats = {"iterations": float(state.get("iteration", torch.tensor(done))), "seconds": time.monotonic() - began}
         return Solution(read(state), status, stats, history, state)
+
+
+def norm(x: Inexact[Tensor, "..."]) -> float:
+    """Return |x|, from squares in float64 where those of float32 get lost or infinite.
+
+    What a solver measures goes through this, lest nothing but underflow should pass for convergence.
+    """
+    size = float(x.norm())
+    if LEAST < size < MOST:
+        return size
+    return float(torch.linalg.vector_norm(x, dtype=torch.complex128 if x.is_complex() else torch.float64))
 
 
 def _checked(measured: dict[str, float], iteration: int) -> dict[str, float]:

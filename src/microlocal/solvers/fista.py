@@ -18,7 +18,7 @@ from microlocal.functionals.base import Proximable, Smooth
 from microlocal.functionals.box import Box
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
-from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.driver import Driver, Solution, State, norm
 from microlocal.solvers.trial import Trial, non_negative_answer, small_scan
 
 
@@ -54,7 +54,8 @@ def fista(
     """
     lipschitz = smooth.lipschitz_bound() * operator.norm_bound() ** 2
     if not 0 < lipschitz < math.inf:
-        raise InputError("fista", expected="a finite norm bound", got=f"{lipschitz}", do="Give A a norm_bound().")
+        do = "Give A a norm_bound(), or bound= where it wraps a foreign operator."
+        raise InputError("fista", expected="a finite norm bound", got=f"{lipschitz}", do=do)
     size = 1 / lipschitz
 
     gradient = _gradient(operator, smooth, normal)
@@ -72,7 +73,7 @@ def fista(
 
     def measure(state: State) -> dict[str, float]:
         x = state["x"]
-        change = float((descend(x) - x).norm()) / max(float(x.norm()), torch.finfo(x.dtype).tiny)
+        change = norm(descend(x) - x) / max(norm(x), torch.finfo(x.dtype).tiny)
         return {"objective": smooth(operator(x)) + proximable(x), "change": change}
 
     first = {"x": start, "ahead": start, "momentum": torch.ones((), dtype=torch.float64)}

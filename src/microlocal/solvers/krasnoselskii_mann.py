@@ -21,7 +21,7 @@ from torch import Tensor
 
 from microlocal.core.checks import at_least
 from microlocal.core.registry import register
-from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.driver import Driver, Solution, State, norm
 from microlocal.solvers.trial import Trial, non_negative_answer, small_scan
 
 GAIN = 0.999  # what is left of the residual by a proposal that is taken, at most
@@ -85,7 +85,7 @@ def krasnoselskii_mann(
 
     def measure(state: State) -> dict[str, float]:
         x = state["x"]
-        gap, size = float((state["ahead"] - x).norm()), float(x.norm())
+        gap, size = norm(state["ahead"] - x), norm(x)
         return {"residual": gap / max(size, torch.finfo(x.dtype).tiny), "distance": gap}
 
     first = {"x": start, "ahead": apply(start)}

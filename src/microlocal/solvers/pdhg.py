@@ -16,6 +16,7 @@ so a term that knows its normal operator is carried as v: the same iterates with
 References: Chambolle and Pock (2011); Pock and Chambolle (2011).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,9 +27,19 @@ from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
-from microlocal.solvers.driver import Driver, Solution, State
+from microlocal.solvers.driver import Driver, Solution, State, norm
 from microlocal.solvers.problem import Problem, Term
 from microlocal.solvers.trial import Trial, step_answer, step_image, step_problem
+
+NO_BOUND = "Give it a norm_bound(), or bound= where it wraps a foreign operator."
+
+
+def finite_steps(operator: LinearOperator) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Return the steps σ and τ of an operator, in float64; raises InputError where it states no finite ones."""
+    sigma, tau = (torch.as_tensor(s, dtype=torch.float64) for s in operator.step_sizes())
+    if not bool(torch.isfinite(sigma).all() and torch.isfinite(tau).all()) or not bool((sigma > 0).any()):
+        raise InputError("pdhg", expected="finite steps", got=f"{type(operator).__name__}: none", do=NO_BOUND)
+    return sigma, tau
 
 
 def combined_steps(
@@ -40,10 +51,7 @@ def combined_steps(
     """
     sigmas, inverse_tau = [], torch.zeros((), dtype=torch.float64)
     for term in problem.terms:
-        sigma, tau = (torch.as_tensor(s, dtype=torch.float64) for s in term.operator.step_sizes())
-        if not bool(torch.isfinite(sigma).all() and torch.isfinite(tau).all()) or not bool((sigma > 0).any()):
-            name = type(term.operator).__name__
-            raise InputError("pdhg", expected="finite steps", got=f"{name}: none", do="Give it a norm_bound().")
+        sigma, tau = finite_steps(term.operator)
         sigmas.append((sigma * term.balance).to(like.real.dtype))
         # A pixel that a term never sees (τ = 0 by convention) puts no limit on the step there.
         inverse_tau = inverse_tau + torch.where(tau > 0, term.balance / tau, 0.0)
@@ -99,10 +107,10 @@ def pdhg(
     def measure(state: State) -> dict[str, float]:
         x, y = state["x"], [state[name] for name in names]
         moved = dual_step(y, x)
-        primal_gap = float((primal_step(x, y) - x).norm()) / max(float(x.norm()), torch.finfo(x.dtype).tiny)
-        change = sum(float((a - b).norm()) ** 2 for a, b in zip(moved, y, strict=True))
-        size = sum(float(b.norm()) ** 2 for b in moved)
-        dual_gap = (change / max(size, torch.finfo(x.dtype).tiny)) ** 0.5
+        tiny = torch.finfo(x.dtype).tiny
+        primal_gap = norm(primal_step(x, y) - x) / max(norm(x), tiny)
+        change = math.hypot(*(norm(a - b) for a, b in zip(moved, y, strict=True)))
+        dual_gap = change / max(math.hypot(*map(norm, moved)), tiny)
         return {"objective": problem.objective(x), "residual": max(primal_gap, dual_gap)}
 
     first = {"x": start, "ahead": start} | dict(zip(names, zero, strict=True))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.checks import positive
 from microlocal.functionals.base import Proximable
 from microlocal.operators.base import LinearOperator
 
@@ -18,13 +19,16 @@ class Term:
     """F(K x). ``balance`` shifts its steps: σ x balance, τ / balance, which changes speed but not the solution.
 
     ``normal`` is K* K where it is cheaper than K and K* in turn (a convolution, say): solvers then stay in the space
-    of x as far as they can. Only for F(y) = w/2 |y - b|².
+    of x as far as they can. Only for F(y) = w/2 |y - b|². Raises InputError for a balance that is not positive.
     """
 
     operator: LinearOperator
     functional: Proximable
     balance: float = 1.0
     normal: LinearOperator | None = None
+
+    def __post_init__(self) -> None:
+        positive(self.balance, "balance", "Term")
 
 
 @dataclass(frozen=True)
