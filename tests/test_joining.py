@@ -84,3 +84,9 @@ def test_only_what_was_joined_of_the_same_members_is_written_over(paths, tmp_pat
 
 def test_a_joined_file_keeps_the_dots_of_its_name(paths, tmp_path):
     assert join_weights(paths, tmp_path / "all.v1") == tmp_path / "all.v1.safetensors"
+
+
+def test_weights_that_trainings_call_alike_are_told_apart_by_their_folders(tmp_path):
+    apart = [tiny_weights(tmp_path / run / "weights", draw_seed=7) for run in ("a", "b")]
+    with pytest.raises(InputError, match="weights b/weights: expected another network than a/weights"):
+        join_weights(apart, tmp_path / "all")

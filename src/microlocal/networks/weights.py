@@ -89,7 +89,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Shaped[Tensor, "..."]], di
     Raises InputError where a file is missing or damaged, or the tensors are not those of the card.
     """
     target = weights_file(path)
-    who = f"weights {target.stem}"
+    who = f"weights {name_of(target)}"
     card = read_card(target)
     tensors, _ = read_tensors(target, who, DO)
     found = checksum(tensors)
@@ -106,7 +106,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
     Its entries are of the types in ``card.Card``.
     """
     target = weights_file(path).with_suffix(".json")
-    who = f"weights {target.stem}"
+    who = f"weights {name_of(target)}"
     try:
         text = target.read_text(encoding="utf-8")
         card = json.loads(text)

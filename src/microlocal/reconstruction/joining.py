@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from microlocal.core.errors import InputError
-from microlocal.networks.weights import TRAINING, load_weights, read_card, save_weights, training_of, weights_file
+from microlocal.networks.weights import (
+    TRAINING,
+    load_weights,
+    name_of,
+    read_card,
+    save_weights,
+    training_of,
+    weights_file,
+)
 from microlocal.reconstruction.learned import TASK
 
 ALIKE = ("architecture", "data", "working pixels", "base", "aligned", "cascade")  # alike on the cards of members
@@ -22,7 +30,7 @@ def join_weights(paths: Sequence[str | Path], out: str | Path, command: str = ""
     """
     target = weights_file(out)
     loaded = [load_weights(path) for path in paths]
-    names, cards = [weights_file(path).stem for path in paths], [card for _, card in loaded]
+    names, cards = [name_of(weights_file(path)) for path in paths], [card for _, card in loaded]
     if len(cards) < 2:
         raise InputError("join_weights", expected="two files of weights or more", got=f"{len(cards)}", do=DO)
     _check(names, cards)

@@ -17,7 +17,7 @@ from microlocal.core.arrays import to_numpy
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array
 from microlocal.networks.directions import DirectionNetwork, decoded
-from microlocal.networks.weights import building, fill, load_weights, shipped_weights, weights_file
+from microlocal.networks.weights import building, fill, load_weights, name_of, shipped_weights, weights_file
 from microlocal.wavefront.fields import TINY, Field, thinned
 
 TASK, SHIPPED = "directions", "edges"
@@ -47,7 +47,7 @@ def _loaded(path: Path, changed: int) -> DirectionNetwork:
     """Return the network of a file; ``changed`` is when it was, so that a new file is read."""
     del changed
     state, card = load_weights(path)
-    who = f"weights {path.stem}"
+    who = f"weights {name_of(path)}"
     if card.get("task") != TASK:
         do = "Take weights of a recipe with that task: recipes/edges.toml."
         raise InputError(who, expected=f"weights of the task {TASK}", got=str(card.get("task")), do=do)
