@@ -18,7 +18,7 @@ from microlocal.core.progress import Silent
 from microlocal.core.seeding import generator
 from microlocal.networks.weights import load_weights
 from microlocal.testing import check
-from microlocal.training import read_log, read_recipe, recipe_from, train
+from microlocal.training import loop, read_log, read_recipe, recipe_from, train
 from microlocal.training.batches import Feed
 from microlocal.training.distributed import Team
 from microlocal.training.pool import Pool, fill_pool
@@ -120,6 +120,21 @@ def test_a_signal_ends_after_the_step_with_usable_weights(tmp_path, number):
     train(recipe(tmp_path / "a"), resume=True)
     train(recipe(tmp_path / "whole"))
     assert same(tmp_path / "a", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_results_are_written_waits_for_them(tmp_path, monkeypatch, number):
+    save = loop.save_weights
+
+    def disturbed(*given):
+        os.kill(os.getpid(), number)
+        return save(*given)
+
+    monkeypatch.setattr(loop, "save_weights", disturbed)
+    done = train(recipe(tmp_path))
+    assert done.complete
+    assert load_weights(done.weights)[1]["steps"] == done.steps
+    assert (tmp_path / "training.png").exists()
 
 
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
@@ -312,7 +327,16 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 
 def test_without_a_checkpoint_resume_begins(tmp_path):
-    assert train(recipe(tmp_path), resume=True).complete
+    done = train(recipe(tmp_path), resume=True, stop_after=2)
+    assert (done.step, done.resumed_from) == (2, 0)
+    assert train(recipe(tmp_path), resume=True).resumed_from == 2
+
+
+def test_to_go_on_and_to_begin_again_exclude_each_other(tmp_path):
+    train(recipe(tmp_path), stop_after=1)
+    with pytest.raises(InputError, match="one of --resume and --fresh"):
+        train(recipe(tmp_path), resume=True, fresh=True)
+    assert (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path):

@@ -59,6 +59,17 @@ def test_ctrl_c_ends_with_3_and_says_how_to_go_on(file, monkeypatch):
     assert "done: 4 steps" in said(resumed)
 
 
+def test_resume_without_a_checkpoint_says_that_it_begins(file, tmp_path):
+    begun = run("train", file, "--resume")
+    assert begun.exit_code == 0
+    assert f"There is no checkpoint in {tmp_path / 'run'}: the training begins at the first step." in said(begun)
+    again = run("train", file, "--resume", "--steps", 6)
+    assert "no checkpoint" not in said(again)
+    assert answer(run("train", file, "--resume", "--steps", 8, "--json"))["resumed_from"] == 6
+    assert answer(run("train", file, "--fresh", "--json"))["resumed_from"] == 0
+    assert run("train", file, "--fresh", "--resume").exit_code == 2
+
+
 def test_interrupted_before_the_first_step(file, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt

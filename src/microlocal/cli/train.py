@@ -49,7 +49,7 @@ def train(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", min=0, help="Processes that compute examples.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out, if any.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the checkpoint in --out; examples stay.")] = False,
 ) -> None:
     """Train a network as a recipe says, on data made on the fly or on yours."""
@@ -59,6 +59,8 @@ def train(
     chosen = chosen.with_run({name: value for name, value in changes.items() if value is not None})
     leads = os.environ.get("RANK", "0") == "0"  # the others of torchrun are silent
     silent = screen.json or screen.quiet or not screen.err.is_terminal or not leads
+    if resume and leads and not lazy.training.has_checkpoint(chosen):
+        screen.say(f"There is no checkpoint in {chosen.run.out}: the training begins at the first step.")
     try:
         with output_folder(chosen.run.out), TrainingBars(screen.err, silent) as bars:
             done = lazy.training.train(
@@ -94,6 +96,7 @@ def fields_of(recipe: "Recipe", done: "Trained") -> dict[str, Any]:
         "interrupted": not done.complete,
         "step": done.step,
         "steps": done.steps,
+        "resumed_from": done.resumed_from,
         "seconds": done.seconds,
         "parameters": done.parameters,
         "device": done.device,

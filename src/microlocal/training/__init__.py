@@ -8,6 +8,7 @@ from microlocal.training.invisible import LearnTheInvisible as LearnTheInvisible
 from microlocal.training.log import Row as Row
 from microlocal.training.log import read_log as read_log
 from microlocal.training.loop import Trained as Trained
+from microlocal.training.loop import has_checkpoint as has_checkpoint
 from microlocal.training.loop import train as train
 from microlocal.training.null_space_network import NullSpaceTask as NullSpaceTask
 from microlocal.training.postprocessing import PostProcessing as PostProcessing

@@ -37,7 +37,9 @@ Watch = Callable[[Row], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of a training: ``weights`` file, ``step`` reached, ``metrics`` of the last validation, seconds."""
+    """What became of a training: ``weights`` file, ``step`` reached, ``metrics`` of the last validation, seconds,
+    and ``resumed_from``, the step of the checkpoint that it went on from, 0 where it began anew.
+    """
 
     weights: Path
     step: int
@@ -47,6 +49,7 @@ class Trained:
     device: str
     parameters: int
     files: tuple[Path, ...] = ()
+    resumed_from: int = 0
 
     @property
     def complete(self) -> bool:
@@ -75,11 +78,19 @@ def train(
 
     On the CPU a resumed training gives the weights of an uninterrupted one, bit for bit.
     """
+    if resume and fresh:
+        do = "Go on with the one, or begin again with the other."
+        raise InputError("train", expected="one of --resume and --fresh", got="both", do=do)
     with joined(device) as team, _seeded(recipe.seed):
         training = _Training.begin(recipe, team, resume, fresh, progress, command)
-        with stopping() as stop:
+        with stopping() as stop:  # what was reached is written, too, before a first Ctrl-C ends anything
             training.run(stop, progress, watch or _ignore, stop_after or recipe.run.steps)
-        return training.finish()
+            return training.finish()
+
+
+def has_checkpoint(recipe: Recipe) -> bool:
+    """Return whether there is a checkpoint to go on from in the recipe's folder."""
+    return (recipe.run.out / CHECKPOINT).exists()
 
 
 @dataclass
@@ -93,6 +104,7 @@ class _Training:
     state: State
     dtype: torch.dtype
     command: str
+    resumed_from: int
     saved_at: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -102,12 +114,13 @@ class _Training:
         """Make or load the state and fill the pool."""
         out, dtype = recipe.run.out, precision_of(recipe.run, team.device)
         checkpoint = out / CHECKPOINT
-        if checkpoint.exists() and not (resume or fresh):
+        there = has_checkpoint(recipe)
+        if there and not (resume or fresh):
             do = "Go on with --resume, discard it with --fresh, or choose another folder with --out."
             raise InputError(f"training {out}", expected="a new folder", got="one with a checkpoint", do=do)
         task = recipe.build()
         network = task.network()
-        resumed = resume and checkpoint.exists()
+        resumed = resume and there
         began_from = {} if resumed else _begun(network, recipe.run.init_from)
         state = State.fresh(network, recipe, team.device, dtype == torch.float16)
         state.began_from = began_from
@@ -120,7 +133,7 @@ class _Training:
                 checkpoint.unlink(missing_ok=True)
             fill_pool(recipe, feed.pool, feed.seeds(), progress)
         team.wait()
-        return cls(recipe, task, team, feed, state, dtype, command)
+        return cls(recipe, task, team, feed, state, dtype, command, state.step)
 
     def run(self, stop: threading.Event, progress: Progress, watch: Watch, last: int) -> None:
         """Do the steps up to ``last``, or until somebody asks to stop."""
@@ -156,7 +169,7 @@ class _Training:
         files = (weights, weights.with_suffix(".json"), out / "training.png", out / "log.jsonl")
         parameters = sum(p.numel() for p in state.network.parameters())
         done = (state.step, self.recipe.run.steps, state.seconds, state.metrics)
-        return Trained(weights, *done, _device_name(self.team.device), parameters, files)
+        return Trained(weights, *done, _device_name(self.team.device), parameters, files, self.resumed_from)
 
     def _step(self, batch: Batch) -> Row:
         """Do one step and return its row."""
