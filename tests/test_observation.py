@@ -238,6 +238,18 @@ def test_a_wrong_adjoint_is_told():
             InputError,
             "bounds",
         ),
+        (
+            lambda: ml.Observation(drawn(40), ml.MatrixOperator(matrix(), SHAPE), bounds=(0.0, 1.0, 2.0)),
+            InputError,
+            "bounds",
+        ),
+        (
+            lambda: ml.Observation(
+                drawn(*SHAPE).cfloat(), ml.FourierSampling(torch.ones(SHAPE)), bounds=(0.0, math.inf)
+            ),
+            InputError,
+            "real images only",
+        ),
         (lambda: ml.Observation(drawn(0, 40), ml.MatrixOperator(matrix(), SHAPE)), InputError, "data"),
     ],
 )
@@ -268,3 +280,51 @@ def test_gaps_in_exact_data_are_filled_in(method):
     found = ml.reconstruct(ml.Observation(truth * known, Mask(known), 0.0), method)
     assert float((found.image - truth)[~known].abs().mean()) < 15
     assert found.config["relative residual"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"weight": None}, "weight > 0"),
+        ({"weight": math.nan}, "weight > 0"),
+        ({"iterations": 0}, "iterations >= 1"),
+        ({"iterations": -1}, "iterations >= 1"),
+        ({"iterations": 1.5}, "whole number"),
+    ],
+)
+@pytest.mark.parametrize("method", ["cgls", "tv", "fbp"])
+def test_settings_that_make_no_sense_are_refused_and_not_replaced(method, settings, said):
+    measured = toy_scan() if method == "fbp" else blurred_toy()[0]
+    with pytest.raises(InputError, match=said):
+        ml.reconstruct(measured, method, **settings)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_data_whose_squares_leave_float32_are_refused_as_those_of_scans(size):
+    observation, _ = blurred_toy()
+    with pytest.raises(InputError, match="Choose another unit"):
+        ml.reconstruct(replace(observation, data=size * observation.data.float()), "cgls")
+
+
+@pytest.mark.parametrize("method", ["cgls", "plug-and-play"])
+def test_an_operator_that_sees_nothing_is_refused(method):
+    blind = ml.MatrixOperator(torch.zeros(5, 64), (8, 8))
+    with pytest.raises(InputError, match="an operator that sees pixels"):
+        ml.reconstruct(ml.Observation(torch.ones(5), blind, 0.1), method)
+
+
+@pytest.mark.parametrize("method", ["tv", "shearlet"])
+def test_one_pixel_can_be_fitted_without_an_error(method):
+    found = ml.reconstruct(ml.Observation(torch.ones(1, 1), Mask(torch.ones(1, 1)), 0.1), method, iterations=5)
+    assert float(found.image) == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("noise", [10.0, 1e9])
+def test_noise_beyond_the_data_is_said_and_flattens_the_image(noise):
+    observation, _ = blurred_toy()
+    found = ml.reconstruct(replace(observation, noise=noise), "tv")
+    assert any("nothing in the image can be told from it" in note for note in found.notes)
+    assert found.config["target residual"] == pytest.approx(1.0)
+    assert float(found.image.std()) < 0.05 * float(ml.reconstruct(observation, "tv").image.std())
+    quiet = ml.reconstruct(observation, "tv", iterations=5)
+    assert not any("told from it" in note for note in quiet.notes)

@@ -21,6 +21,7 @@ from microlocal.operators import (
     from_deepinv,
     to_scipy,
 )
+from microlocal.reconstruction import Observation, reconstruct
 from microlocal.solvers import as_deepinv
 from microlocal.testing import check
 
@@ -72,6 +73,25 @@ def test_a_physics_becomes_an_operator(shape, derive):
     operator = from_deepinv(Blur(), shape, derive_adjoint=derive)
     assert operator.codomain_shape == (*shape[:-1], 3)
     check("operator", operator)
+
+
+def test_a_physics_with_a_bound_is_reconstructed_by_every_method_and_without_one_says_where_to_give_it():
+    image = torch.zeros(8, 9)
+    image[2:6, 3:7] = 1.0
+    operator = from_deepinv(Blur(), (8, 9), bound=3.0)
+    check("operator", operator)
+    for method in ("cgls", "tv", "shearlet", "plug-and-play"):
+        found = reconstruct(Observation(operator(image), operator, 0.01), method, iterations=60)
+        assert float(found.residual.norm()) < 0.1 * float(operator(image).norm()), method
+    unknown = from_deepinv(Blur(), (8, 9))
+    for method in ("tv", "plug-and-play"):
+        with pytest.raises(InputError, match=r"bound= where it wraps"):
+            reconstruct(Observation(operator(image), unknown, 0.01), method)
+    for bound in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="bound >= 0"):
+            from_deepinv(Blur(), (8, 9), bound=bound)
+        with pytest.raises(InputError, match="bound >= 0"):
+            MatrixFree(to_scipy(Gradient((5, 4))), bound=bound)
 
 
 def test_a_wrong_adjoint_is_named_and_can_be_derived():

@@ -3,12 +3,14 @@
 The reverse, our operators as its physics, is ``microlocal.solvers.deepinverse``, since that needs a solver.
 """
 
+import math
 from typing import Any, Protocol
 
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
+from microlocal.core.checks import not_negative
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
@@ -40,7 +42,7 @@ class _Halves:
 
 
 def _samples() -> list["PhysicsOperator"]:
-    return [PhysicsOperator(_Halves(), (3, 4)), PhysicsOperator(_Halves(), (2, 3, 4), derive_adjoint=True)]
+    return [PhysicsOperator(_Halves(), (3, 4), bound=1.0), PhysicsOperator(_Halves(), (2, 3, 4), derive_adjoint=True)]
 
 
 @register("operator", "deepinverse", samples=_samples, reference="tachella2025")
@@ -49,7 +51,7 @@ class PhysicsOperator(LinearOperator):
 
     Parameters: ``physics``; ``shape`` of the images, (channel, row, col), or (row, col) for a single channel, whose
     axis then is left out of the measurements too; ``derive_adjoint``, whether the adjoint is the derivative of ``A``
-    instead of ``A_adjoint``.
+    instead of ``A_adjoint``; ``bound``, a proved bound of its norm where you have one.
 
     >>> PhysicsOperator(_Halves(), (1, 4))(torch.tensor([[1.0, 2.0, 3.0, 4.0]])).tolist()
     [[1.0, 3.0]]
@@ -58,7 +60,9 @@ class PhysicsOperator(LinearOperator):
     domain_axes = "channel, row, col"
     codomain_axes = "measurement"
 
-    def __init__(self, physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False) -> None:
+    def __init__(
+        self, physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False, bound: float = math.inf
+    ) -> None:
         channel = (1,) * (len(shape) == 2)
         if not callable(getattr(physics, "A", None)) or not callable(getattr(physics, "A_adjoint", None)):
             do = "Give an object with both, as deepinv.physics.LinearPhysics has them."
@@ -71,6 +75,7 @@ class PhysicsOperator(LinearOperator):
         measured = tuple(values.shape[1:])
         super().__init__(shape, measured[1:] if channel and measured[:1] == (1,) else measured)
         self.physics, self.derive_adjoint = physics, derive_adjoint
+        self.bound = not_negative(bound, "bound", "from_deepinv")
         self.image_shape, self.measured_shape = (*channel, *shape), measured
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -78,6 +83,9 @@ class PhysicsOperator(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return linear_pair(y, self._back, self._measure)
+
+    def norm_bound(self) -> float:
+        return self.bound
 
     def _measure(self, x: Tensor) -> Tensor:
         measured = self.physics.A(x.reshape(-1, *self.image_shape)).detach()
@@ -95,17 +103,22 @@ class PhysicsOperator(LinearOperator):
         return torch.autograd.grad(measured, image, values.to(measured.dtype))[0]
 
 
-def from_deepinv(physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False) -> PhysicsOperator:
+def from_deepinv(
+    physics: Any, shape: tuple[int, ...], *, derive_adjoint: bool = False, bound: float = math.inf
+) -> PhysicsOperator:
     """Return a linear physics of DeepInverse as an operator, after a look at its adjoint.
 
     ``physics`` has ``A`` and ``A_adjoint`` on tensors (B, C, H, W); ``shape`` is (C, H, W), or (H, W) for one channel.
-    Noise and sensor models are left behind. Raises InputError where <A x, y> and <x, A_adjoint y> differ by more than
-    1e-4 |A x| |y| in single precision; ``derive_adjoint=True`` then takes the derivative of ``A`` for the adjoint.
+    Noise and sensor models are left behind. ``bound``, a proved bound of the norm where you have one, is what the steps
+    of all methods but ``cgls`` are made of; ``physics.compute_norm`` is none, it estimates from below.
+
+    Raises InputError where <A x, y> and <x, A_adjoint y> differ by more than 1e-4 |A x| |y| in single precision;
+    ``derive_adjoint=True`` then takes the derivative of ``A`` for the adjoint.
 
     >>> from_deepinv(_Halves(), (3, 4)).codomain_shape
     (3, 2)
     """
-    operator = PhysicsOperator(physics, shape, derive_adjoint=derive_adjoint)
+    operator = PhysicsOperator(physics, shape, derive_adjoint=derive_adjoint, bound=bound)
     x, y = draw(operator, generator(0), torch.float32), draw(operator.H, generator(1), torch.float32)
     image = operator(x)
     left, right = inner(image, y), inner(x, operator.adjoint(y))

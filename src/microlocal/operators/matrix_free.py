@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from microlocal.core.arrays import to_numpy
+from microlocal.core.checks import not_negative
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import register
 from microlocal.operators.autograd import linear_pair
@@ -84,7 +85,7 @@ class MatrixFree(LinearOperator):
             do = "The shapes hold as many numbers as the operator has columns and rows."
             raise ShapeError("MatrixFree", expected=f"{columns} -> {rows} numbers", got=got, do=do)
         self.domain_complex = self.codomain_complex = np.dtype(products.dtype).kind == "c"
-        self.products, self.bound = products, bound
+        self.products, self.bound = products, not_negative(bound, "bound", "MatrixFree")
 
     def _forward(self, x: Tensor) -> Tensor:
         return linear_pair(x, self._multiply, self._multiply_adjoint)

@@ -43,7 +43,7 @@ class DataStep(nn.Module):
         self.steps = at_least(steps, 1, "steps", "DataStep")
         self.largest = operator.norm_bound() ** 2
         if not 0 < self.largest < math.inf:
-            do = "Give the operator a norm_bound()."
+            do = "Give the operator a norm_bound(), or bound= where it wraps a foreign one."
             raise InputError("DataStep", expected="a finite norm bound", got=f"{self.largest}", do=do)
         ratio = math.cosh(math.acosh(1 / OVERSHOOT) / self.steps)
         self.least = self.largest * (ratio - 1) / (ratio + 1)

@@ -23,6 +23,7 @@ FIT_ITERATIONS, FITS = 80, 6  # the first fit goes on while it still gains
 STILL_GAINING = 0.03
 NEGLIGIBLE = 0.02  # of the natural weight: next to no penalty
 ABOVE_BEST_FIT = 1.05  # how far above the best fit the residual may rise where that exceeds the noise
+EXACT_FIT = 1e-30  # of the target: for the logarithm of none at all
 CLOSE_ENOUGH = 0.04  # of the residual, in logarithm
 TASK = "choosing the weight"
 
@@ -64,12 +65,17 @@ def choose_weight(problem: WeightedProblem, progress: Progress) -> Choice:
         if solution.status is Status.INTERRUPTED:
             break
         solution = problem.solve(weight, stage, solution)
-        gap = math.log(problem.residual(solution) / target)
+        gap = gap_of(problem.residual(solution), target)
         if abs(gap) < CLOSE_ENOUGH:
             break
         weight = corrected(weight, gap)
     progress.finish(TASK)
     return Choice(weight, target, solution, _explain(Aim(sigma * count, words), best, target, observation))
+
+
+def gap_of(residual: float, target: float) -> float:
+    """Return log(residual/target), also of a fit without any error, as of data that are flat."""
+    return math.log(max(residual / target, EXACT_FIT))
 
 
 def corrected(weight: float, gap: float) -> float:

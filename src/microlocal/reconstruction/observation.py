@@ -6,6 +6,7 @@ A scan is one too, with the X-ray transform of its geometry: methods that need n
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from microlocal.calibration.image_noise import image_noise
 from microlocal.calibration.noise import noise_level
-from microlocal.core.checks import finite, real_or_complex, tensor, trailing_shape
+from microlocal.core.checks import finite, is_finite, real_or_complex, tensor, trailing_shape
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
@@ -26,6 +27,7 @@ from microlocal.operators.mask import Mask, Restriction
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.spaces import draw
 
+LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # of data; beyond these, squares leave float32
 EXACT = 1e-3  # of the data: what exact data may be left with, since no iteration is run for ever
 UNSEEN = 1e-9  # of the largest answer of a pixel: what is below is rounding
 
@@ -77,11 +79,10 @@ class Observation:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        low, high = self.bounds
-        if self.noise is not None and not 0 <= self.noise < math.inf:
+        if self.noise is not None and not (is_finite(self.noise) and self.noise >= 0):
             do = "Give the standard deviation in the unit of the data, or leave it out."
             raise InputError("Observation", expected="noise >= 0", got=f"noise = {self.noise}", do=do)
-        if not low < high or (self.operator.domain_complex and math.inf not in (-low, high)):
+        if not _ordered(self.bounds) or (self.operator.domain_complex and any(map(math.isfinite, self.bounds))):
             do = "Give (least, greatest), for real images only."
             raise InputError("Observation", expected="bounds of the pixels", got=f"bounds = {self.bounds}", do=do)
 
@@ -148,10 +149,30 @@ class Observation:
             got = f"none, and data of shape {self.operator.codomain_shape} from which it cannot be estimated"
             do = "Give a weight (--weight on the command line), or noise=, the standard deviation (0 for exact data)."
             raise InputError(who, expected="the noise level", got=got, do=do)
-        least = EXACT * float(self.data.norm()) / math.sqrt(self.count)
+        most = float(self.data.norm()) / math.sqrt(self.count)
+        if sigma >= most > 0:
+            return Aim(most, "size of the data, which the noise reaches")
+        least = EXACT * most
         if sigma >= least or isinstance(self.operator, RayTransform):
             return Aim(sigma, "measured noise" if self.noise is None else "given noise")
         return Aim(least, "least that is aimed at where data are exact")
+
+
+def _ordered(bounds: Iterable[float]) -> bool:
+    """Return whether these are two numbers, the second above the first; either may be infinite."""
+    try:
+        low, high = map(float, bounds)
+    except (TypeError, ValueError):
+        return False
+    return low < high
+
+
+def refuse_sizes(data: Inexact[Tensor, "..."], who: str) -> None:
+    """Raise InputError where data are so small or so large that their squares leave float32; zeros pass."""
+    size = float(data.abs().max())
+    if size != 0.0 and not LEAST_SIZE <= size <= LARGEST_SIZE:
+        expected = f"data of size {LEAST_SIZE:g} to {LARGEST_SIZE:g}"
+        raise InputError(who, expected=expected, got=f"{size:.3g}", do="Choose another unit.")
 
 
 def observed(scan: Scan, grid: Grid) -> Observation:

@@ -15,11 +15,12 @@ from microlocal.core.provenance import Provenance
 from microlocal.core.registry import Entry, registered
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.method import Estimate, Settings, unused
-from microlocal.reconstruction.observation import Observation
+from microlocal.reconstruction.observation import Observation, refuse_sizes
 
 KIND = "observation-method"
 MIXED = "The operator mixes pixels, so that of a single one it is not said whether it was measured."
 UNSEEN = "{} pixels have no influence on the data: whatever stands there comes from the {}."
+ALL_NOISE = "The noise is as large as the data: nothing in the image can be told from it."
 WRONG_ADJOINT = "The operator's adjoint is not its transpose: methods that iterate are misled by it. Mend it first."
 
 
@@ -40,6 +41,10 @@ def reconstruct_observation(observation: Observation, method: str, settings: Set
     if not bool(observation.data.any()):
         do = "Check the data: nothing was recorded."
         raise InputError("reconstruct", expected="data that are not zero", got="zeros only", do=do)
+    refuse_sizes(observation.data, "reconstruct")
+    if not bool(observation.seen.any()):
+        name, do = type(observation.operator).__name__, "Check the operator: it makes zeros of everything."
+        raise InputError("reconstruct", expected="an operator that sees pixels", got=f"{name}: none", do=do)
     estimate: Estimate = entry.member(observation, settings)
     return told(observation, replace(estimate, notes=(*estimate.notes, *unused(settings, estimate))), method)
 
@@ -64,7 +69,8 @@ def told(observation: Observation, estimate: Estimate, method: str) -> ImageEsti
     if not observation.single:
         notes += [UNSEEN.format(unseen, "network" if learned else "prior")] * bool(unseen) + [MIXED]
     certificates = _certificates(observation, replace(estimate, image=image))
-    notes += [WRONG_ADJOINT] * (not certificates[0].holds)
+    loud = sigma is not None and sigma * math.sqrt(observation.count) >= float(data.norm())
+    notes += [ALL_NOISE] * loud + [WRONG_ADJOINT] * (not certificates[0].holds)
     return ImageEstimate(
         image=image,
         residual=data - operator(image),

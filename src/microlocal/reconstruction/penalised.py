@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from microlocal.functionals.box import Box
 from microlocal.kernels.threads import own_threads_for
 from microlocal.operators.toeplitz import Toeplitz
-from microlocal.reconstruction.discrepancy import CLOSE_ENOUGH, Choice, choose_weight, corrected
+from microlocal.reconstruction.discrepancy import CLOSE_ENOUGH, Choice, choose_weight, corrected, gap_of
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.weighted_problem import Penalty, WeightedProblem
@@ -79,7 +79,7 @@ def _iterate(problem: WeightedProblem, choice: Choice, settings: Settings, itera
     solution = problem.solve(weight, _driver(problem, settings, iterations, 0), choice.warm)
     history, count = solution.history, int(solution.stats["iterations"])
     for k in range(1, rounds):
-        gap = 0.0 if math.isnan(choice.target) else math.log(problem.residual(solution) / choice.target)
+        gap = 0.0 if math.isnan(choice.target) else gap_of(problem.residual(solution), choice.target)
         met = abs(gap) < CLOSE_ENOUGH
         if solution.status is Status.INTERRUPTED:
             break

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from microlocal.calibration.noise import noise_level
 from microlocal.calibration.outline import air_around
-from microlocal.core.checks import positive
+from microlocal.core.checks import at_least, positive
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.interruption import stopping
@@ -23,12 +23,11 @@ from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.claims import all_directions, certify_explained, certify_operators, told_sources
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.method import Estimate, Settings, unused
-from microlocal.reconstruction.observation import Observation
+from microlocal.reconstruction.observation import Observation, refuse_sizes
 from microlocal.reconstruction.observed import reconstruct_observation
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.wavefront import label_edges, missing_wedge, visible_share
 
-LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # beyond these, squares leave float32
 INTERRUPTED = "Interrupted while the image was checked; it is as the method left it, and all checks were made."
 
 
@@ -93,8 +92,8 @@ def reconstruct(
     iterate. Methods with a network take ``network``: "auto" for shipped weights that suit the scan, "none", the name of
     shipped ones, or a file of weights; ``force`` uses them on a scan unlike those they were trained on.
 
-    Raises UnknownNameError for a method or weights of a name that nobody knows, InputError for data or weights that
-    cannot be used.
+    Raises UnknownNameError for a method or weights of a name that nobody knows, InputError for data, a weight or a
+    number of iterations that cannot be used.
 
     >>> from microlocal.data import needle
     >>> result = reconstruct(needle().slices(0), method="fbp")
@@ -102,6 +101,8 @@ def reconstruct(
     torch.Size([256, 256])
     """
     file = str(network) if network in ("auto", "none") else str(find_weights(network))
+    if iterations is not None:
+        iterations = at_least(iterations, 1, "iterations", "reconstruct")
     settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, file, force)
     if isinstance(scan, Observation):
         _refuse_for_scans_only(grid, hold_out)
@@ -173,14 +174,11 @@ def _given_weight(weight: float | str) -> float | None:
         return None
     if isinstance(weight, str):
         raise InputError("reconstruct", expected="weight: a number or 'auto'", got=repr(weight), do="Mend the weight.")
-    return positive(float(weight), "weight", "reconstruct")
+    return float(positive(weight, "weight", "reconstruct"))
 
 
 def _refuse_hopeless(scan: Scan) -> None:
-    size = float(scan.data.abs().max())
-    if size != 0.0 and not LEAST_SIZE <= size <= LARGEST_SIZE:
-        expected = f"data of size {LEAST_SIZE:g} to {LARGEST_SIZE:g}"
-        raise InputError("reconstruct", expected=expected, got=f"{size:.3g}", do="Choose another unit.")
+    refuse_sizes(scan.data, "reconstruct")
     spread = float(scan.data.max() - scan.data.min())
     if spread == 0.0:
         got = f"{float(scan.data.flatten()[0]):.4g} everywhere"

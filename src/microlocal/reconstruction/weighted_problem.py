@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from microlocal.functionals.squared_distance import SquaredDistance
 from microlocal.operators.base import LinearOperator
 from microlocal.reconstruction.observation import EXACT, Observation
 from microlocal.solvers.driver import Driver, Solution
-from microlocal.solvers.pdhg import pdhg
+from microlocal.solvers.pdhg import finite_steps, pdhg
 from microlocal.solvers.problem import Problem, Term
 
 # Steps: the primal-dual bound is least when σ/τ is the square of |dual|/|primal|; faster in practice with more weight
@@ -55,7 +54,7 @@ class WeightedProblem:
         image = max(float(self.start.norm()), 1e-30)
         # the start may explain exact data without an error: steps balanced by nothing would not move the gaps
         fit = max(float((operator(self.start) - data).norm()), EXACT * float(data.norm()), 1e-30)
-        sigma, tau = (torch.as_tensor(step) for step in operator.step_sizes())
+        sigma, tau = finite_steps(operator)
         usual = math.sqrt(float(tau[tau > 0].median() / sigma[sigma > 0].median()))
         batch = math.sqrt(math.prod(self.observation.batch))
         dual = max(ACTIVE_SHARE * weight * self.penalty.dual_norm * batch, 1e-30)
