@@ -37,6 +37,26 @@ def test_colours_become_luminance(tmp_path):
     np.testing.assert_allclose(slices_of(tmp_path / "a.png")[0].numpy(), 0.299, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_colours_of_a_tiff_become_luminance_too(tmp_path, kind):
+    white = 1 if kind == np.float32 else np.iinfo(kind).max
+    red, blue = np.zeros((2, 5, 6, 3))
+    red[..., 0], blue[..., 2] = white, white
+    blue[0], blue[1] = white, 0  # so that values span all there are
+    pages = np.stack((red, blue)).astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="rgb")
+    first, second = slices_of(tmp_path / "a.tif")
+    np.testing.assert_allclose(first.numpy(), 0.299, atol=3e-3)
+    np.testing.assert_allclose(second[:, 0].numpy(), [1, 0, 0.114, 0.114, 0.114], atol=3e-3)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tiff_whose_zero_is_white_is_taken_as_it_is_seen(tmp_path, kind):
+    values = np.rint(np.iinfo(kind).max * RAMP).astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    np.testing.assert_allclose(slices_of(tmp_path / "a.tif")[0].numpy(), 1 - RAMP, atol=3e-3)
+
+
 def test_other_numbers_span_from_least_to_greatest(tmp_path):
     np.save(tmp_path / "a.npy", 300 * RAMP - 1000)
     tifffile.imwrite(tmp_path / "b.tif", np.stack([5 * RAMP, 5 * RAMP + 5]).astype(np.float32))

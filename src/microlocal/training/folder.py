@@ -16,11 +16,13 @@ from torch.nn.functional import grid_sample, interpolate
 from microlocal.core.errors import InputError
 from microlocal.core.extras import extra
 from microlocal.io.npz import load_array
+from microlocal.io.photograph import read_photograph
 from microlocal.io.reader import guarded, head
-from microlocal.io.tiff import is_tiff, load_tiff
+from microlocal.io.tiff import is_tiff, load_tiff, opened_tiff
 
 LUMINANCE = (0.299, 0.587, 0.114)
 MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "NPY": b"\x93NUMPY"}
+MINISBLACK = 1  # of a TIFF: grey values as they are seen
 KEPT = 64  # files of which the images stay in memory
 
 
@@ -29,7 +31,7 @@ class ImageFolder:
     """The images in a folder and the folders inside it; the content of a file decides what it is.
 
     An image has values in [0, 1]: those of 8 bits are divided by 255, all others span from the least to the greatest
-    value of their file. Colours become luminance; of a volume (slice first, in NIfTI last), every slice is an image.
+    value of their file. Colours become luminance, a TIFF whose zero is white what is seen; of a volume (slice first, in NIfTI last), every slice is an image.
     """
 
     files: tuple[Path, ...]
@@ -148,6 +150,20 @@ def _dicom(path: Path) -> Shaped[np.ndarray, "..."]:
         return np.asarray(pydicom.dcmread(path).pixel_array)
 
 
+def _tiff(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Return the pages of a TIFF, colours as luminance, and as they are seen where it says that zero is white."""
+    with guarded(path, "TIFF image"), opened_tiff(path) as (_, series):
+        seen_as_stored = series.keyframe.photometric == MINISBLACK
+    if seen_as_stored:
+        return load_tiff([path])
+    picture = read_photograph(path)
+    colours = np.moveaxis(picture.values, 1, -1)
+    grey = colours[..., 0] if colours.shape[-1] < 3 else colours @ np.array(LUMINANCE)
+    if picture.negative:
+        grey = (picture.white or 0.0) - grey
+    return np.rint(grey).astype(np.uint8) if picture.kind == np.uint8 else grey
+
+
 def _nifti(path: Path) -> Shaped[np.ndarray, "..."]:
     nibabel = extra("nibabel", "io", str(path))
     with guarded(path, "NIfTI image"):
@@ -160,7 +176,7 @@ _READERS: dict[str, Callable[[Path], Shaped[np.ndarray, "..."]]] = {
     "NPY": load_array,
     "DICOM": _dicom,
     "NIfTI": _nifti,
-    "TIFF": lambda path: load_tiff([path]),
+    "TIFF": _tiff,
 }
 
 
