@@ -378,6 +378,23 @@ def test_mistakes_in_a_recipe_are_told_by_file_and_key(tmp_path, parts, told):
         read_recipe(path).build()
 
 
+@pytest.mark.parametrize("task", ["denoising", "directions"])
+@pytest.mark.parametrize("noise", [(0.0, 0.1), (-0.2, -0.1), (0.2, 0.1)])
+def test_noise_that_cannot_be_drawn_is_refused_before_anything_is_made(task, noise):
+    low, high = noise
+    fields = {"task": task, "data": {"noise": {"low": low, "high": high}}, "run": {"steps": 1}}
+    with pytest.raises(InputError, match=r"recipe \[data\].*noise: expected .*low <= high"):
+        recipe_from(fields).build()
+
+
+@pytest.mark.parametrize("blur", [(-1.0, 0.5), (0.0, 10.0)])
+def test_a_blur_wider_than_the_image_is_refused_before_anything_is_made(blur):
+    low, high = blur
+    fields = {"task": "directions", "data": {"pixels": 24, "blur": {"low": low, "high": high}}, "run": {"steps": 1}}
+    with pytest.raises(InputError, match="a third of the 24 pixels"):
+        recipe_from(fields).build()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -24,7 +24,7 @@ from microlocal.networks.noise_level import at_level
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
 from microlocal.training.recipe import Shares, Table, Widths, checked
-from microlocal.training.scans import Span
+from microlocal.training.scans import PositiveSpan, Span
 from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
 from microlocal.training.variation import turned, varied
@@ -65,7 +65,7 @@ class DataTable(Table):
     folder: str = ""
     scenes: Shares = Field(default=PICTURES)
     pixels: int = Field(96, ge=16)
-    noise: Span = Span(low=5 / 255, high=50 / 255)
+    noise: PositiveSpan = Span(low=5 / 255, high=50 / 255)
     licence: str = ""
 
 

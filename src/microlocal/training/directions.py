@@ -12,12 +12,12 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,7 +26,7 @@ from microlocal.networks.directions import DirectionNetwork, decoded, shared
 from microlocal.training.edge_targets import from_drawings, from_scene
 from microlocal.training.photographs import LICENCE, photograph, split
 from microlocal.training.recipe import Shares, Table, Widths, checked
-from microlocal.training.scans import Span
+from microlocal.training.scans import PositiveSpan, Span
 from microlocal.training.scenes import scene
 from microlocal.training.task import Batch, Example
 from microlocal.training.variation import noise_of_reconstructions, varied
@@ -50,11 +50,17 @@ class DataTable(Table):
 
     scenes: Shares = SCENES
     pixels: int = Field(128, ge=16)
-    noise: Span = Span(low=0.002, high=0.3)
+    noise: PositiveSpan = Span(low=0.002, high=0.3)
     correlated: float = Field(0.0, ge=0, le=1)
     blur: Span = Span(low=0.0, high=1.5)
     folder: str = ""
     photographs: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _blurs_within(self) -> Self:
+        if self.blur.low < 0 or _reach(self.blur.high) >= self.pixels:
+            raise ValueError(f"blur: 0 <= low, and a third of the {self.pixels} pixels above high")
+        return self
 
 
 class NetworkTable(Table):
@@ -189,11 +195,16 @@ def _turned(example: Example, quarters: int, mirrored: bool) -> Example:
     return found
 
 
+def _reach(width: float) -> int:
+    """Return how many pixels a Gaussian of standard deviation ``width`` reaches to either side."""
+    return math.ceil(3 * width)
+
+
 def _blurred(plane: Float[Tensor, "row col"], width: float) -> Float[Tensor, "row col"]:
     """Return the plane convolved with a Gaussian of standard deviation ``width`` pixels, reflected at its border."""
     if width < 0.2:
         return plane
-    reach = math.ceil(3 * width)
+    reach = _reach(width)
     kernel = torch.exp(-((torch.arange(-reach, reach + 1) / width) ** 2) / 2)
     kernel = kernel / kernel.sum()
     wide = functional.pad(plane[None, None], (reach,) * 4, mode="reflect")

@@ -31,7 +31,8 @@ class ImageFolder:
     """The images in a folder and the folders inside it; the content of a file decides what it is.
 
     An image has values in [0, 1]: those of 8 bits are divided by 255, all others span from the least to the greatest
-    value of their file. Colours become luminance, a TIFF whose zero is white what is seen; of a volume (slice first, in NIfTI last), every slice is an image.
+    value of their file. Colours become luminance, and a TIFF whose zero is white is taken as it is seen; of a volume
+    (slice first, in NIfTI last), every slice is an image.
     """
 
     files: tuple[Path, ...]

@@ -9,12 +9,12 @@ angles in radians; ``facts``, what describes the scan. All is a function of the 
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -54,6 +54,15 @@ class Span(Table):
     def draw(self, draw: np.random.Generator) -> float:
         """Return a number of the range, all alike."""
         return float(draw.uniform(self.low, self.high))
+
+
+def _above_zero(span: Span) -> Span:
+    if span.low <= 0:
+        raise ValueError("0 < low <= high: it is drawn on a logarithmic scale")
+    return span
+
+
+PositiveSpan = Annotated[Span, AfterValidator(_above_zero)]
 
 
 class ScanTable(Table):
