@@ -232,3 +232,14 @@ def test_blurs_that_are_none_are_refused():
         ml.deblur(image, torch.zeros(3, 3))
     with pytest.raises(InputError, match="deblur: expected a torch tensor"):
         ml.deblur(image, [[1.0]])
+
+
+@pytest.mark.parametrize("method", [ml.denoise, ml.denoise_tv, ml.denoise_diffusion])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_images_whose_squares_leave_float32_are_refused_and_not_spoilt(method, size):
+    image = torch.rand(20, 24, generator=generator(0))
+    with pytest.raises(InputError, match="Choose another unit"):
+        method(size * image)
+    wide = (1e-20 * image.double(), 1e-21)
+    found, alike = method(wide[0], noise=wide[1]).image, method(image.double(), noise=0.1).image
+    torch.testing.assert_close(1e20 * found, alike, rtol=1e-2, atol=1e-3)

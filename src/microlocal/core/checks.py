@@ -12,6 +12,8 @@ from torch import Tensor
 
 from microlocal.core.errors import InputError, ShapeError
 
+LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # of data; beyond these, squares leave float32
+
 
 def trailing_shape(
     x: Shaped[Tensor, "..."], shape: Sequence[int], axes: str, who: str, do: str
@@ -85,6 +87,16 @@ def finite(x: Shaped[Tensor, "..."], who: str, do: str) -> Shaped[Tensor, "..."]
     if bad:
         raise InputError(who, expected="finite values", got=f"{bad} NaN or infinite of {x.numel()}", do=do)
     return x
+
+
+def refuse_sizes(
+    data: Shaped[Tensor, "..."], who: str, least: float = LEAST_SIZE, largest: float = LARGEST_SIZE
+) -> None:
+    """Raise InputError where data are so small or so large that their squares leave float32; zeros pass."""
+    size = float(data.abs().max())
+    if size != 0.0 and not least <= size <= largest:
+        expected = f"data of size {least:g} to {largest:g}"
+        raise InputError(who, expected=expected, got=f"{size:.3g}", do="Choose another unit.")
 
 
 def finite_numbers(values: object) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from microlocal.core.errors import InputError
 Step = float | Tensor
 
 
-def weights_of(weights: float | Tensor, who: str) -> float | Tensor:
+def weights_of(weights: float | Float[Tensor, "..."], who: str) -> float | Float[Tensor, "..."]:
     """Return weights, a number or a tensor, if none is negative or NaN; raises InputError otherwise."""
     values = torch.as_tensor(weights)
     bad = int((~(values >= 0)).sum())

@@ -27,7 +27,6 @@ from microlocal.operators.mask import Mask, Restriction
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.spaces import draw
 
-LEAST_SIZE, LARGEST_SIZE = 1e-12, 1e12  # of data; beyond these, squares leave float32
 EXACT = 1e-3  # of the data: what exact data may be left with, since no iteration is run for ever
 UNSEEN = 1e-9  # of the largest answer of a pixel: what is below is rounding
 
@@ -165,14 +164,6 @@ def _ordered(bounds: Iterable[float]) -> bool:
     except (TypeError, ValueError):
         return False
     return low < high
-
-
-def refuse_sizes(data: Inexact[Tensor, "..."], who: str) -> None:
-    """Raise InputError where data are so small or so large that their squares leave float32; zeros pass."""
-    size = float(data.abs().max())
-    if size != 0.0 and not LEAST_SIZE <= size <= LARGEST_SIZE:
-        expected = f"data of size {LEAST_SIZE:g} to {LARGEST_SIZE:g}"
-        raise InputError(who, expected=expected, got=f"{size:.3g}", do="Choose another unit.")
 
 
 def observed(scan: Scan, grid: Grid) -> Observation:

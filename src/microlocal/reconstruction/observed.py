@@ -10,12 +10,13 @@ from torch import Tensor
 from microlocal.certificates.base import Certificate
 from microlocal.certificates.data import certify_residual
 from microlocal.certificates.operators import certify_adjoint
+from microlocal.core.checks import refuse_sizes
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.provenance import Provenance
 from microlocal.core.registry import Entry, registered
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.method import Estimate, Settings, unused
-from microlocal.reconstruction.observation import Observation, refuse_sizes
+from microlocal.reconstruction.observation import Observation
 
 KIND = "observation-method"
 MIXED = "The operator mixes pixels, so that of a single one it is not said whether it was measured."

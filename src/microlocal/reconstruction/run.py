@@ -9,7 +9,7 @@ from torch import Tensor
 
 from microlocal.calibration.noise import noise_level
 from microlocal.calibration.outline import air_around
-from microlocal.core.checks import at_least, positive
+from microlocal.core.checks import at_least, positive, refuse_sizes
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
 from microlocal.core.interruption import stopping
@@ -23,7 +23,7 @@ from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.claims import all_directions, certify_explained, certify_operators, told_sources
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.method import Estimate, Settings, unused
-from microlocal.reconstruction.observation import Observation, refuse_sizes
+from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.observed import reconstruct_observation
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.wavefront import label_edges, missing_wedge, visible_share

@@ -83,7 +83,7 @@ def denoise_network(
     >>> [(c.claim[:30], c.holds) for c in found.certificates]
     [('Nothing grows: |N(u) - m| <= 1', True), ('The mean grey value is kept.', True)]
     """
-    y = checked_image(image, WHO)
+    y = checked_image(image, WHO, any_size=True)
     network, known = (deepcopy(weights), card or {}) if isinstance(weights, nn.Module) else load_denoiser(weights)
     kind = y.dtype if y.dtype == torch.float64 else torch.float32
     network = network.to(y.device, kind)

@@ -5,17 +5,19 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any, cast
 
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import pad
 
 from microlocal.certificates.base import Certificate
-from microlocal.core.checks import finite, floating, tensor
+from microlocal.core.checks import finite, floating, refuse_sizes, tensor
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import lookup
 from microlocal.frames.base import Frame
 
 MARGIN = 16  # pixels by which an image is continued as its mirror image, since frames are periodic
+LARGEST = 1e15  # of images in float32; 1/LARGEST is the least
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,13 @@ class ImageEstimate:
     provenance: UInt8[Tensor, "*batch row col"] | None = None
 
 
-def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Tensor, "*batch row col"]:
+def checked_image(
+    image: Float[Tensor, "*batch row col"], who: str, *, any_size: bool = False
+) -> Float[Tensor, "*batch row col"]:
     """Return ``image``, cut off from autograd, if it is one, or some, of finite floats with at least 4 x 4 pixels.
+
+    In float32 its largest value is zero or between 1e-15 and 1e15: squares of others get lost, or infinite.
+    ``any_size`` is for methods that scale images themselves.
 
     Raises ShapeError or InputError otherwise.
     """
@@ -51,7 +58,10 @@ def checked_image(image: Float[Tensor, "*batch row col"], who: str) -> Float[Ten
     if not image.numel():
         do = "Leave empty batches out."
         raise ShapeError(who, expected="at least one image", got=str(tuple(image.shape)), do=do)
-    return finite(floating(image.detach(), who), who, "Mark missing pixels in a mask and use inpaint.")
+    values = finite(floating(image.detach(), who), who, "Mark missing pixels in a mask and use inpaint.")
+    if values.dtype == torch.float32 and not any_size:
+        refuse_sizes(values, who, 1 / LARGEST, LARGEST)
+    return values
 
 
 def checked_frame(frame: Frame | str, shape: tuple[int, int], who: str) -> Frame:
