@@ -1,6 +1,7 @@
 """Stacks: every slice as if it were alone, constant memory, and nothing lost by kills, deaths, full disks or parts."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -404,3 +405,9 @@ def test_memory_does_not_grow_with_the_number_of_slices(tmp_path):
 
 def test_the_stack_on_disk_is_the_one_that_read_scan_sees(counts):
     assert torch.equal(read_scan(counts).data, open_stack(counts).block(range(SLICES)).scan.data)
+
+
+@pytest.mark.parametrize("asked", [{"weight": -1.0}, {"weight": math.nan}, {"iterations": 0}, {"block": 0}])
+def test_numbers_that_make_no_sense_are_refused_before_a_slice_is_read(asked):
+    with pytest.raises(InputError, match=f"stack: expected {next(iter(asked))}"):
+        StackRequest(**asked)

@@ -15,6 +15,7 @@ from typing import Any
 
 from microlocal.calibration.center import find_axis
 from microlocal.calibration.noise import noise_level
+from microlocal.core.checks import at_least, positive
 from microlocal.core.errors import InputError, OutputError
 from microlocal.core.grid import Grid
 from microlocal.core.progress import Progress
@@ -50,6 +51,7 @@ class StackRequest:
     ``arc`` of views in degrees; ``slices`` first and last + 1; ``block``, slices together (None: by memory); ``form``
     of the volume; ``network``, "auto", "none", the name of shipped ones or a file, and ``force``, as for
     ``reconstruct``; ``checks``, whether every slice gets provenance and certificates (None: but for ``QUICK`` methods).
+    Raises InputError for a weight, iterations or a block that are not above zero.
     """
 
     method: str = "shearlet"
@@ -65,6 +67,13 @@ class StackRequest:
     network: str = "auto"
     force: bool = False
     checks: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight is not None:
+            positive(self.weight, "weight", "stack")
+        for name, count in (("iterations", self.iterations), ("block", self.block)):
+            if count is not None:
+                at_least(count, 1, name, "stack")
 
     @property
     def checked(self) -> bool:
