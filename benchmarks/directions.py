@@ -215,7 +215,7 @@ def patches() -> list[Row]:
             for model in MODELS:
                 right = float(np.mean([_answers(model, kind, question, seed) for seed in SEEDS]))
                 where = f"{kind.where}, noise {kind.patch_noise:g}; {question.name}"
-                row = at_least(f"patch accuracy, {model}", where, right, ACCURACY)
+                row = at_least(f"patch accuracy, {model}", where, right, ACCURACY, "{:.4f}")
                 asked = kind.asked and model == "network"
                 told = row.reached + (f"; {kind.by_dense}" if model == "network" and kind.by_dense else "")
                 rows.append(Row(row.what, where, row.asked if asked else "", told, row.met if asked else None))
