@@ -165,7 +165,7 @@ def _accumulate(
 
 
 def accumulate(data: Floats, views: Floats, weights: Floats, power: int, shape: tuple[int, int]) -> Floats:
-    """Return what ``pixel_driven.accumulate`` does; only where ``applies``."""
+    """Return what ``pixel_driven.accumulate`` does; only where ``applies``, with ``power`` 2 for fans, 0 for others."""
     lanes = lanes_of(data.itemsize)
     registers = registers_for(views, shape)
     pad = max(registers, 2) * lanes
