@@ -63,7 +63,10 @@ def _memory(system: Frame, images: torch.Tensor) -> dict[str, float]:
 
 
 def _back(system: Frame, images: torch.Tensor) -> dict[str, float]:
-    """Return the seconds of a backward pass of the analysis and of an adjoint, medians in turns."""
+    """Return the seconds of a backward pass of the analysis and of an adjoint, and their ratio: medians of the turns.
+
+    The ratio is that of neighbours in time: the machine has slow spells, longer than a turn.
+    """
     source = images.clone().requires_grad_()
     coefficients = system(source)
     gradient = coefficients.detach().clone()
@@ -73,6 +76,7 @@ def _back(system: Frame, images: torch.Tensor) -> dict[str, float]:
         times["backward"].append(back)
         with torch.no_grad():
             times["adjoint"].append(_seconds(lambda: system.adjoint(gradient)))
+    times["ratio"] = [back / adjoint for back, adjoint in zip(times["backward"], times["adjoint"], strict=True)]
     return {what: statistics.median(seconds) for what, seconds in times.items()}
 
 
@@ -112,7 +116,7 @@ def rows_of(name: str, size: int, batch: int, found: dict[str, float]) -> list[R
     # Of the decimated frame little output is asked, of the others that there be little beside it.
     unasked = over_output if name == "decimated" else over_image
     kept = [row if row is not unasked else replace(row, asked="", met=None) for row in (over_output, over_image)]
-    ratio = found["backward"] / found["adjoint"]
+    ratio = found["ratio"]
     shown = f"{ratio:.2f} ({1e3 * found['backward']:.1f} beside {1e3 * found['adjoint']:.1f} ms)"
     told = f"{what}: autograd's way back over one adjoint"
     return [*rows, *kept, Row(told, where, f"<= {ADJOINTS}", shown, ratio <= ADJOINTS)]
