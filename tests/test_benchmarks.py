@@ -44,9 +44,10 @@ def test_rows_of_a_system_judge_what_is_asked_of_it():
         "coefficients": 4.0,
         "images": 1.0,
         "backward": 1.2,
+        "ratio": 1.2,
         "adjoint": 1.0,
     }
     assert [row.met for row in systems.rows_of("decimated", 512, 1, found)] == [False, True, None, True, True]
     assert [row.met for row in systems.rows_of("compact", 512, 1, found)] == [False, True, False, None, True]
     assert [row.met for row in systems.rows_of("compact", 1024, 1, found)] == [None, None, False, None, True]
-    assert [row.met for row in systems.rows_of("compact", 512, 8, found | {"backward": 2.0})] == [False, None, False]
+    assert [row.met for row in systems.rows_of("compact", 512, 8, found | {"ratio": 2.0})] == [False, None, False]
