@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from microlocal.kernels.lanes import INT64, LINE, Vectors, lanes_of, pointer, zeros
+from microlocal.kernels.lanes import INT64, LINE, Vectors, lanes_of, pointer, whole_registers, zeros
 from microlocal.kernels.pixel_lanes import LONGEST_STEP, add_by_four, add_by_two
 
 Floats = NDArray[np.floating]
@@ -35,15 +35,14 @@ def padded(tasks: int, size: int, dtype: np.dtype[Any]) -> Floats:
 
 def whole(shape: tuple[int, ...], size: int, dtype: np.dtype[Any]) -> Floats:
     """Return zeros for columns of ``size`` numbers, each in whole registers."""
-    lanes = lanes_of(dtype.itemsize)
-    return zeros((*shape, -(-size // lanes) * lanes), dtype)
+    return zeros((*shape, whole_registers(size, lanes_of(dtype.itemsize))), dtype)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
-def mix(left: Floats, right: Floats, share: float, out: Floats) -> None:
-    """out = (1 - share) left + share right."""
+def mix(left: Floats, right: Floats, part: float, out: Floats) -> None:
+    """out = (1 - part) left + part right."""
     for z in range(out.size):
-        out[z] = left[z] + share * (right[z] - left[z])
+        out[z] = left[z] + part * (right[z] - left[z])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)

@@ -20,6 +20,7 @@ from microlocal.kernels.lanes import AVAILABLE
 from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
+Ray = tuple[bool, float, float, float, float, float]  # of a detector column, see ``_column``
 
 # The axes (main, other, slice) of the copy for rays along rows' direction and along columns' direction.
 ORDERS = ((1, 2, 0), (2, 1, 0))
@@ -43,7 +44,7 @@ def applies(views: Floats, diverging: bool, shape: tuple[int, int, int], rows: i
 
 
 @numba.njit(cache=True, nogil=True)
-def _column(view: Floats, diverging: bool, axis: int, u: int) -> tuple[bool, float, float, float, float, float]:
+def _column(view: Floats, diverging: bool, axis: int, u: int) -> Ray:
     """Return whether the column is of this axis, its pixel v = 0 (main, other, height) and its direction (main, other).
 
     view (4, 3) in the order (main, other, slice): source or direction, pixel (0, 0), steps u and v.
@@ -73,7 +74,7 @@ def _seen(start: float, rise: float, tall: int, rows: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _step_length(view: Floats, diverging: bool, ray: tuple[bool, float, float, float, float, float], v: int) -> float:
+def _step_length(view: Floats, diverging: bool, ray: Ray, v: int) -> float:
     """Return the length of the ray of row v between two planes, in voxels."""
     height, run, drift = ray[3:]
     rise = height + v * view[3, 2] - view[0, 2] if diverging else view[0, 2]
@@ -81,9 +82,7 @@ def _step_length(view: Floats, diverging: bool, ray: tuple[bool, float, float, f
 
 
 @numba.njit(cache=True, nogil=True)
-def _crossing(
-    view: Floats, diverging: bool, ray: tuple[bool, float, float, float, float, float], k: int, width: int
-) -> tuple[bool, int, float, float, float]:
+def _crossing(view: Floats, diverging: bool, ray: Ray, k: int, width: int) -> tuple[bool, int, float, float, float]:
     """Return whether a column's rays cross plane k within it, the left neighbour's place there, the right one's share
     and the heights start + rise v."""
     _, main, other, height, run, drift = ray
@@ -187,8 +186,7 @@ def _line_sums_on_registers(
 
 
 @numba.njit(cache=True, nogil=True)
-def _weighted(view: Floats, diverging: bool, ray: tuple[bool, float, float, float, float, float], data: Floats,
-              source: Floats) -> None:  # fmt: skip
+def _weighted(view: Floats, diverging: bool, ray: Ray, data: Floats, source: Floats) -> None:
     """source[v] = data[v] times the length of the ray's steps."""
     for v in range(data.size):
         source[v] = data[v] * data.dtype.type(_step_length(view, diverging, ray, v))

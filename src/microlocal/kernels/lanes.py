@@ -19,6 +19,11 @@ def lanes_of(itemsize: int) -> int:
     return LINE // itemsize
 
 
+def whole_registers(count: int, lanes: int) -> int:
+    """Round up to a multiple of ``lanes``."""
+    return -(-count // lanes) * lanes
+
+
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Memory that begins at a cache line, as numpy's does not: every load of a register would touch two lines.
 

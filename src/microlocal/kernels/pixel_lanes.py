@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from microlocal.kernels.lanes import AVAILABLE, INT64, Vectors, lanes_of, pointer, zeros
+from microlocal.kernels.lanes import AVAILABLE, INT64, Vectors, lanes_of, pointer, whole_registers, zeros
 from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
@@ -42,7 +42,7 @@ def registers_for(views: Floats, shape: tuple[int, int]) -> int:
     n0, nr, nc, d0, dr, dc = views.T[..., None]
     rows = _strips(shape[0])
     slope = np.abs(nc * (d0 + dr * rows) - (n0 + nr * rows) * dc)
-    depth = _depths(views, shape[0], _whole_registers(shape[1], 16)).min(axis=2)
+    depth = _depths(views, shape[0], whole_registers(shape[1], 16)).min(axis=2)
     steepest = np.maximum(slope[:, 1:], slope[:, :-1])
     nearest = np.minimum(depth[:, 1:], depth[:, :-1])
     if not (depth > 0).all():  # pixels that fill up the last register of a row may lie behind the source
@@ -59,11 +59,6 @@ def _depths(views: Floats, height: int, width: int) -> Floats:
     """Return the denominators (view, row, end) at both ends of some rows."""
     below, below_row, below_col = views.T[3:, :, None, None]
     return below + below_row * _strips(height)[:, None] + below_col * np.array([0, width - 1])
-
-
-def _whole_registers(count: int, lanes: int) -> int:
-    """Round up to a multiple of ``lanes``."""
-    return -(-count // lanes) * lanes
 
 
 def _line_adder(diverging: bool, registers: int) -> Any:
@@ -169,9 +164,9 @@ def accumulate(data: Floats, views: Floats, weights: Floats, power: int, shape: 
     lanes = lanes_of(data.itemsize)
     registers = registers_for(views, shape)
     pad = max(registers, 2) * lanes
-    padded = zeros((*data.shape[:2], _whole_registers(data.shape[2] + 2 * pad, lanes)), data.dtype)
+    padded = zeros((*data.shape[:2], whole_registers(data.shape[2] + 2 * pad, lanes)), data.dtype)
     padded[:, :, pad : pad + data.shape[2]] = data
-    images = zeros((data.shape[0], shape[0], _whole_registers(shape[1], lanes)), data.dtype)
+    images = zeros((data.shape[0], shape[0], whole_registers(shape[1], lanes)), data.dtype)
     shifted = views.copy()
     shifted[:, :3] += (pad - 1) * views[:, 3:]  # positions counted from one pixel of padding before
     with threads_for(images.size * data.shape[1]):
