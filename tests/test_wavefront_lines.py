@@ -109,3 +109,5 @@ def test_where_lines_cross_both_pass_even_if_none_has_points_there():
 def test_places_are_rows_with_columns():
     with pytest.raises(InputError, match="directions_at"):
         directions_at(points(*circle(12.0)), np.zeros(2), np.zeros(3))
+    with pytest.raises(InputError, match="finite rows and columns"):
+        directions_at(points(*circle(12.0)), np.array([np.nan]), np.zeros(1))

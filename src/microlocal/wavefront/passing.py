@@ -27,7 +27,7 @@ def directions_at(
     is within 1.5 pixels. The nearest point's line comes first; normals that differ by less than 6 degrees are taken
     for those of one line.
 
-    Raises InputError for rows and columns of different lengths.
+    Raises InputError for rows and columns of different lengths, or not finite.
 
     Reference: Andrade-Loarca, Kutyniok, Öktem, Petersen (2019), whose networks classify these sets.
 
@@ -41,6 +41,9 @@ def directions_at(
     if places[0].shape != places[1].shape or places[0].ndim != 1:
         got = f"{places[0].shape} rows and {places[1].shape} columns"
         raise InputError("directions_at", expected="as many rows as columns", got=got, do="Give one of each per place.")
+    if not all(np.isfinite(part).all() for part in places):
+        got, do = "NaN or infinite ones", "Leave out places that are not known."
+        raise InputError("directions_at", expected="finite rows and columns", got=got, do=do)
     near = cKDTree(np.stack([found.row, found.col], axis=1)).query_ball_point(np.stack(places, axis=1), REACH)
     return [_passing(found, np.array(n, dtype=int), *place) for n, *place in zip(near, *places, strict=True)]
 
