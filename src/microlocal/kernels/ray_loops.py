@@ -210,8 +210,8 @@ def add_pixels(  # type: ignore[no-untyped-def]
         def add(row: Any, totals: Sequence[Any]) -> None:
             target = builder.add(place, builder.mul(row, stride))
             for total in totals:
-                share = builder.select(kept, total, v.constant(0.0))
-                v.store(builder.fadd(v.load(result, target), share), result, target)
+                before = v.load(result, target)
+                v.store(builder.select(kept, builder.fadd(before, total), before), result, target)
                 target = builder.add(target, beyond)
 
         def all_rows(several: int, taps_here: int, more: Any) -> None:
