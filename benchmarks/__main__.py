@@ -4,7 +4,7 @@
                          [learned] [shipped] [edges] [directions] [pnp] [diffusion] [denoising]
 
 Prints a table a suite, writes benchmarks/results/*.json, and the whole as docs/numbers.md. Suites that were not run
-on this machine keep their sections there and their rows in the README.
+on this machine keep their sections there; the README shows a digest of it.
 """
 
 import re
@@ -29,6 +29,7 @@ from benchmarks import (
     shipped,
     speed,
 )
+from benchmarks.digest import digest
 from benchmarks.table import RESULTS, Row, Suite, markdown, save
 
 SUITES: dict[str, Suite] = {
@@ -68,7 +69,6 @@ TITLES = {
 ALONE = ("learned",)  # takes half an hour and wants weights: only when it is named (make bench-limited-angle)
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, README = ROOT / "docs" / "numbers.md", ROOT / "README.md"
-JUDGED = ("| met |", "| **missed** |")
 BEGIN, END = "<!-- numbers:begin -->", "<!-- numbers:end -->"
 
 
@@ -92,12 +92,11 @@ def as_page(tables: dict[str, str]) -> str:
 
 
 def as_readme(readme: str, tables: dict[str, str]) -> str:
-    """Return the README with the rows of which something was asked between its marks."""
+    """Return the README with the digest of the tables between its marks."""
     if BEGIN not in readme or END not in readme:
         return readme
-    rows = [line for table in tables.values() for line in table.splitlines() if line.endswith(JUDGED)]
     head, tail = readme.split(BEGIN, maxsplit=1)[0], readme.split(END)[1]
-    return f"{head}{BEGIN}\n" + "\n".join([markdown([]), *rows]) + f"\n{END}{tail}"
+    return f"{head}{BEGIN}\n{digest(tables)}\n{END}{tail}"
 
 
 def main(names: list[str]) -> int:

@@ -53,10 +53,11 @@ def absent(what: str, why: str) -> Row:
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return the rows as a Markdown table."""
+    """Return the rows as a Markdown table; a bar within a cell would end it."""
     lines = ["| what | measured on | asked | reached | |", "|---|---|---|---|---|"]
     marks = {True: "met", False: "**missed**", None: ""}
-    lines += [f"| {r.what} | {r.data} | {r.asked} | {r.reached} | {marks[r.met]} |" for r in rows]
+    cells = [[*(text.replace("|", r"\|") for text in (r.what, r.data, r.asked, r.reached)), marks[r.met]] for r in rows]
+    lines += [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmarks import systems
 from benchmarks.__main__ import BEGIN, END, TITLES, as_page, as_readme, merged, sections
+from benchmarks.digest import BEST_KNOWN, MET, MISSED, digest
 from benchmarks.table import Row, markdown
 
 TABLE = markdown([Row("a", "b", "<= 1", "0.5", True), Row("c", "d", "", "7", None), Row("e", "f", "<= 1", "2", False)])
@@ -18,8 +19,10 @@ def test_one_suite_keeps_the_sections_and_rows_of_the_others():
     assert together[TITLES["speed"]] == together[TITLES["helsinki"]] == NEW
     assert sections(as_page(together)) == together
     readme = as_readme(f"before\n{BEGIN}\nold\n{END}\nafter", together)
-    rows = [line.split(" | ")[0] for line in readme.splitlines() if line.startswith("| ")]
-    assert rows == ["| what", "| a", "| e", "| new", "| a", "| e", "| new"]
+    assert [line for line in readme.splitlines() if line.endswith(MISSED)] == ["| e | f | <= 1 | 2 | **missed** |"] * 2
+    assert "All of them, 4 of 6 reached:" in readme
+    assert f"| [{TITLES['operators']}](docs/numbers.md#operators-and-frames) | 2 | 1 |" in readme
+    assert f"| [{TITLES['speed']}](docs/numbers.md#speed-as-ratios-in-one-run) | 1 | 1 |" in readme
     assert readme.startswith("before\n")
     assert readme.endswith("\nafter")
     assert as_readme("no marks", together) == "no marks"
@@ -31,6 +34,12 @@ def test_without_new_results_the_pages_stay_as_they_are(repository: Path):
     assert sections(as_page(together)) == sections(page)
     assert list(together) == list(sections(page))
     assert as_readme(readme, together) == readme
+
+
+def test_the_readme_shows_the_best_known_rows_and_each_of_them_is_measured(repository: Path):
+    tables = sections((repository / "docs" / "numbers.md").read_text(encoding="utf-8"))
+    shown = [line.removeprefix("| ").split(" | ")[0] for line in digest(tables).splitlines() if line.endswith(MET)]
+    assert [name for name in BEST_KNOWN if name not in shown] == []
 
 
 def test_rows_of_a_system_judge_what_is_asked_of_it():
