@@ -20,7 +20,7 @@ from microlocal.reconstruction.images.trial import cartoon
 from microlocal.reconstruction.observation import EXACT, observed
 from microlocal.reconstruction.plug_and_play import Known, observation_by_denoiser
 from microlocal.reconstruction.scaled import scaled_observation
-from microlocal.reconstruction.toy import GRID, blurred_toy, toy_scan
+from microlocal.reconstruction.toy import GRID, blurred_toy, coned_toy, toy_scan
 
 SHAPE = (5, 6)
 
@@ -328,3 +328,73 @@ def test_noise_beyond_the_data_is_said_and_flattens_the_image(noise):
     assert float(found.image.std()) < 0.05 * float(ml.reconstruct(observation, "tv").image.std())
     quiet = ml.reconstruct(observation, "tv", iterations=5)
     assert not any("told from it" in note for note in quiet.notes)
+
+
+def coned(noise=0.0):
+    cone = ml.ConeBeam(
+        tuple(torch.linspace(0, 5.6, 8).tolist()),
+        ml.FlatPanel(6, 7, (2.0, 2.0)),
+        source_axis=40.0,
+        source_detector=80.0,
+    )
+    ray = ml.RayTransform3D(cone, ml.VolumeGrid((4, 5, 6), 1.0))
+    x = drawn(4, 5, 6).abs()
+    return ray, x, ray(x) + noise * drawn(*ray.codomain_shape, seed=3)
+
+
+def test_least_squares_of_a_volume_are_those_of_the_matrix():
+    ray, _, data = coned(0.1)
+    columns = ray(torch.eye(120, dtype=torch.float64).reshape(120, 4, 5, 6)).flatten(1).T
+    found = ml.reconstruct(ml.Observation(data, ray), "cgls", weight=0.3, iterations=300)
+    expected = torch.linalg.solve(
+        columns.T @ columns + 0.3 * torch.eye(120, dtype=torch.float64), columns.T @ data.flatten()
+    )
+    assert off(found.image.flatten(), expected) < 1e-4
+    assert found.provenance.shape == found.image.shape == (4, 5, 6)
+    assert all(c.holds for c in found.certificates)
+
+
+def test_total_variation_of_a_volume_meets_its_optimality_conditions():
+    ray, _, data = coned(0.1)
+    weight = 1.5
+    found = ml.reconstruct(ml.Observation(data, ray, noise=0.1), "tv", weight=weight, iterations=4000)
+    x, d = found.image, ml.Gradient((4, 5, 6))
+    gradient = ray.adjoint(ray(x) - data)
+    penalty = weight * float(d(x).norm(dim=0).sum())
+    assert -float((gradient * x).sum()) == pytest.approx(penalty, rel=1e-3)
+    for seed in range(20):
+        v = drawn(4, 5, 6, seed=seed)
+        assert -float((gradient * v).sum()) <= weight * float(d(v).norm(dim=0).sum()) * (1 + 1e-3)
+
+
+def test_the_noise_of_a_panel_is_estimated_and_the_weight_follows():
+    cone = ml.ConeBeam((0.0, 0.9, 2.1), ml.FlatPanel(12, 64, (2.0, 0.4)), source_axis=60.0, source_detector=120.0)
+    _, truth = coned_toy()
+    ray = ml.RayTransform3D(cone, ml.VolumeGrid((10, 12, 12), 1.0))
+    data = ray(truth) + 0.2 * torch.randn(3, 12, 64, generator=generator(4))
+    observation = ml.Observation(data, ray, bounds=(0.0, math.inf))
+    assert observation.sigma() == pytest.approx(0.2, rel=0.15)
+    found = ml.reconstruct(observation, "tv")
+    assert found.config["weight chosen by"] == "discrepancy principle"
+    assert found.config["relative residual"] == pytest.approx(found.config["target residual"], rel=0.1)
+    assert float(found.image.min()) >= 0
+
+
+def test_what_needs_images_refuses_volumes_by_name():
+    ray, _, data = coned()
+    for name in ("plug-and-play", "red"):
+        with pytest.raises(InputError, match=rf"{name}: expected an operator of images .* tv, shearlet and cgls take"):
+            ml.reconstruct(ml.Observation(data, ray), name)
+    with pytest.raises(InputError, match=r"images .row, col. or volumes .slice, row, col."):
+        ml.Observation(torch.zeros(4), ml.Identity((4,)))
+
+
+def test_gaps_of_a_volume_are_filled_and_told_apart():
+    truth = torch.zeros(8, 8, 8)
+    truth[:, :4] = 1.0
+    known = torch.ones(8, 8, 8, dtype=torch.bool)
+    known[3:5, 1:3, 3:5] = False
+    found = ml.reconstruct(ml.Observation(truth, Mask(known)), "tv", iterations=300)
+    assert torch.equal(found.image[known], truth[known])
+    assert float((found.image - truth).abs().max()) < 0.02
+    assert bool((found.provenance[~known] == int(Provenance.UNDETERMINED)).all())

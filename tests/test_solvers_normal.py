@@ -100,6 +100,7 @@ def test_a_dual_step_on_pairs_is_the_conjugate_prox_of_a_step(dtype):
         GroupL1(0.8),
         GroupL1(0.0),
         GroupL1(torch.rand(4, 5)),
+        GroupL1(0.8, axes=1),
         SquaredDistance(torch.ones(4, 5), 2.5),
     ],
 )
@@ -111,6 +112,16 @@ def test_a_dual_step_is_the_conjugate_prox_of_a_step(functional, dtype):
         made = functional.dual_step(y, image, torch.tensor(0.6, dtype=dtype))
         assert torch.allclose(made, expected, rtol=1e-5 if dtype is torch.float32 else 1e-12, atol=1e-7)
         assert bool((y == kept).all())
+
+
+def test_vectors_of_three_components_at_every_voxel_are_shortened():
+    y, image = _draw(2, 3, 4, 5, 6), _draw(2, 3, 4, 5, 6, seed=1)
+    moved = y + 0.6 * image
+    expected = moved / (moved.norm(dim=1, keepdim=True) / 0.8).clamp_min(1)
+    assert torch.allclose(GroupL1(0.8, axes=3).dual_step(y, image.clone(), 0.6), expected)
+    weights = torch.rand(4, 5, 6, dtype=y.dtype)
+    expected = moved / (moved.norm(dim=1, keepdim=True) / weights[:, None].movedim(1, 0)).clamp_min(1)
+    assert torch.allclose(GroupL1(weights, axes=3).dual_step(y, image.clone(), 0.6), expected)
 
 
 def test_the_identity_does_not_let_a_dual_step_overwrite_the_image():

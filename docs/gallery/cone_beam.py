@@ -1,5 +1,7 @@
 """Cone beam: a full turn, a short scan and an offset panel give the same volume, except far from the middle plane.
 
+What is lost there, total variation of the volume finds again, from a quarter of the views.
+
 Problem. g(t, v, u) = ∫ f along the ray from a point source to pixel (v, u) of a panel, while both turn about the axis.
 Feldkamp's formula weights, filters every row by a ramp, and backprojects:
 
@@ -7,9 +9,11 @@ Feldkamp's formula weights, filters every row by a ramp, and backprojects:
 
 A ray of the middle plane is measured twice in a full turn. So less is enough there: 180° and the fan angle, or a panel
 that is moved sideways and sees little more than half of the object; w shares each ray out among its measurements.
-Off the middle plane no circle of sources suffices (Tuy): horizontal surfaces far out are lost.
+Off the middle plane no circle of sources suffices (Tuy): horizontal surfaces far out are lost. An iteration that knows
+that the object is flat in parts fills them in, argmin_{f >= 0} 1/2 |R f - g|² + λ Σ |D f| over the whole volume.
 Claims: between the two inner discs the three agree with the object to a hundredth of its value in the mean; the
-outermost discs keep less than two thirds of their contrast, those near the middle nearly all.
+outermost discs keep less than two thirds of their contrast, those near the middle nearly all. By total variation all
+discs keep three quarters, and the error of the volume is about half.
 """
 
 import numpy as np
@@ -28,9 +32,9 @@ truth = volume(shapes, grid, oversampling=3)
 fan = 2 * np.degrees(np.arctan(64.0 / 200.0))
 
 
-def scanner(arc: float, width: int, offset: float) -> ml.ConeBeam:
-    """Return a scan of ``arc`` degrees, 2 degrees apart, on a panel of ``width`` columns."""
-    views = tuple(np.radians(np.arange(0.0, arc, 2.0)))
+def scanner(arc: float, width: int, offset: float, step: float = 2.0) -> ml.ConeBeam:
+    """Return a scan of ``arc`` degrees, ``step`` degrees apart, on a panel of ``width`` columns."""
+    views = tuple(np.radians(np.arange(0.0, arc, step)))
     panel = ml.FlatPanel(100, width, (1.6, 1.6), offset=(0.0, offset))
     return ml.ConeBeam(views, panel, source_axis=110.0, source_detector=200.0)
 
@@ -43,11 +47,16 @@ scans = {
 
 # Solve.
 results = {name: ml.fdk(torch.from_numpy(projections(shapes, s)).float(), s, grid).numpy() for name, s in scans.items()}
+sparse = scanner(360.0, 80, 0.0, step=8.0)
+data = torch.from_numpy(projections(shapes, sparse)).float()
+observation = ml.Observation(data, ml.RayTransform3D(sparse, grid), bounds=(0.0, np.inf))
+filled = ml.reconstruct(observation, "tv", weight=0.3, iterations=100).image.numpy()
 
 # Figure: a plane near the middle above, an upright plane through the axis below.
-drawn = figure(12.4, 6.0)
-panels = drawn.subplots(2, 4)
-for column, (name, values) in enumerate(({"object": truth} | results).items()):
+drawn = figure(15.4, 6.0)
+panels = drawn.subplots(2, 5)
+shown = {"object": truth} | results | {"45 of 180 views, total variation": filled}
+for column, (name, values) in enumerate(shown.items()):
     for axes, plane in zip(panels[:, column], (values[37], values[::-1, 40]), strict=True):
         axes.imshow(plane, cmap="gray", vmin=0, vmax=0.045, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
@@ -58,11 +67,28 @@ print(save(drawn, "cone_beam", dpi=90, grey=True))
 
 # The claims.
 inner = slice(25, 55)
+
+
+def contrasts(result: np.ndarray) -> np.ndarray:
+    """Return the contrast of an outermost and of an inner disc to what is beside it, the object's being 1."""
+    discs, gaps = (result[rows, 35:45, 35:45].mean(axis=(1, 2)) for rows in ([14, 34], [20, 39]))
+    return (discs - gaps) / 0.02
+
+
+def error(result: np.ndarray) -> float:
+    """Return |f - truth| / |truth|."""
+    return float(np.linalg.norm(result - truth) / np.linalg.norm(truth))
+
+
 for name, result in results.items():
     bias = abs(result[37:43, inner, inner].mean() / truth[37:43, inner, inner].mean() - 1)
-    discs, gaps = (result[rows, 35:45, 35:45].mean(axis=(1, 2)) for rows in ([14, 34], [20, 39]))
-    outer, middle = (discs - gaps) / 0.02
+    outer, middle = contrasts(result)
     print(f"{name}: {100 * bias:.1f} % off between the inner discs; contrast {middle:.2f} near, {outer:.2f} far out")
     assert bias < 0.01
     assert outer < 0.67
     assert middle > 0.9
+whole, part = error(results["full turn"]), error(filled)
+outer, middle = contrasts(filled)
+print(f"total variation: contrast {middle:.2f} near, {outer:.2f} far out; error {part:.3f} instead of {whole:.3f}")
+assert min(outer, middle) > 0.75
+assert part < 0.55 * whole

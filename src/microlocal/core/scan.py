@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.brief import Brief
 from microlocal.core.checks import finite, floating, numbers_of
 from microlocal.core.errors import GeometryError, InputError
 from microlocal.core.geometry import Geometry
@@ -24,8 +25,8 @@ class Source:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class Scan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scan(Brief):
     """Line integrals with their geometry.
 
     Parameters: ``data`` (*batch, angle, detector), dimensionless line integrals of attenuation in 1/unit (or, for

@@ -1,11 +1,14 @@
 """The norms of sparse regularisation: weighted l1, and l1 of vectors at each pixel."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from microlocal.core.checks import at_least
 from microlocal.core.registry import register
 from microlocal.functionals.base import Proximable, Step, weights_of
 from microlocal.kernels.dual_steps import clip_step, shorten_step
@@ -55,56 +58,60 @@ class WeightedL1(Proximable):
 
 
 def _group_samples() -> list["GroupL1"]:
-    return [GroupL1(0.8), GroupL1(torch.tensor([[1.5]]))]
+    return [GroupL1(0.8), GroupL1(torch.tensor([[1.5]])), GroupL1(0.8, axes=1)]
 
 
 @register("functional", "group-l1", samples=_group_samples, reference="rudin1992")
 class GroupL1(Proximable):
-    """F(y) = Σ_pixels w |y(·, pixel)|₂ over the component axis -3: with a gradient, isotropic total variation.
+    """F(y) = Σ_pixels w |y(·, pixel)|₂ over the component axis: with a gradient, isotropic total variation.
 
     Complex vectors have the norm of their real and imaginary parts together.
-    ``weights`` w >= 0, a number or a tensor that broadcasts to (*batch, row, col).
+    ``weights`` w >= 0, a number or a tensor that broadcasts to (*batch, *pixel); ``axes`` of the pixels, which follow
+    that of the components: 2 for images, 3 for volumes.
     """
 
     takes_complex = True
 
-    def __init__(self, weights: float | Tensor) -> None:
+    def __init__(self, weights: float | Tensor, axes: int = 2) -> None:
         self.weights = weights_of(weights, "GroupL1")
+        self.axes = at_least(axes, 1, "axes", "GroupL1")
 
-    def __call__(self, x: Float[Tensor, "*batch component row col"]) -> float:
-        size = torch.linalg.vector_norm(x, dim=-3)
+    def __call__(self, x: Float[Tensor, "*shape"]) -> float:
+        size = torch.linalg.vector_norm(x, dim=-1 - self.axes)
         weights = self.weights.to(size.dtype) if isinstance(self.weights, Tensor) else self.weights
         return float((weights * size).sum())
 
-    def prox(self, x: Float[Tensor, "*batch component row col"], step: Step) -> Float[Tensor, "..."]:
-        size = torch.linalg.vector_norm(x, dim=-3, keepdim=True)
-        threshold = step * _with_component_axis(self.weights, size)
+    def prox(self, x: Float[Tensor, "*shape"], step: Step) -> Float[Tensor, "..."]:
+        size = torch.linalg.vector_norm(x, dim=-1 - self.axes, keepdim=True)
+        threshold = step * self._with_component_axis(size)
         return x * (1 - threshold / size.clamp_min(torch.finfo(x.dtype).tiny)).clamp_min(0)
 
-    def conjugate_prox(self, y: Float[Tensor, "*batch component row col"], step: Step) -> Float[Tensor, "..."]:
+    def conjugate_prox(self, y: Float[Tensor, "*shape"], step: Step) -> Float[Tensor, "..."]:
         """Return the projection on |y(·, pixel)| <= w."""
         del step
-        size = torch.linalg.vector_norm(y, dim=-3, keepdim=True)
-        return _within(y, size, _with_component_axis(self.weights, size))
+        size = torch.linalg.vector_norm(y, dim=-1 - self.axes, keepdim=True)
+        return _within(y, size, self._with_component_axis(size))
 
-    def dual_step(
-        self, y: Float[Tensor, "*batch component row col"], image: Float[Tensor, "..."], step: Step
-    ) -> Float[Tensor, "..."]:
-        if not plain(y, image, step) or torch.as_tensor(self.weights).numel() != 1 or image.shape[-3] != 2:
+    def dual_step(self, y: Float[Tensor, "*shape"], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        if not plain(y, image, step) or torch.as_tensor(self.weights).numel() != 1:
             return super().dual_step(y, image, step)
-        for old, new in zip(_pages(y), _pages(image), strict=True):
+        for old, new in zip(self._pages(y), self._pages(image), strict=True):
             shorten_step(old.numpy(), new.numpy(), float(step), float(self.weights))
         return image
+
+    def _with_component_axis(self, like: Tensor) -> Tensor:
+        values = torch.as_tensor(self.weights, dtype=like.dtype)
+        return values.unsqueeze(-1 - self.axes) if values.ndim >= self.axes else values
+
+    def _pages(self, x: Tensor) -> Tensor:
+        """Return x as (page, component, line, pixel)."""
+        components, pixels = x.shape[-1 - self.axes], x.shape[-1]
+        return x.reshape(-1, components, math.prod(x.shape[-self.axes : -1]), pixels)
 
 
 def _within(y: Tensor, size: Tensor, limit: Tensor) -> Tensor:
     """Return y scaled down to the size ``limit`` where it is larger."""
     return y * (limit / torch.maximum(size, limit).clamp_min(torch.finfo(y.dtype).tiny))
-
-
-def _with_component_axis(weights: float | Tensor, like: Tensor) -> Tensor:
-    values = torch.as_tensor(weights, dtype=like.dtype)
-    return values.unsqueeze(-3) if values.ndim >= 2 else values
 
 
 def plain(y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> bool:
@@ -114,10 +121,6 @@ def plain(y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> b
     same = y.shape == image.shape and y.dtype == image.dtype and y.is_contiguous() and image.is_contiguous()
     free = y.device.type == "cpu" == image.device.type and not (y.requires_grad or image.requires_grad)
     return same and free and torch.as_tensor(step).numel() == 1
-
-
-def _pages(x: Tensor) -> Tensor:
-    return x.reshape(-1, *x.shape[-3:])
 
 
 def _lanes(x: Tensor) -> NDArray[np.floating]:

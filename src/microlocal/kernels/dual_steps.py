@@ -26,16 +26,19 @@ def _clipped(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
 
 @numba.njit(**_OPTIONS)
 def _shortened(y: Floats, image: Floats, sigma: float, limit: float) -> None:
-    """y, image (row, 2, pixel): vectors of two components are shortened to ``limit``."""
+    """y, image (row, component, pixel): the vectors of components are shortened to ``limit``."""
     step, longest = image.dtype.type(sigma), image.dtype.type(limit)
     for row in numba.prange(y.shape[0]):
+        scale = np.zeros(y.shape[2], image.dtype)
+        for c in range(y.shape[1]):
+            for k in range(y.shape[2]):
+                image[row, c, k] = y[row, c, k] + step * image[row, c, k]
+                scale[k] += image[row, c, k] * image[row, c, k]
         for k in range(y.shape[2]):
-            a = y[row, 0, k] + step * image[row, 0, k]
-            b = y[row, 1, k] + step * image[row, 1, k]
-            size = np.sqrt(a * a + b * b)
-            scale = longest / max(size, longest) if longest > 0 else longest
-            image[row, 0, k] = a * scale
-            image[row, 1, k] = b * scale
+            scale[k] = longest / max(np.sqrt(scale[k]), longest) if longest > 0 else longest
+        for c in range(y.shape[1]):
+            for k in range(y.shape[2]):
+                image[row, c, k] *= scale[k]
 
 
 @numba.njit(**_OPTIONS)
@@ -60,7 +63,7 @@ def clip_step(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
 
 
 def shorten_step(y: Floats, image: Floats, sigma: float, limit: float) -> None:
-    """Overwrite ``image`` (2, row, pixel) by y + σ image with every vector shortened to at most ``limit``."""
+    """Overwrite ``image`` (component, row, pixel) by y + σ image with every vector shortened to at most ``limit``."""
     with threads_for(4 * image.size):
         _shortened(y.swapaxes(0, 1), image.swapaxes(0, 1), sigma, limit)
 

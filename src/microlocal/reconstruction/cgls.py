@@ -9,7 +9,14 @@ from microlocal.core.scan import Scan
 from microlocal.reconstruction.fbp import filtered_backprojection
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation, observed
-from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, backprojection, observation_trial, trial
+from microlocal.reconstruction.toy import (
+    MethodTrial,
+    ObservationTrial,
+    backprojection,
+    observation_trial,
+    trial,
+    volume_trial,
+)
 from microlocal.solvers.cgls import cgls as solve_cgls
 from microlocal.solvers.checkpoint import owner_of
 from microlocal.solvers.driver import Driver, Status
@@ -24,7 +31,7 @@ def least_squares_image(scan: Scan) -> Float[Tensor, "*batch row col"]:
     return cgls(scan, scan.grid, Settings()).image
 
 
-def least_squares_of_observation(observation: Observation) -> Inexact[Tensor, "*batch row col"]:
+def least_squares_of_observation(observation: Observation) -> Inexact[Tensor, "..."]:
     """Return the image of :func:`cgls_of_observation` likewise."""
     return cgls_of_observation(observation, Settings()).image
 
@@ -43,7 +50,10 @@ def cgls(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
 
 def _observation_trials() -> list[ObservationTrial]:
-    return [observation_trial("cgls, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5)]
+    return [
+        observation_trial("cgls, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5),
+        volume_trial("cgls of volumes, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5),
+    ]
 
 
 @register("observation-method", "cgls", samples=_observation_trials, reference="hestenes1952")

@@ -43,9 +43,8 @@ def natural_weight(operator: LinearOperator, sigma: float) -> float:
 
     Where A does not see the central pixel, that of A as a whole is taken: no column is longer.
     """
-    rows, cols = operator.domain_shape
-    pixel = torch.zeros(rows, cols, dtype=in_domain(operator, torch.float32))
-    pixel[rows // 2, cols // 2] = 1.0
+    pixel = torch.zeros(operator.domain_shape, dtype=in_domain(operator, torch.float32))
+    pixel[tuple(n // 2 for n in operator.domain_shape)] = 1.0
     return sigma * (float(operator(pixel).norm()) or operator.norm_bound())
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.certificates.base import Certificate
+from microlocal.core.brief import Brief
 from microlocal.core.grid import Grid
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.scan import Scan
@@ -43,8 +44,8 @@ def _unchanged(data: Tensor) -> Tensor:
     return data
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Brief):
     """What a method returns: an image (*batch, row, col) in 1/unit, and how it came about.
 
     ``notes`` are sentences for the user, ``config`` what was chosen, ``history`` the solver's record, ``correct`` the

@@ -1,6 +1,6 @@
 """A measurement that is no scan: data, and the operator that made them, of whatever kind.
 
-    y = A x + n,      x an image (row, col)
+    y = A x + n,      x an image (row, col) or a volume (slice, row, col)
 
 A scan is one too, with the X-ray transform of its geometry: methods that need nothing but A and y are written for this.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from microlocal.calibration.image_noise import image_noise
 from microlocal.calibration.noise import noise_level
+from microlocal.core.brief import Brief
 from microlocal.core.checks import finite, is_finite, real_or_complex, tensor, trailing_shape
 from microlocal.core.errors import InputError
 from microlocal.core.grid import Grid
@@ -28,6 +29,7 @@ from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.spaces import draw
 
 EXACT = 1e-3  # of the data: what exact data may be left with, since no iteration is run for ever
+RAYS = ("angle, detector", "angle, v, u")  # the axes of data that rays have made
 UNSEEN = 1e-9  # of the largest answer of a pixel: what is below is rounding
 
 
@@ -38,14 +40,15 @@ class Aim(NamedTuple):
     words: str
 
 
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """Data y = A x + n of images x, for ``reconstruct``.
+@dataclass(frozen=True, eq=False, repr=False)
+class Observation(Brief):
+    """Data y = A x + n of images or volumes x, for ``reconstruct``.
 
     Parameters: ``data`` y (*batch, *codomain), images of a batch being measured alike; ``operator`` A, from images
-    (row, col); ``noise``, the standard deviation of n in every real number of y, 0 for exact data, None where it is not
-    known: then it is estimated where y is an image or a sinogram, and the data of a mask count as exact; ``bounds``,
-    the least and the greatest value that a pixel can have. What y holds where a ``Mask`` is zero does not matter.
+    (row, col) or volumes (slice, row, col), for which the same holds as for images; ``noise``, the standard deviation
+    of n in every real number of y, 0 for exact data, None where it is not known: then it is estimated where y is an
+    image or what rays have made, and the data of a mask count as exact; ``bounds``, the least and the greatest value
+    that a pixel can have. What y holds where a ``Mask`` is zero does not matter.
 
     Raises ShapeError or InputError where they do not fit each other.
 
@@ -64,9 +67,10 @@ class Observation:
         if not isinstance(a, LinearOperator):
             do = "Wrap it: MatrixOperator for matrices, MatrixFree for functions, or a class of your own."
             raise InputError(who, expected="a LinearOperator", got=type(a).__name__, do=do)
-        if len(a.domain_shape) != 2:
-            do = "Compose it with Reshape, so that it takes images."
-            raise InputError(who, expected="an operator of images (row, col)", got=str(a.domain_shape), do=do)
+        if len(a.domain_shape) not in (2, 3):
+            do = "Compose it with Reshape, so that it takes images or volumes."
+            wanted = "an operator of images (row, col) or volumes (slice, row, col)"
+            raise InputError(who, expected=wanted, got=str(a.domain_shape), do=do)
         trailing_shape(tensor(self.data, who), a.codomain_shape, a.codomain_axes, who, "Give what the operator gives.")
         data = real_or_complex(self.data.detach(), a.codomain_complex, who)
         if isinstance(a, Mask):
@@ -86,10 +90,9 @@ class Observation:
             raise InputError("Observation", expected="bounds of the pixels", got=f"bounds = {self.bounds}", do=do)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the image."""
-        rows, cols = self.operator.domain_shape
-        return rows, cols
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns of the image; of a volume slices, rows and columns."""
+        return self.operator.domain_shape
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -108,13 +111,21 @@ class Observation:
             do = "Say that the image is real: operator @ AsComplex(shape); tv and cgls take complex ones."
             raise InputError(who, expected="an operator of real images", got=type(self.operator).__name__, do=do)
 
+    def needs_images(self, who: str) -> tuple[int, int]:
+        """Return rows and columns; raises InputError where the operator takes volumes."""
+        if len(self.shape) != 2:
+            do = "tv, shearlet and cgls take volumes."
+            raise InputError(who, expected="an operator of images (row, col)", got=f"volumes {self.shape}", do=do)
+        rows, cols = self.shape
+        return rows, cols
+
     @cached_property
     def single(self) -> bool:
         """Whether every number is the value of one pixel: then the pixels are measured, or they are not."""
         return isinstance(self.operator, Mask | Restriction)
 
     @cached_property
-    def seen(self) -> Bool[Tensor, "row col"]:
+    def seen(self) -> Bool[Tensor, "*shape"]:
         """The pixels that any number of the data depends on.
 
         Random data are sent back: a pixel that A does not see gets nothing, any other something, with probability one.
@@ -122,7 +133,7 @@ class Observation:
         back = self.operator.adjoint(draw(self.operator.H, generator(0))).abs()
         return back > UNSEEN * back.max()
 
-    def from_pixels(self, data: Inexact[Tensor, "..."]) -> Inexact[Tensor, "*batch row col"]:
+    def from_pixels(self, data: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
         """Return the pixels that are measured singly, A* y over their weights squared, and 0 for the others."""
         a = self.operator
         shares = a.adjoint(a(torch.ones(self.shape, dtype=data.dtype)))
@@ -135,9 +146,9 @@ class Observation:
         if self.single:
             return 0.0
         axes, shape = self.operator.codomain_axes, self.operator.codomain_shape
-        if self.data.is_complex() or len(shape) != 2 or min(shape) < 4:
+        if self.data.is_complex() or len(shape) < 2 or min(shape[-2:]) < 4:
             return None
-        if axes == "angle, detector":
+        if axes in RAYS:
             return noise_level(self.data)
         return float(image_noise(self.data).double().square().mean().sqrt()) if axes == "row, col" else None
 
@@ -152,7 +163,7 @@ class Observation:
         if sigma >= most > 0:
             return Aim(most, "size of the data, which the noise reaches")
         least = EXACT * most
-        if sigma >= least or isinstance(self.operator, RayTransform):
+        if sigma >= least or self.operator.codomain_axes in RAYS:
             return Aim(sigma, "measured noise" if self.noise is None else "given noise")
         return Aim(least, "least that is aimed at where data are exact")
 

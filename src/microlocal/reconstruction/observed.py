@@ -84,8 +84,8 @@ def told(observation: Observation, estimate: Estimate, method: str) -> ImageEsti
     )
 
 
-def provenance_of(observation: Observation, *, learned: bool) -> UInt8[Tensor, "row col"]:
-    """Return where every pixel comes from, (row, col) as codes of ``core.provenance``.
+def provenance_of(observation: Observation, *, learned: bool) -> UInt8[Tensor, "..."]:
+    """Return where every pixel of the image or volume comes from, as codes of ``core.provenance``.
 
     Pixels without influence on the data are learned where a network filled them in, and undetermined otherwise; others
     are measured where every number is one pixel, and NONE where numbers mix pixels: then nothing is said of one.
@@ -100,5 +100,5 @@ def _certificates(observation: Observation, estimate: Estimate) -> tuple[Certifi
     """Certify the adjoint, and the residual: below its target, or below that of the zero image for methods without."""
     target = min(1.1 * float(estimate.config.get("target residual", 1 / 1.1)), 1.0)
     operator, data = observation.operator, observation.data
-    image: Float[Tensor, "*batch row col"] = estimate.image
+    image: Float[Tensor, ...] = estimate.image
     return certify_adjoint(operator), certify_residual(operator, image, data, target)

@@ -117,7 +117,7 @@ def plug_and_play_of_observation(observation: Observation, settings: Settings) -
     """Plug-and-play with a denoiser of Lipschitz constant one: a fixed point that is proved to be reached.
 
     ``weight`` is the noise level that the denoiser is told, for images of size one. Raises InputError without weights,
-    for a denoiser that is not proved to be averaged unless forced, and for complex images.
+    for a denoiser that is not proved to be averaged unless forced, for complex images and for volumes.
     """
     return observation_by_denoiser(observation, settings, _loaded(settings), "plug-and-play")
 
@@ -179,6 +179,7 @@ def observation_by_denoiser(
     ``start``, a first image, from which brightness and contrast are read, a quick one unless given; ``told``, the noise
     that the denoiser is told of each image, in its unit: then no weight is chosen.
     """
+    observation.needs_images(scheme)
     observation.needs_real_images(scheme)
     at_least(settings.iterations or 1, 1, "iterations", scheme)
     problem = scaled_observation(observation, start)

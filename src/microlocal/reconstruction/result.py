@@ -8,12 +8,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from microlocal.certificates.base import Certificate
+from microlocal.core.brief import Brief
 from microlocal.core.registry import lookup, registered
 from microlocal.core.scan import Scan
 
 
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Reconstruction(Brief):
     """An image with its provenance.
 
     Parameters: ``image`` (*batch, row, col) in 1/unit; ``scan`` it was made from (data as used); ``method``, its

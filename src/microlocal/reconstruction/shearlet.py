@@ -19,14 +19,14 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.core.scan import Scan
 from microlocal.frames.base import Frame
-from microlocal.frames.decimated import DecimatedShearletFrame
+from microlocal.frames.decimated import DecimatedShearletFrame, DecimatedShearletFrame3D
 from microlocal.functionals.base import Proximable
 from microlocal.functionals.pairs import PairL1
 from microlocal.reconstruction.cgls import least_squares_image, least_squares_of_observation
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.penalised import solve_penalised
-from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial, volume_trial
 from microlocal.reconstruction.weighted_problem import Penalty
 
 
@@ -44,17 +44,21 @@ def shearlet(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
 
 def _observation_trials() -> list[ObservationTrial]:
-    return [observation_trial("shearlet, against cgls", shearlet_of_observation, least_squares_of_observation, 0.9)]
+    return [
+        observation_trial("shearlet, against cgls", shearlet_of_observation, least_squares_of_observation, 0.9),
+        volume_trial("shearlet of volumes, against cgls", shearlet_of_observation, least_squares_of_observation, 0.9),
+    ]
 
 
 @register("observation-method", "shearlet", samples=_observation_trials, reference="bubba2019")
 def shearlet_of_observation(observation: Observation, settings: Settings) -> Estimate:
-    """Sparse shearlets: edges along curves, and texture that has a direction.
+    """Sparse shearlets: edges along curves, and texture that has a direction; surfaces of volumes.
 
     argmin_{l <= f <= u} 1/2 |A f - g|² + |SH(f)|_{1,w}. Raises InputError for complex images.
     """
     observation.needs_real_images("shearlet")
-    frame = DecimatedShearletFrame(observation.shape)
+    planar = len(observation.shape) == 2
+    frame = DecimatedShearletFrame(observation.shape) if planar else DecimatedShearletFrame3D(observation.shape)
     weights = frame.spread(scale_weights(frame)).to(observation.data.real.dtype)
 
     def functional(weight: float) -> Proximable:

@@ -1,5 +1,6 @@
 """A toy scan with a known object, on which the laws try every method."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,11 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.geometry import Detector, ParallelBeam
+from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.core.seeding import generator
+from microlocal.core.volume import VolumeGrid
 from microlocal.data import phantoms
 from microlocal.operators.convolution import Convolution, gaussian_kernel
+from microlocal.operators.ray_transform3d import RayTransform3D
 from microlocal.reconstruction.method import Estimate, Method, Settings
 from microlocal.reconstruction.observation import Observation
 
@@ -69,7 +73,7 @@ class ObservationTrial:
     name: str
     method: Callable[[Observation, Settings], Estimate]
     scan: Observation
-    truth: Float[Tensor, "row col"]
+    truth: Float[Tensor, "..."]
     baseline: Callable[[Observation], Tensor]
     factor: float
     settings: Settings
@@ -87,7 +91,21 @@ def blurred_toy(noise: float = 0.02, size: int = 20) -> tuple[Observation, Float
     return Observation(blur(truth) + noise * torch.randn(truth.shape, generator=generator(0)), blur), truth
 
 
-def backprojection(observation: Observation) -> Float[Tensor, "*batch row col"]:
+def coned_toy(noise: float = 0.02) -> tuple[Observation, Float[Tensor, "slice row col"]]:
+    """Return a ball with a box in it, seen by a cone beam in few views, with noise, and the volume itself."""
+    grid = VolumeGrid((10, 12, 12), 1.0)
+    z, y, x = torch.meshgrid(*map(torch.from_numpy, reversed(grid.coordinates())), indexing="ij")
+    truth = (x**2 + y**2 + 1.5 * z**2 < 25).float()
+    truth[4:6, 5:9, 4:7] = 0.4
+    views = tuple(np.radians(np.arange(0.0, 360.0, 24.0)))
+    cone = ConeBeam(views, FlatPanel(14, 16, (2.0, 2.0)), source_axis=60.0, source_detector=120.0)
+    ray = RayTransform3D(cone, grid)
+    exact = ray(truth)
+    data = exact + noise * float(exact.max()) * torch.randn(exact.shape, generator=generator(0))
+    return Observation(data, ray, bounds=(0.0, math.inf)), truth
+
+
+def backprojection(observation: Observation) -> Float[Tensor, "..."]:
     """Return A* y."""
     return observation.operator.adjoint(observation.data)
 
@@ -101,6 +119,18 @@ def observation_trial(
 ) -> ObservationTrial:
     """Return the trial of a method on the small blurred image against a baseline."""
     observation, truth = blurred_toy()
+    return ObservationTrial(name, method, observation, truth, baseline, factor, Settings(iterations=iterations))
+
+
+def volume_trial(
+    name: str,
+    method: Callable[[Observation, Settings], Estimate],
+    baseline: Callable[[Observation], Float[Tensor, "..."]],
+    factor: float,
+    iterations: int | None = None,
+) -> ObservationTrial:
+    """Return the trial of a method on the small volume against a baseline."""
+    observation, truth = coned_toy()
     return ObservationTrial(name, method, observation, truth, baseline, factor, Settings(iterations=iterations))
 
 

@@ -1,6 +1,7 @@
 """Total variation: piecewise constant images within bounds, non-negative where a scan is reconstructed."""
 
 import math
+from functools import partial
 
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -12,7 +13,7 @@ from microlocal.reconstruction.cgls import least_squares_image, least_squares_of
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.penalised import solve_penalised
-from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial, volume_trial
 from microlocal.reconstruction.weighted_problem import Penalty
 
 
@@ -30,16 +31,20 @@ def tv(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 
 
 def _observation_trials() -> list[ObservationTrial]:
-    return [observation_trial("tv, against cgls", tv_of_observation, least_squares_of_observation, 0.9)]
+    return [
+        observation_trial("tv, against cgls", tv_of_observation, least_squares_of_observation, 0.9),
+        volume_trial("tv of volumes, against cgls", tv_of_observation, least_squares_of_observation, 0.7),
+    ]
 
 
 @register("observation-method", "tv", samples=_observation_trials, reference="rudin1992")
 def tv_of_observation(observation: Observation, settings: Settings) -> Estimate:
-    """Isotropic total variation: flat regions with sharp edges; of complex images, of both parts together.
+    """Isotropic total variation: flat regions with sharp edges; of complex images, of both parts together; of volumes.
 
     argmin_{l <= f <= u} 1/2 |A f - g|² + λ Σ |D f|
     """
     gradient = Gradient(observation.shape)
     operator = Complexified(gradient) if observation.operator.domain_complex else gradient
-    penalty = Penalty(operator, GroupL1, dual_norm=math.sqrt(math.prod(observation.shape)))
+    functional = partial(GroupL1, axes=len(observation.shape))
+    penalty = Penalty(operator, functional, dual_norm=math.sqrt(math.prod(observation.shape)))
     return solve_penalised(observation, penalty, settings, iterations=200)

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from microlocal.core.arrays import to_numpy
+from microlocal.core.brief import Brief
 from microlocal.core.checks import finite, positive, trailing_shape
 from microlocal.core.geometry import Array, Geometry
 from microlocal.core.grid import Grid
@@ -30,8 +31,8 @@ RASTER_ERROR_RAD = np.radians(3.0)
 MOSTLY = 0.5  # of an edge's strength
 
 
-@dataclass(frozen=True, eq=False)
-class EdgeMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class EdgeMap(Brief):
     """Edges of one image, all fields (row, col).
 
     ``mask``, where an edge runs; ``normal_rad``, direction of its normal in [0, π), x right and y up; ``strength``,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from microlocal.core.brief import Brief
 from microlocal.core.geometry import Array
 from microlocal.wavefront.thresholds import otsu
 
@@ -27,8 +28,8 @@ TINY = np.finfo(np.float64).tiny
 FARTHEST = 0.75
 
 
-@dataclass(frozen=True, eq=False)
-class Field:
+@dataclass(frozen=True, eq=False, repr=False)
+class Field(Brief):
     """One kind of singularity, all arrays (row, col).
 
     ``strength``, how strong it is, in grey levels or a probability; ``normal_rad``, its normal, in [0, 2π) where the

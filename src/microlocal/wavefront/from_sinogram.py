@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from microlocal.core.brief import Brief
 from microlocal.core.checks import trailing_shape
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Array, FanBeam, Geometry
@@ -32,8 +33,8 @@ UNEVEN = 1e-3
 FLANK = 4
 
 
-@dataclass(frozen=True, eq=False)
-class DataEdges:
+@dataclass(frozen=True, eq=False, repr=False)
+class DataEdges(Brief):
     """Edges found in data and the edges of the image that make them, all arrays (point,), strongest first.
 
     ``angle_rad``, ``u``, ``slope`` (du/dt): where they lie in the data, and how they run; ``x``, ``y``,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
+from microlocal.core.brief import Brief
 from microlocal.wavefront.fields import Field
 from microlocal.wavefront.lines import fitted
 
@@ -17,8 +18,8 @@ EDGE, RIDGE = 1, 2
 KINDS = {EDGE: "edge", RIDGE: "ridge"}
 
 
-@dataclass(frozen=True, eq=False)
-class Singularities:
+@dataclass(frozen=True, eq=False, repr=False)
+class Singularities(Brief):
     """Points of an image's wavefront set, all arrays (point,), strongest first.
 
     ``row``, ``col``, pixels, fractions included (pixel centres are whole numbers); ``direction_rad``, the normal, x

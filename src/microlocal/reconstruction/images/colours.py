@@ -23,6 +23,7 @@ from torch.nn.functional import avg_pool2d
 
 from microlocal.calibration.image_noise import CLIPPED, LEAST, SIDE, at_ends, image_noise
 from microlocal.certificates.base import Certificate
+from microlocal.core.brief import Brief
 from microlocal.core.progress import SILENT, Progress
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.images.models import Denoiser
@@ -37,8 +38,8 @@ OPPONENT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class DenoisedPages:
+@dataclass(frozen=True, eq=False, repr=False)
+class DenoisedPages(Brief):
     """Denoised pages, the noise of every plane, and what is proved, with the worst value of all planes.
 
     ``left``, the root mean square of what the result leaves of the data, by plane; ``records``, what was chosen for

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from microlocal.certificates.base import Certificate
+from microlocal.core.brief import Brief
 from microlocal.core.checks import finite, floating, refuse_sizes, tensor
 from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.registry import lookup
@@ -20,8 +21,8 @@ MARGIN = 16  # pixels by which an image is continued as its mirror image, since 
 LARGEST = 1e15  # of images in float32; 1/LARGEST is the least
 
 
-@dataclass(frozen=True, eq=False)
-class ImageEstimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageEstimate(Brief):
     """An estimated image and how it came about.
 
     ``image`` (*batch, row, col) in the unit of the input; ``residual``, the data minus what the estimate explains of

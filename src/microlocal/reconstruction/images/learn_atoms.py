@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microlocal.core.brief import Brief
 from microlocal.core.checks import at_least, positive, whole
 from microlocal.core.errors import ShapeError
 from microlocal.core.progress import SILENT, Progress
@@ -29,8 +30,8 @@ INNER = 15  # steps of each kind a round
 LARGEST_SHARE = 0.1  # λ over the largest correlation of an image with a first atom, unless λ is given
 
 
-@dataclass(frozen=True, eq=False)
-class LearnedAtoms:
+@dataclass(frozen=True, eq=False, repr=False)
+class LearnedAtoms(Brief):
     """What :func:`learn_atoms` found: ``atoms`` (atom, row, col) of norm one, ``weight`` λ, ``objective`` by round."""
 
     atoms: Float[Tensor, "atom row col"]
