@@ -21,6 +21,9 @@ from microlocal.wavefront.segments import is_measured as is_measured
 from microlocal.wavefront.singularities import EDGE as EDGE
 from microlocal.wavefront.singularities import RIDGE as RIDGE
 from microlocal.wavefront.singularities import Singularities as Singularities
+from microlocal.wavefront.surfaces import label_surfaces as label_surfaces
+from microlocal.wavefront.surfaces import surface_fraction as surface_fraction
+from microlocal.wavefront.surfaces import surface_measured as surface_measured
 from microlocal.wavefront.visibility import measured_directions as measured_directions
 from microlocal.wavefront.visibility import measured_fraction as measured_fraction
 from microlocal.wavefront.visibility import measured_range as measured_range

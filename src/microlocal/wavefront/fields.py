@@ -99,8 +99,11 @@ def parting(ridges: Array, floor: float) -> float:
 
 
 def hysteresis(weak: Mask, strong: Mask, shortest: int) -> Mask:
-    """Return the 8-connected pieces of ``weak`` that are strong somewhere and have ``shortest`` pixels or more."""
-    pieces, _ = ndimage.label(weak, structure=np.ones((3, 3)))
+    """Return the pieces of ``weak`` that are strong somewhere and have ``shortest`` pixels or more.
+
+    Pixels, or voxels, that share a corner belong together.
+    """
+    pieces, _ = ndimage.label(weak, structure=np.ones((3,) * weak.ndim))
     lengths = np.bincount(pieces.ravel())
     kept = np.zeros(lengths.shape, dtype=bool)
     kept[np.unique(pieces[weak & strong])] = True
