@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from microlocal.certificates import filter_norm_bound
 from microlocal.certificates.attack import Search, spread, worst
@@ -114,6 +115,76 @@ def test_layers_of_ones_own_class_have_no_bound():
     for layer in (Residual(nn.Identity()), Tenfold(1, 1, 1), Doubled(), nn.Sequential(Tenfold(1, 1, 1))):
         assert guarantee_of(layer).lipschitz == math.inf
     assert [part.name for part in parts_of(Residual(nn.Identity()))] == ["network"]
+
+
+def _growth(network):
+    """Return how far apart the worst two of a few vectors get."""
+    u = torch.eye(3)
+    with torch.no_grad():
+        return float(torch.linalg.matrix_norm(network(u) - network(torch.zeros(3)), 2))
+
+
+def _weight_normed(layer):
+    nn.utils.weight_norm(layer)
+    layer.weight_g.data.mul_(100.0)
+
+
+def _pruned(layer):
+    prune.l1_unstructured(layer, "weight", 1)
+    layer.weight_orig.data.mul_(100.0)
+
+
+def _hooked(layer):
+    layer.register_forward_hook(lambda module, given, found: 100 * found)
+
+
+def _hooked_before(layer):
+    layer.register_forward_pre_hook(lambda module, given: (100 * given[0],))
+
+
+def _replaced(layer):
+    before = layer.forward
+    layer.forward = lambda u: 100 * before(u)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize("alter", [_weight_normed, _pruned, _hooked, _hooked_before, _replaced])
+def test_a_layer_that_computes_something_else_than_its_class_has_no_bound(alter):
+    """Weights that a hook makes when the layer is called are those of the last call until then."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 3, bias=False))
+    before = guarantee_of(network).lipschitz
+    alter(network[0])
+    assert guarantee_of(network).lipschitz == math.inf
+    assert _growth(network) > 10 * before
+
+
+def test_hooks_of_a_sequence_and_what_was_made_permanent():
+    network = nn.Sequential(nn.Linear(3, 3, bias=False))
+    prune.l1_unstructured(network[0], "weight", 2)
+    prune.remove(network[0], "weight")
+    assert _growth(network) <= guarantee_of(network).lipschitz < math.inf
+    _hooked(network)
+    assert guarantee_of(network).lipschitz == math.inf
+
+
+def test_complex_weights_have_no_bound():
+    """Their real part alone is zero here."""
+    for layer in (nn.Linear(2, 2, dtype=torch.complex64), nn.Conv2d(1, 1, 3, dtype=torch.complex64)):
+        layer.weight.data.fill_(100j)
+        assert guarantee_of(nn.Sequential(layer)).lipschitz == math.inf
+
+
+def test_what_is_zero_before_a_bias_is_not_zero_after_it():
+    network = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3))
+    nn.init.zeros_(network[0].weight)
+    assert float(network(torch.ones(1, 3)).detach().norm()) > 0.1
+    assert guarantee_of(network).gain == math.inf
+
+
+def test_layers_that_share_their_weights_are_all_listed():
+    shared = nn.Linear(3, 3)
+    assert [part.name for part in parts_of(nn.Sequential(shared, nn.ReLU(), shared))] == ["0", "1", "2"]
 
 
 def test_softplus_that_jumps_has_no_bound():

@@ -215,8 +215,11 @@ def test_growing_steps_do_not_hold():
 def test_what_is_no_number_refutes_convergence():
     iteration, _, _ = problem(Quadratic(0.1))
     assert not certify_fixed_point(iteration, (1.0, math.nan, 0.6), (1, 1, *SHAPE)).holds
+    certificate = certify_fixed_point(iteration, (1.0, 0.6), (1, 1, *SHAPE))
     iteration.denoiser.forward = lambda u, noise: u * math.nan
-    assert certify_fixed_point(iteration, (1.0, 0.6), (1, 1, *SHAPE)).falsify() == math.inf
+    assert certificate.falsify() == math.inf
+    with pytest.raises(InputError, match="not: modules are as they were written"):
+        refuse_unproved(iteration, "plug-and-play", force=False)
 
 
 def test_a_denoiser_whose_weights_are_no_numbers_is_refused():

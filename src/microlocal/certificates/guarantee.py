@@ -51,8 +51,8 @@ class Guarantee:
     def then(self, after: "Guarantee") -> "Guarantee":
         """Return what is proved of ``after`` applied to the result of this map."""
         return Guarantee(
-            gain=_product(self.gain, after.gain),
-            lipschitz=_product(self.lipschitz, after.lipschitz),
+            gain=_composed(self.gain, after.gain),
+            lipschitz=_composed(self.lipschitz, after.lipschitz),
             averaged=_averaged_product(self.averaged, after.averaged),
             range=self.range and after.range,
             signs=self.signs and after.signs,
@@ -98,6 +98,11 @@ def gradient_step(step: float, curvature: float) -> Guarantee:
 
 def _product(one: float, other: float) -> float:
     return 0.0 if 0.0 in (one, other) else one * other
+
+
+def _composed(one: float, other: float) -> float:
+    """Return the constant of a composition; none where one is not known: zero, and then a bias, is not zero."""
+    return math.inf if math.inf in (one, other) else one * other
 
 
 def _averaged_product(one: float, other: float) -> float:

@@ -11,7 +11,8 @@ The padding repeats pixels, and |P|² is how often it repeats one at most, in im
 counts as one; stride and borders leave parts of the whole.
 
 The Lipschitz constant of a sequence is at most the product. A layer that is not listed has none that is known here, and
-neither has one of a class of one's own: its ``forward`` may do anything.
+neither has one of a class of one's own: its ``forward`` may do anything, and so may hooks. Nor has one with complex
+weights, whose images are not real.
 """
 
 import math
@@ -23,7 +24,7 @@ from torch import nn
 
 from microlocal.certificates.filters import filter_norm_bound
 from microlocal.certificates.guarantee import IDENTITY, Guarantee, chain
-from microlocal.certificates.maps import Certified
+from microlocal.certificates.maps import Certified, hypotheses_of, is_altered
 
 FINE = 16  # places along an axis, for every pixel of a filter: 2 % above the norm at most
 SMOOTH = 20.0  # threshold of softplus from which its jump, e^-20, is below rounding in float32
@@ -53,7 +54,7 @@ class Part:
 
 
 def guarantee_of(network: nn.Module) -> Guarantee:
-    """Return what is proved of a network: what it states itself, or what follows from its layers.
+    """Return what is proved of a network: what it states itself where its hypotheses hold, or what follows from layers.
 
     >>> layers = nn.Sequential(nn.Linear(3, 3, bias=False), nn.ReLU())
     >>> _ = layers[0].weight.data.copy_(2 * torch.eye(3))
@@ -61,7 +62,10 @@ def guarantee_of(network: nn.Module) -> Guarantee:
     2.0
     """
     if isinstance(network, Certified):
-        return network.guarantee()
+        sound = all(hypothesis.holds for hypothesis in hypotheses_of(network))
+        return network.guarantee() if sound else Guarantee()
+    if is_altered(network) or any(value.is_complex() for value in network.parameters(recurse=False)):
+        return Guarantee()
     if type(network) is nn.Sequential:
         return chain([guarantee_of(layer) for layer in network])
     return _of_layer(network) if type(network) in KNOWN else Guarantee()
@@ -73,7 +77,11 @@ def parts_of(network: nn.Module) -> list[Part]:
     if own is not None:
         return [Part(name, "block", proved) for name, proved in own()]
     if type(network) is nn.Sequential:
-        return [Part(name, type(layer).__name__, guarantee_of(layer)) for name, layer in network.named_children()]
+        return [
+            Part(name, type(layer).__name__, guarantee_of(layer))
+            for name, layer in network._modules.items()
+            if layer is not None
+        ]
     return [Part("network", type(network).__name__, guarantee_of(network))]
 
 

@@ -109,7 +109,7 @@ def attacked(network: nn.Module, shape: Sequence[int], score: Score, search: Sea
 
 
 def hypotheses_of(network: Certified, shape: Sequence[int] | None = None) -> tuple[Hypothesis, ...]:
-    """Return what every proof rests on, finite weights, and what that of this network does.
+    """Return what every proof rests on, finite weights and modules as written, and what that of this network does.
 
     With the ``shape`` of an input, also that the network does not overflow in the precision of its weights: attacks run
     in float64, and would not see it. Where weights are not finite nothing else can be measured, and the first is the
@@ -118,7 +118,30 @@ def hypotheses_of(network: Certified, shape: Sequence[int] | None = None) -> tup
     finite = _finite(network)
     if not finite.holds:
         return (finite,)
-    return (finite, *network.hypotheses(), *([] if shape is None else [_fits(network, shape)]))
+    return (finite, _as_written(network), *network.hypotheses(), *([] if shape is None else [_fits(network, shape)]))
+
+
+def is_altered(module: nn.Module) -> bool:
+    """Return whether a module may compute something else than its class says: by a hook, or a forward of its own.
+
+    Old weight and spectral normalisation and pruning are hooks that make the weights when the module is called, so that
+    those it holds before may be others.
+
+    >>> plain = nn.ReLU()
+    >>> hooked = nn.ReLU()
+    >>> _ = hooked.register_forward_hook(lambda module, given, found: 2 * found)
+    >>> is_altered(plain), is_altered(hooked)
+    (False, True)
+    """
+    replaced = "forward" in vars(module) and "_orig_mod" not in module._modules  # compiled modules have one, too
+    return bool(module._forward_hooks or module._forward_pre_hooks or replaced)
+
+
+def _as_written(network: Certified) -> Hypothesis:
+    modules = network.named_modules() if isinstance(network, nn.Module) else ()
+    altered = [name or type(module).__name__ for name, module in modules if is_altered(module)]
+    told = f"{len(altered)} are not: {', '.join(altered[:3])}" if altered else "all are"
+    return Hypothesis("modules are as they were written, without hooks", told, not altered)
 
 
 def _sound(hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
