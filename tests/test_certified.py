@@ -23,6 +23,8 @@ from microlocal.networks import (
     LearnedDiffusivity,
     Mixture,
     Nonexpansive,
+    ParabolicNetwork,
+    ReactionDiffusion,
     StoppedFlow,
     SymmetricBlock,
 )
@@ -127,6 +129,32 @@ def test_shrinkage_keeps_everything_if_told_to(sides):
     network.unet.out[0].bias.data[:63] = 60.0
     u = torch.randn(2, 1, *sides, dtype=torch.float64, generator=generator(1))
     torch.testing.assert_close(network(u).detach(), u, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-15, 1e-12])
+def test_shrinkage_adds_nothing_to_what_is_next_to_nothing(size):
+    torch.manual_seed(0)
+    network = AdaptiveShrinkage((4, 4)).double()
+    nn.init.normal_(network.unet.get_parameter("out.0.weight"))
+    u = size * torch.randn(1, 1, 12, 16, dtype=torch.float64, generator=generator(0))
+    assert float(network(u).detach().norm() / u.norm()) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("strength", [30.0, 90.0, 800.0])
+def test_a_reaction_of_any_strength_keeps_its_bound(strength):
+    """λ beyond what exp can hold: the stage returns the data."""
+    network = ReactionDiffusion((1, 2), filters=4, side=3)
+    u = torch.randn(1, 1, 8, 8, generator=generator(0))
+    network.log_pull.data[:, 0] = strength
+    assert network.guarantee().gain == 1.0
+    assert all(hypothesis.holds for hypothesis in network.hypotheses())
+    assert torch.allclose(network(u), u)
+
+
+@pytest.mark.parametrize("step", [2.0, 0.0, -1.0, math.nan])
+def test_a_block_begins_with_a_step_that_it_can_have(step):
+    with pytest.raises(InputError, match=r"a step in \(0, 2\)"):
+        SymmetricBlock(1, 4, 3, Mixture(4), step=step)
 
 
 def test_shrinkage_is_told_the_noise_and_knows_no_grey_value():
@@ -277,6 +305,26 @@ def test_networks_are_known_by_what_they_answer_not_by_what_stands_in_their_clas
     assert isinstance(wrapped, Certified)
     assert guarantee_of(wrapped).nonexpansive
     assert not isinstance(nn.ReLU(), Certified)
+
+
+@pytest.mark.parametrize("part", ["", "blocks.1.activation"])
+def test_a_network_with_a_hook_proves_nothing(part):
+    network = Nonexpansive((1, 2), filters=4, side=3)
+    assert guarantee_of(network).nonexpansive
+    network.get_submodule(part).register_forward_hook(lambda module, given, found: -3 * found)
+    told = rf"without hooks: 1 are not: {part or 'Nonexpansive'}"
+    with pytest.raises(InputError, match=told):
+        certify_map(network, (1, 6, 6), Search(1, 1))
+    assert guarantee_of(nn.Sequential(network)) == Guarantee()
+
+
+def test_within_a_sequence_hypotheses_are_asked_as_well():
+    network = ParabolicNetwork(1, 4, 2, bias=False)
+    assert guarantee_of(nn.Sequential(network)).nonexpansive
+    network.step = 10.0
+    u = torch.randn(1, 1, 8, 8, generator=generator(0))
+    assert float(network(u).detach().norm()) > 1.5 * float(u.norm())
+    assert guarantee_of(nn.Sequential(network)) == Guarantee()
 
 
 def test_nothing_is_proved_for_half_precision():

@@ -65,6 +65,18 @@ class KeepsAFactorToItself(Halved):
         return Guarantee(gain=self.factor, lipschitz=self.factor)
 
 
+class NeverQuiteZero(Halved):
+    """Keeps norms, but not below the floor of its own division."""
+
+    def forward(self, u):
+        length = u.flatten(1).norm(dim=1)[:, None, None, None].clamp_min(1e-12)
+        noise = torch.cos(100 * torch.arange(u.numel() // len(u)).to(u)).reshape(u.shape[1:])
+        return super().forward(u) + 1e-3 * length * noise / noise.norm()
+
+    def guarantee(self):
+        return Guarantee(gain=0.501)
+
+
 class InSinglePrecision(Halved):
     def forward(self, u):
         return super().forward(u).float()
@@ -90,6 +102,7 @@ def networks():
         "survives_the_attack": ClaimsTooMuch,
         "survives_training": BoundAtTheBegin,
         "survives_writing_and_reading": KeepsAFactorToItself,
+        "no_signal_is_too_small": NeverQuiteZero,
         "precision_is_kept": InSinglePrecision,
         "images_do_not_meet": LooksAtTheBatch,
         "not_a_number_proves_nothing": KeepsItsWeightsOutOfSight,

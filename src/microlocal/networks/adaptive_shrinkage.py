@@ -88,11 +88,11 @@ class AdaptiveShrinkage(nn.Module):
         """Return P c: patches that are mirror images of others are changed as their mirror images."""
         skip = (MARGIN + FIRST) // STRIDE
         own = coefficients[..., skip : skip + rows // STRIDE + 1, skip : skip + cols // STRIDE + 1]
-        waves = own[:, 1:]
-        shares, changes = self._predicted(waves / (UNIT * level), (level / self.usual).log())
-        proposed = shares * waves + UNIT * level * changes
-        length, before = (_length(x) for x in (proposed, waves))
-        kept = torch.cat([own[:, :1], proposed * (before / length).clamp(max=1.0).to(proposed)], dim=1)
+        unit = UNIT * level
+        waves = own[:, 1:] / unit
+        shares, changes = self._predicted(waves, (level / self.usual).log())
+        proposed = shares * waves + changes
+        kept = torch.cat([own[:, :1], unit * proposed * _shortened(_length(proposed), _length(waves)).to(waves)], dim=1)
         return _mirrored(kept, rows, cols, coefficients.shape[-2:])
 
     def _predicted(self, waves: Tensor, log_level: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,6 +113,11 @@ class AdaptiveShrinkage(nn.Module):
             Hypothesis("|P c| <= |c| on every patch: longer proposals are shortened", "for any weights", True),
             Hypothesis("patches beyond the border are changed as mirror images", "at even places", SIDE % STRIDE == 0),
         )
+
+
+def _shortened(length: Tensor, before: Tensor) -> Float[Tensor, "batch 1 row col"]:
+    """Return by what a proposal is multiplied: by 0 where the patch was next to nothing, so that nothing is added."""
+    return torch.where(before > TINY, (before / length).clamp(max=1.0), 0.0)
 
 
 def _length(x: Tensor) -> Float[Tensor, "batch 1 row col"]:

@@ -40,6 +40,7 @@ from microlocal.networks.symmetric_block import LONGEST, SymmetricBlock, numbere
 from microlocal.networks.trial import NetworkTrial
 
 PULL = 0.05  # λ to begin with
+STRONGEST = 300.0  # log λ that is told apart: beyond, a stage returns the data
 FREE = "bands"
 
 
@@ -100,8 +101,8 @@ class ReactionDiffusion(nn.Module):
         u = f = f / level
         for block, pull in zip(self._stages(), self.log_pull, strict=True):
             length = block.step()
-            reaction = length * (pull[0] - pull[1] * log_level).exp()
-            u = torch.lerp(u - length * block.force(u, log_level), f, reaction / (1 + reaction))
+            share = torch.sigmoid(length.log() + pull[0] - pull[1] * log_level)  # l λ/(1 + l λ), finite for any λ
+            u = torch.lerp(u - length * block.force(u, log_level), f, share)
         return u * level
 
     def guarantee(self, noise: float | None = None) -> Guarantee:
@@ -117,7 +118,7 @@ class ReactionDiffusion(nn.Module):
         log_level = math.log(level / self.usual)
         found = []
         for block, (own, power) in zip(self._stages(), self.log_pull.detach().double().tolist(), strict=True):
-            length, pull = float(block.step().detach()), math.exp(own - power * log_level)
+            length, pull = float(block.step().detach()), math.exp(min(own - power * log_level, STRONGEST))
             found.append((block.activation.least_slope, length / (1 + length * pull), length, pull))
         return found
 

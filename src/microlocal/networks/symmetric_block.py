@@ -27,6 +27,7 @@ from microlocal.certificates.base import Hypothesis
 from microlocal.certificates.filters import filter_norm_bound
 from microlocal.certificates.guarantee import Guarantee, gradient_step
 from microlocal.core.checks import at_least
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.networks.bands import Bands
@@ -55,7 +56,7 @@ class SymmetricBlock(nn.Module):
 
     Parameters: ``channels`` of the image; ``filters``, how many; ``side`` of a filter, or (rows, cols), as (1, 5) for
     signals, which are images of one row; ``activation`` Φ of as many channels as filters; ``dilation``, the distance
-    between the filter's pixels; ``step`` τ to begin with.
+    between the filter's pixels; ``step`` τ to begin with, in (0, 2), else an InputError is raised.
 
     >>> block = SymmetricBlock(1, 4, 3, Mixture(4))
     >>> flat = torch.full((1, 1, 6, 6), 0.3)
@@ -76,6 +77,9 @@ class SymmetricBlock(nn.Module):
         self.activation, self.dilation = activation, at_least(dilation, 1, "dilation", "SymmetricBlock")
         rows, cols = (side, side) if isinstance(side, int) else side
         at_least(max(rows, cols), 2, "side", "SymmetricBlock")
+        if not 0 < step < LONGEST:
+            do = "Begin with a shorter step: training can come as near to 2 as it likes."
+            raise InputError("SymmetricBlock", expected=f"a step in (0, {LONGEST:g})", got=f"{step:g}", do=do)
         self.raw = nn.Parameter(_cosines(filters, channels, rows, cols))
         self.raw_step = nn.Parameter(torch.tensor(math.log(step / (LONGEST - step))))
 

@@ -13,6 +13,7 @@ from microlocal.networks.trial import NetworkTrial
 from microlocal.testing.violation import LawViolation, expect
 
 SEARCH = Search(starts=3, steps=25)
+SIZES = (1e-30, 1e-14, 1e-9, 1e6)  # of signals, beside those of the attacks
 
 
 def states_something(trial: NetworkTrial) -> None:
@@ -57,6 +58,25 @@ def survives_writing_and_reading(trial: NetworkTrial) -> None:
     expect(gap == 0, f"{trial.name}: the result changes by {gap:.3g} with the file")
 
 
+def no_signal_is_too_small(trial: NetworkTrial) -> None:
+    """A bound of norms and distances holds for signals of any size: a floor under a division may not show."""
+    network = trial.build().double()
+    proved = network.guarantee()  # type: ignore[operator]
+    for size in SIZES:
+        u = size * torch.randn(2, *trial.shape, dtype=torch.float64, generator=generator(5))
+        d = size * torch.randn(2, *trial.shape, dtype=torch.float64, generator=generator(6))
+        with torch.no_grad():
+            here, there = network(u), network(u + d)
+        for what, bound, after, before in (
+            ("norms", proved.gain, here, u),
+            ("distances", proved.lipschitz, there - here, d),
+        ):
+            grown = float(after.norm() / before.norm())
+            expect(
+                grown <= bound * (1 + 1e-9), f"{trial.name}: {what} of size {size:g} grow by {grown:.6g} > {bound:.6g}"
+            )
+
+
 def precision_is_kept(trial: NetworkTrial) -> None:
     """float64 in, float64 out, and both precisions agree."""
     network = trial.build()
@@ -99,6 +119,7 @@ LAWS = (
     survives_the_attack,
     survives_training,
     survives_writing_and_reading,
+    no_signal_is_too_small,
     precision_is_kept,
     images_do_not_meet,
     not_a_number_proves_nothing,
