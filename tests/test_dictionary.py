@@ -164,6 +164,91 @@ def test_facts_of_ones_own():
     assert (backward.largest_ratio, backward.increasing) == (2.0, False)
 
 
+# g >= 0, Φ increases, g is bounded, Lipschitz constant: worked out by hand.
+GROWING = {
+    "quartic": (from_regulariser(lambda s: s**4), (True, True, False, math.inf)),
+    "double well": (from_regulariser(lambda s: s**4 - 100 * s**2), (False, False, False, math.inf)),
+    "falls between": (from_activation(lambda s: s - 3 * s**3 + s**5), (False, False, False, math.inf)),  # Φ'(1) = -3
+    "logarithm": (from_diffusivity(lambda s: 1 + torch.log1p(s.abs())), (True, True, False, math.inf)),
+    "both ends": (from_diffusivity(lambda s: 1 / s.abs() + s.abs() - 2.5), (False, False, False, math.inf)),
+    "sine": (from_activation(torch.sin), (False, False, True, 1.0)),
+    "waves": (from_activation(lambda s: s + 0.5 * torch.sin(10 * s)), (False, False, True, 6.0)),  # g(0.448) < 0
+    "chirp": (from_diffusivity(lambda s: 1 + 0.5 * torch.cos(9 * s)), (True, False, True, math.inf)),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_is_small_beside_the_largest_value_is_no_rounding(name):
+    """Φ of the double well is -200 s near zero, and 2e27 at the end of the grid."""
+    entry, known = GROWING[name]
+    found = facts(entry)
+    assert (found.nonnegative, found.convex, found.bounded) == known[:3]
+    assert found.lipschitz == pytest.approx(known[3], rel=1e-6)
+    assert found.jumps == ()
+    assert (found.max_min_step() > 0) == (found.nonnegative and found.bounded)
+    if not found.bounded:
+        with pytest.raises(InputError, match="a bounded diffusivity"):
+            diffuse(torch.eye(4), entry, 1.0)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(("inside", "outside"), [(1.0, 2.0), (2.0, 1.0), (1.0, 0.99), (1.0, 0.0)])
+def test_a_jump_within_a_flux_that_grows_is_seen(inside, outside, size):
+    own = from_diffusivity(lambda s: size * torch.where(s.abs() < 3, inside, outside).to(s))
+    found = facts(own)
+    assert found.jumps == pytest.approx((3.0,))
+    assert (found.lipschitz, found.convex) == (math.inf, outside > inside)
+    assert found.largest_ratio == pytest.approx(size * max(inside, outside))
+
+
+@pytest.mark.parametrize("edge", [2000.0, 1e-5])
+def test_facts_of_what_is_not_a_number_somewhere_are_refused(edge):
+    own = from_diffusivity(lambda s: torch.where((s.abs() < edge) == (edge < 1), math.nan, 1.0).to(s))
+    with pytest.raises(InputError, match="facts of own: expected a number at every place, got nan"):
+        facts(own)
+
+
+def test_the_domain_ends_where_the_range_of_numbers_does():
+    found = facts(from_diffusivity(lambda s: torch.cosh(s / 10)))
+    limits = [float(found.domain[face].removeprefix("|s| <= ")) for face in ("diffusivity", "regulariser")]
+    assert 7050 < limits[0] < 10 * math.acosh(1.7e308)
+    assert 6850 < limits[1] < limits[0]
+
+
+@pytest.mark.parametrize(
+    "psi",
+    [
+        lambda s: torch.where(s.abs() > 1, 1 + 0 * s, 0 * s),
+        lambda s: torch.where(s.abs() > 1, 2 + 0 * s, s**2),
+        lambda s: torch.where(s != 0, 1 + 0 * s, 0 * s),
+        lambda s: s.abs().floor() + 0 * s,
+        lambda s: s.detach() ** 2 + s**2,
+    ],
+    ids=["edges above one", "a jump at the truncation", "edges", "steps", "half of it unseen by autograd"],
+)
+def test_a_regulariser_that_is_not_the_integral_of_its_slope_is_refused(psi):
+    """Autograd finds a slope of zero beside the jumps, of which all else would follow: g = 0, any step stable."""
+    with pytest.raises(InputError, match="the integral of its slope"):
+        from_regulariser(psi)
+
+
+@pytest.mark.parametrize(
+    "psi",
+    [
+        lambda s: s.abs() ** 0.05,
+        lambda s: torch.log(1e-30 + s**2),
+        lambda s: 1e12 + s**2,
+        lambda s: s**2 + torch.cos(50 * s),
+        lambda s: 1 - torch.exp(-1e16 * s**2),
+        lambda s: torch.minimum(s**2, torch.ones_like(s)),
+        lambda s: s**20,
+    ],
+    ids=["steep", "a pit", "an offset", "waves", "narrow", "truncated", "flat"],
+)
+def test_what_is_continuous_is_no_jump(psi):
+    assert from_regulariser(psi).error == 0.0
+
+
 @pytest.mark.parametrize(
     ("entry", "diffusivity", "regulariser"),
     [

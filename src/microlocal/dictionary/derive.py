@@ -27,6 +27,7 @@ PLACES = torch.logspace(-3, 3, 61, dtype=torch.float64)
 KNOTS = torch.logspace(-9, 9, 181, dtype=torch.float64)  # between which the quadrature looks
 SLOWEST = 0.9  # of s Φ(s) that is left a decade nearer to zero, where the integral converges
 TOLERANCE, PARTS = 1e-12, 100  # of the quadrature: of every stretch, and into how many parts it may go at most
+JUMP, FIRST, ROUNDING = 1e-4, 0.1, 1e-9  # what a regulariser may rise beside its slope, and down to zero
 SMALLEST = 1e-150  # where g(0) is read off: s² does not vanish there in float64
 
 
@@ -67,7 +68,8 @@ def from_shrinkage(shrink: Scalar, step: float = STEP, spacing: float = 1.0, nam
 def from_regulariser(psi: Scalar, name: str = "own") -> Nonlinearity:
     """Return the nonlinearity with regulariser ``psi``, of torch operations; raises InputError.
 
-    A constant may be added to Ψ: it is taken off, so that Ψ(0) = 0.
+    A constant may be added to Ψ: it is taken off, so that Ψ(0) = 0. It must be the integral of its slope: what jumps,
+    as a count of edges does, has a slope of zero there, and no diffusivity.
 
     >>> from_regulariser(lambda s: s**4).activation(torch.tensor([2.0])).tolist()
     [16.0]
@@ -81,11 +83,34 @@ def from_regulariser(psi: Scalar, name: str = "own") -> Nonlinearity:
         return slope / 2
 
     _values(phi, PLACES, f"slope of the regulariser {name}")
+    _continuous(psi, phi, f"regulariser {name}")
 
     def grounded(s: Tensor) -> Tensor:
         return psi(s) - psi(torch.zeros((), dtype=s.dtype))
 
     return Nonlinearity(name, phi, partial(_ratio, phi), grounded)
+
+
+def _continuous(psi: Scalar, phi: Scalar, who: str) -> None:
+    """Refuse a regulariser that rises by something else than the integral of its slope."""
+    low, width = PLACES[:-1], PLACES.diff()
+    integrals, doubt = _stretches(phi, low, width)
+    height = psi(torch.cat([PLACES * 0, PLACES])[len(PLACES) - 1 :]).detach()  # at zero, and at all places
+    rises, sizes = height[1:].diff(), height.abs()
+    gaps = (rises - integrals).abs() - doubt - JUMP * (rises.abs() + integrals.abs()) - ROUNDING * sizes[1:-1]
+    first, off = _integrated(phi, PLACES[:1])
+    if math.isfinite(off) and bool(height[0].isfinite()):
+        gap = float((height[1] - height[0] - first[0]).abs() - FIRST * first[0].abs() - ROUNDING * sizes[1])
+        gaps, low, rises = (torch.cat([x.new_tensor([y]), z]) for x, y, z in (
+            (gaps, gap, gaps), (low, 0.0, low), (rises, float(height[1] - height[0]), rises)))  # fmt: skip
+    broken = (gaps > 0).nonzero().flatten()
+    if len(broken):
+        k = int(broken[0])
+        got = (
+            f"one that rises by {float(rises[k]):.4g} just above s = {float(low[k]):.3g}, and its slope does not say so"
+        )
+        do = "What jumps has no diffusivity: give a continuous function, all of it in torch operations."
+        raise InputError(who, expected="the integral of its slope", got=got, do=do)
 
 
 def _completed(name: str, phi: Scalar, g: Scalar | None = None) -> Nonlinearity:
@@ -104,7 +129,7 @@ def _ratio(phi: Scalar, s: Tensor) -> Tensor:
 def _integrated(phi: Scalar, s: Tensor) -> tuple[Tensor, float]:
     """Return 2 ∫_0^s Φ in float64, and an estimate of its largest relative error.
 
-    The stretches between neighbouring places are integrated side by side, each in units of its own size.
+    The stretches between neighbouring places are integrated side by side.
     """
     places = s.detach().double().abs().flatten()
     if _diverges(phi):
@@ -113,21 +138,30 @@ def _integrated(phi: Scalar, s: Tensor) -> tuple[Tensor, float]:
     ends, where = np.unique(torch.cat([places, knots]).numpy(), return_inverse=True)
     where = where[: len(places)]
     low, width = torch.from_numpy(np.append(0.0, ends[:-1])), torch.from_numpy(np.diff(ends, prepend=0.0))
+    parts, doubts = (x.numpy() for x in _stretches(phi, low, width))
+    totals, doubt = np.cumsum(parts), np.cumsum(doubts)
+    known = np.isfinite(totals) & (ends > 0)
+    error = float((doubt[known] / np.maximum(np.abs(totals[known]), 1e-300)).max(initial=0.0))
+    return torch.from_numpy(totals[where]).reshape(s.shape), error
+
+
+def _stretches(
+    phi: Scalar, low: Float[Tensor, " stretch"], width: Float[Tensor, " stretch"]
+) -> tuple[Float[Tensor, " stretch"], Float[Tensor, " stretch"]]:
+    """Return 2 ∫ Φ over every stretch, side by side and each in units of its own size, and an estimate of its error."""
 
     def heights(t: float) -> Tensor:
         return torch.where(width > 0, phi(low + t * width).detach(), 0.0)
 
     size = torch.stack([heights(t) for t in (1e-3, 0.3, 0.6, 1.0)]).abs().amax(dim=0)
-    unit = torch.where(size > 0, size, 1.0)
+    unit = torch.where((size > 0) & size.isfinite(), size, 1.0)
 
     def share(t: float) -> Float[np.ndarray, " stretch"]:
-        return (heights(t) / unit).numpy()
+        return torch.where(size.isfinite(), heights(t) / unit, 0.0).numpy()
 
     parts, off = quad_vec(share, 0.0, 1.0, epsabs=TOLERANCE, epsrel=0.0, norm="max", limit=PARTS)
-    scale = 2 * (width * unit).numpy()
-    totals, doubt = np.cumsum(scale * parts), np.cumsum(scale * off)
-    error = float((doubt / np.maximum(np.abs(totals), 1e-300))[ends > 0].max(initial=0.0))
-    return torch.from_numpy(totals[where]).reshape(s.shape), error
+    scale = 2 * width * unit
+    return torch.where(size.isfinite(), scale * torch.from_numpy(parts), math.inf), scale * off
 
 
 def _diverges(phi: Scalar) -> bool:

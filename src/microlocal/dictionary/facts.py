@@ -16,20 +16,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from microlocal.core.errors import InputError
 from microlocal.dictionary.nonlinearity import Nonlinearity, Scalar
 
 REACH, COUNT = 9, 36001  # s from 10^-9 to 10^9, for named rows in parts of the contrast
-FINER, ROUNDS = 65, 12  # places of a refinement, and how many
-ROUNDING = 1e-9
+DECADE = (COUNT - 1) // (2 * REACH)  # places of one
+FINER, ROUNDS, HALVINGS = 65, 12, 60  # places of a refinement, how many of these, and of bisections
+ROUNDING, GROWTH = 1e-9, 1e-3
+LEAST_JUMP = 1e-6  # in parts of Φ, or of s times the size of g where that is less
+BESIDE = (1e-9, 1e-11, 1e-13)  # distances from a jump, in parts of its place, at which it is as high
 
 
 @dataclass(frozen=True)
 class Facts:
     """What follows from a nonlinearity, estimated.
 
-    ``largest_ratio`` is L; ``lipschitz`` the Lipschitz constant of Φ, infinite where it jumps; ``slopes`` the least
-    and the greatest Φ'; ``jumps`` and ``turns`` where Φ jumps, and where Φ' changes its sign, s > 0; ``nonnegative``
-    and ``bounded`` whether g is, without which no step size is stable; ``domain``, where each face has a finite value.
+    ``largest_ratio`` is L; ``lipschitz`` the Lipschitz constant of Φ, infinite where it jumps or its slopes grow
+    without end; ``slopes`` the least and the greatest Φ' that were met; ``jumps`` and ``turns`` where Φ jumps, and
+    where Φ' changes its sign, s > 0; ``nonnegative`` and ``bounded`` whether g is, without which no step size is
+    stable; ``domain``, where each face has a finite value.
     """
 
     largest_ratio: float
@@ -59,7 +64,7 @@ class Facts:
 
 
 def facts(entry: Nonlinearity) -> Facts:
-    """Return what follows from a nonlinearity.
+    """Return what follows from a nonlinearity; raises InputError where it is not a number.
 
     >>> from microlocal.dictionary import nonlinearity
     >>> found = facts(nonlinearity("perona-malik", 3.0))
@@ -70,34 +75,77 @@ def facts(entry: Nonlinearity) -> Facts:
     """
     s = torch.logspace(-REACH, REACH, COUNT, dtype=torch.float64) * (entry.contrast or 1.0)
     g, value, slope = entry.diffusivity(s), entry.activation(s), _slope(entry.activation, s)
-    ratio = g.abs()
-    bounded, lowest = _settles(ratio), -_refined(lambda x: -entry.diffusivity(x), s, -g)
-    largest = _refined(lambda x: entry.diffusivity(x).abs(), s, ratio) if bounded else math.inf
-    jumps = _jumps(entry.activation, s, value, slope)
+    _numbers(entry.name, s, g, value)
+    (size, below, beyond), (steepness, *tame) = _size(g), _size(slope)
+    bounded, lowest = below and beyond, -_refined(lambda x: -entry.diffusivity(x), s, -g)
+    jumps = _jumps(entry.activation, s, value, slope, size)
     greatest = _refined(lambda x: _slope(entry.activation, x), s, slope)
     least = -_refined(lambda x: -_slope(entry.activation, x), s, -slope)
-    drops = bool(value[0] < 0) or any(_height(entry.activation, place) < 0 for place in jumps)
+    drops = bool(value[0] < 0) or any(height < 0 for height in jumps.values())
     return Facts(
-        largest_ratio=largest,
-        lipschitz=math.inf if jumps or not bounded else max(greatest, -least),
+        largest_ratio=_refined(lambda x: entry.diffusivity(x).abs(), s, g.abs()) if bounded else math.inf,
+        lipschitz=max(greatest, -least) if bounded and all(tame) and not jumps else math.inf,
         slopes=(least, greatest),
-        jumps=jumps,
+        jumps=tuple(sorted(jumps)),
         turns=_turns(entry.activation, s, slope),
-        increasing=least >= -ROUNDING * greatest and not drops,
-        nonnegative=lowest >= -ROUNDING * (largest if bounded else float(ratio[COUNT // 2])),
+        increasing=least >= -ROUNDING * steepness and not drops,
+        nonnegative=lowest >= -ROUNDING * size,
         bounded=bounded,
-        domain=_domain(entry, bounded=bounded),
+        domain=_domain(entry, below=below),
     )
 
 
-def _domain(entry: Nonlinearity, *, bounded: bool) -> dict[str, str]:
-    """Return where every face is finite: for "any s", for "s ≠ 0", or for "no s" other than zero."""
-    near = torch.tensor([10.0**-REACH, 0.0], dtype=torch.float64) * (entry.contrast or 1.0)
-    found = {"diffusivity": "any s" if bounded else "s ≠ 0"}
-    for face in ("regulariser", "shrinkage", "activation"):
-        away, zero = getattr(entry, face)(near).isfinite().tolist()
-        found[face] = ("any s" if zero else "s ≠ 0") if away else "no s"
+def _numbers(name: str, s: Tensor, *faces: Tensor) -> None:
+    """Refuse what is not a number at some place: all else would not be one either."""
+    for values in faces:
+        if bool(values.isnan().any()):
+            do = "Give a function that has a value wherever s is not zero."
+            got = f"nan at s = {float(s[values.isnan()][0]):.3g}"
+            raise InputError(f"facts of {name}", expected="a number at every place", got=got, do=do)
+
+
+def _size(values: Tensor) -> tuple[float, bool, bool]:
+    """Return the size of a function, of which its rounding errors are parts, and whether it is bounded at 0 and at ∞.
+
+    It is if its largest value does not grow any more from the last decade but one to the last. The size of one that
+    grows without end is that of its middle: what is next to nothing of the largest value need not be rounding.
+    """
+    size = values.abs()
+    settled = [bool(ahead.isfinite() & (ahead <= before * (1 + GROWTH) + ROUNDING * size.min()))
+               for ahead, before in (_last(size.flip(0)), _last(size))]  # fmt: skip
+    return float(size.max() if all(settled) else size.median()), settled[0], settled[1]
+
+
+def _last(size: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest value of the last decade, and of the one before it."""
+    return size[-DECADE:].max(), size[-2 * DECADE : -DECADE].max()
+
+
+def _domain(entry: Nonlinearity, *, below: bool) -> dict[str, str]:
+    """Return where every face is finite: for "any s", for "s ≠ 0", up to a place, or for "no s" other than zero."""
+    unit = entry.contrast or 1.0
+    s = torch.logspace(-REACH, REACH, 20 * REACH + 1, dtype=torch.float64) * unit
+    found = {}
+    for name in ("diffusivity", "regulariser", "shrinkage", "activation"):
+        face = getattr(entry, name)
+        zero = below if name == "diffusivity" else bool(face(s.new_zeros(1)).isfinite().all())
+        ends = (~face(s).isfinite()).nonzero().flatten()
+        if not len(ends):
+            found[name] = "any s" if zero else "s ≠ 0"
+        elif ends[0] == 0:
+            found[name] = "no s"
+        else:
+            last = _last_finite(face, float(s[ends[0] - 1]), float(s[ends[0]]))
+            found[name] = f"|s| <= {0.995 * last:.3g}" + ("" if zero else ", s ≠ 0")
     return found
+
+
+def _last_finite(face: Scalar, low: float, high: float) -> float:
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        finite = bool(face(torch.tensor([middle], dtype=torch.float64)).isfinite().all())
+        low, high = (middle, high) if finite else (low, middle)
+    return low
 
 
 def _slope(phi: Scalar, s: Tensor) -> Tensor:
@@ -108,12 +156,6 @@ def _slope(phi: Scalar, s: Tensor) -> Tensor:
             return torch.zeros_like(s)
         (found,) = torch.autograd.grad(value.sum(), x)
     return found.detach()
-
-
-def _settles(ratio: Tensor) -> bool:
-    """Return whether |g| stays bounded towards 0: from one decade to the next it no longer grows."""
-    decade = (COUNT - 1) // (2 * REACH)
-    return bool(ratio[0] <= ratio[decade] * (1 + 1e-3) + ROUNDING)
 
 
 def _refined(function: Scalar, s: Tensor, values: Tensor) -> float:
@@ -127,41 +169,32 @@ def _refined(function: Scalar, s: Tensor, values: Tensor) -> float:
     return max(best, float(values.max()))
 
 
-def _jumps(phi: Scalar, s: Tensor, value: Tensor, slope: Tensor) -> tuple[float, ...]:
-    """Return where the function jumps: however near two places are, their values differ by more than the slope says."""
+def _jumps(phi: Scalar, s: Tensor, value: Tensor, slope: Tensor, size: float) -> dict[float, float]:
+    """Return where the function jumps, s > 0, and how high: as near to the place as one looks, it is as high."""
+    least = LEAST_JUMP * (size * s).clamp_max(float(value[value.isfinite()].abs().max()))
     apart = value.diff() - (slope[1:] + slope[:-1]) / 2 * s.diff()
-    suspects = (apart.abs() > 1e-3 * value.abs().max().clamp_max(1e6)).nonzero().flatten().tolist()
-    places = (_bisected(phi, float(s[k]), float(s[k + 1])) for k in suspects)
-    scale = float(value.abs().max())
-    return tuple(sorted({place for place in places if abs(_height(phi, place)) > 1e-6 * min(scale, place)}))
-
-
-def _bisected(phi: Scalar, low: float, high: float) -> float:
-    """Return the place between two where most of the change is."""
-    for _ in range(60):
+    suspects = ((apart.abs() > least[:-1]) & value[1:].isfinite()).nonzero().flatten()
+    low, high = s[suspects], s[suspects + 1]
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
-        ends = phi(torch.tensor([low, middle, high], dtype=torch.float64)).diff().abs()
-        low, high = (low, middle) if ends[0] >= ends[1] else (middle, high)
-    return float(f"{(low + high) / 2:.12g}")
-
-
-def _height(phi: Scalar, place: float) -> float:
-    """Return by how much the function jumps at a place."""
-    ends = phi(torch.tensor([place * (1 - 1e-9), place * (1 + 1e-9)], dtype=torch.float64))
-    return float(ends[1] - ends[0])
+        below, above = (phi(middle) - phi(low)).abs(), (phi(high) - phi(middle)).abs()
+        low, high = torch.where(below >= above, low, middle), torch.where(below >= above, middle, high)
+    place = (low + high) / 2
+    heights = torch.stack([phi(place * (1 + beside)) - phi(place * (1 - beside)) for beside in BESIDE])
+    there = (heights - heights[0]).abs().amax(dim=0) <= 0.1 * heights[0].abs()
+    kept = there & (heights[0].abs() > least[suspects])
+    return {float(f"{x:.12g}"): h for x, h in zip(place[kept].tolist(), heights[0][kept].tolist(), strict=True)}
 
 
 def _turns(phi: Scalar, s: Tensor, slope: Tensor) -> tuple[float, ...]:
     """Return where the slope changes its sign, by bisection."""
-    found = []
     sign = torch.where(slope.abs() <= ROUNDING, 0.0, slope.sign())
     known = sign.nonzero().flatten()  # a slope that vanishes on a place of the grid has turned all the same
     changed = sign[known].diff() != 0
-    for k, after in zip(known[:-1][changed].tolist(), known[1:][changed].tolist(), strict=True):
-        low, high = float(s[k]), float(s[after])
-        for _ in range(60):
-            middle = (low + high) / 2
-            same = float(_slope(phi, s.new_tensor([middle]))[0]) * float(slope[k]) > 0
-            low, high = (middle, high) if same else (low, middle)
-        found.append(high)
-    return tuple(found)
+    first, last = known[:-1][changed], known[1:][changed]
+    low, high = s[first], s[last]
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        same = _slope(phi, middle) * slope[first] > 0
+        low, high = torch.where(same, middle, low), torch.where(same, high, middle)
+    return tuple(high.tolist())
