@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
+from microlocal.certificates.data import size_of
 from microlocal.core.geometry import Detector, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
@@ -23,11 +24,20 @@ def residual_growth(
     visible: Float[Tensor, "*batch row col"],
     image: Float[Tensor, "*batch row col"],
 ) -> float:
-    """Return the largest |R f - g| / |R f* - g| - 1 of the batch, recomputed in float64; 0 where both are 0."""
-    truth = data.double()
-    after, before = ((operator(x.double()) - truth).flatten(-2).norm(dim=-1) for x in (image, visible))
-    growth = torch.where(after == before, 0.0, after / before.clamp_min(1e-300) - 1)
-    return float(growth.max())
+    """Return the largest |R f - g| / |R f* - g| - 1 of the batch, recomputed in float64; 0 where both are 0.
+
+    Not a number where an image or the data is not.
+    """
+    unit = size_of(data)
+    truth = data.double() / unit
+    after, before = ((operator(x.double() / unit) - truth).flatten(-2).norm(dim=-1) for x in (image, visible))
+    return _growth(after, before)
+
+
+def _growth(after: Tensor, before: Tensor) -> float:
+    """Return the largest growth; what is infinite both times has not stayed what it was."""
+    same = (after == before) & after.isfinite()
+    return float(torch.where(same, 0.0, after / before.clamp_min(1e-300) - 1).max())
 
 
 def _samples() -> list[Certificate]:
@@ -54,12 +64,16 @@ def certify_consistency(
     without one the growth is recomputed through the adjoint.
     """
     finite = bool(torch.isfinite(image).all() and torch.isfinite(visible).all())
+    known = bool(torch.isfinite(data).all())
     return Certificate(
         claim=CLAIM,
         kind=Kind.BOUNDED,
         value=residual_growth(operator, data, visible, image),
         bound=epsilon,
-        hypotheses=(Hypothesis("every pixel is finite", str(finite), finite),),
+        hypotheses=(
+            Hypothesis("every pixel is finite", str(finite), finite),
+            Hypothesis("every reading is finite", str(known), known),
+        ),
         reference="schwab2019",
         attack=attack or (lambda seed: _growth_by_the_adjoint(operator, data, visible, image)),
     )
@@ -67,11 +81,12 @@ def certify_consistency(
 
 def _growth_by_the_adjoint(operator: LinearOperator, data: Tensor, visible: Tensor, image: Tensor) -> float:
     """Return the growth of the residual a second way: |R f - g|² = <f, R*(R f - 2 g)> + |g|², through the adjoint."""
-    truth = data.double()
+    unit = size_of(data)
+    truth = data.double() / unit
 
-    def squared(x: Tensor) -> Tensor:
-        back = operator.adjoint(operator(x.double()) - 2 * truth)
-        return ((x.double() * back).flatten(-2).sum(-1) + truth.square().flatten(-2).sum(-1)).clamp_min(0)
+    def squared(image: Tensor) -> Tensor:
+        x = image.double() / unit
+        back = operator.adjoint(operator(x) - 2 * truth)
+        return ((x * back).flatten(-2).sum(-1) + truth.square().flatten(-2).sum(-1)).clamp_min(0)
 
-    after, before = squared(image).sqrt(), squared(visible).sqrt()
-    return float(torch.where(after == before, 0.0, after / before.clamp_min(1e-300) - 1).max())
+    return _growth(squared(image).sqrt(), squared(visible).sqrt())

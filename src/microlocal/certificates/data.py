@@ -22,8 +22,19 @@ def relative_residual(
     operator: LinearOperator, image: Inexact[Tensor, "*batch row col"], data: Inexact[Tensor, "..."]
 ) -> float:
     """Return |A f - g| / |g|, recomputed in float64."""
-    image, data = _double(image), _double(data)
+    unit = size_of(data)
+    image, data = _double(image) / unit, _double(data) / unit
     return float((operator(image) - data).norm() / data.norm().clamp_min(1e-300))
+
+
+def size_of(data: Inexact[Tensor, "..."]) -> float:
+    """Return the largest number of the data, one for none: a unit in which no square is lost, nor overflows.
+
+    >>> size_of(torch.tensor([1e-200, -3e-200], dtype=torch.float64)), size_of(torch.zeros(2))
+    (3e-200, 1.0)
+    """
+    size = float(_double(data).abs().max()) if data.numel() else 0.0
+    return size or 1.0
 
 
 def _double(x: Tensor) -> Tensor:
@@ -79,15 +90,17 @@ def certify_residual(
 
 def _residual_of_the_oracle(ray: LinearOperator, image: Tensor, data: Tensor, seed: int) -> float:
     del seed  # nothing is random here: the attack is a second opinion
+    unit = size_of(data)
+    image, data = _double(image) / unit, _double(data) / unit
     if not isinstance(ray, RayTransform):
-        return _residual_by_adjoint(ray, _double(image), _double(data))
-    images = image.double().reshape(-1, *ray.domain_shape)
+        return _residual_by_adjoint(ray, image, data)
+    images = image.reshape(-1, *ray.domain_shape)
     if ray.slices is not None:
         sums = ray.slices.project_directly(images)
     else:
         sums = joseph_torch.project(images, ray.offsets, ray.slopes, ray.steep) * ray.lengths
-    gap = sums.reshape(data.shape) - data.double()
-    return float(gap.norm() / data.double().norm().clamp_min(1e-300))
+    gap = sums.reshape(data.shape) - data
+    return float(gap.norm() / data.norm().clamp_min(1e-300))
 
 
 def _residual_by_adjoint(operator: LinearOperator, image: Tensor, data: Tensor) -> float:

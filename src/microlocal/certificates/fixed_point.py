@@ -73,13 +73,15 @@ def certify_fixed_point(
 def largest_growth(distances: Sequence[float], rounding: float = 0.0) -> float:
     """Return the largest (d_{k+1} - rounding)/d_k; 0 for fewer than two distances, infinite if one is not finite.
 
-    >>> largest_growth([4.0, 2.0, 1.5])
-    0.75
+    From nothing to something the growth is infinite, too.
+
+    >>> largest_growth([4.0, 2.0, 1.5]), largest_growth([1.0, 0.0, 0.5])
+    (0.75, inf)
     """
     if not all(map(math.isfinite, distances)):
         return math.inf
-    growths = (max(after - rounding, 0.0) / before if before else 0.0 for before, after in pairwise(distances))
-    return max(growths, default=0.0)
+    pairs = [(before, max(after - rounding, 0.0)) for before, after in pairwise(distances)]
+    return max((after / before if before else math.inf for before, after in pairs if after), default=0.0)
 
 
 @torch.no_grad()
