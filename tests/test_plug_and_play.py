@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
 from torch import nn
 from torch.nn import functional
@@ -19,7 +20,7 @@ from microlocal.networks import DiffusionNetwork, Mixture, SymmetricBlock
 from microlocal.networks.adaptive_shrinkage import AdaptiveShrinkage
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.networks.weights import load_weights, save_weights
-from microlocal.operators import Convolution, Identity, MatrixOperator, RayTransform, gaussian_kernel
+from microlocal.operators import Convolution, Identity, MatrixFree, MatrixOperator, RayTransform, gaussian_kernel
 from microlocal.reconstruction import Settings
 from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
 from microlocal.reconstruction.fixed_point import (
@@ -208,6 +209,8 @@ def test_growing_steps_do_not_hold():
     iteration, _, _ = problem(Quadratic(0.1))
     assert not certify_fixed_point(iteration, (1.0, 0.5, 0.6), (1, 1, *SHAPE)).holds
     assert certify_fixed_point(iteration, (1.0, 0.5, 0.6), (1, 1, *SHAPE), rounding=0.11).holds
+    assert not certify_fixed_point(iteration, (1.0, 0.0, 0.6), (1, 1, *SHAPE)).holds
+    assert certify_fixed_point(iteration, (1.0, 0.0, 0.0), (1, 1, *SHAPE)).holds
     with pytest.raises(InputError, match="states what is proved"):
         certify_fixed_point(nn.Identity(), (1.0,), (1, 1, *SHAPE))
 
@@ -368,6 +371,27 @@ def test_an_operator_without_a_bound_is_refused():
 
     with pytest.raises(InputError, match="norm bound"):
         DataStep(Free(SHAPE), start())
+
+
+@pytest.mark.parametrize(("bound", "turned", "told"), [(1.0, 1.0, r"A\* is the adjoint"), (0.5, 0.0, "<= L")])
+def test_an_operator_that_is_not_what_it_says_is_refused(bound, turned, told):
+    """Its adjoint is another matrix's, and distances grow; or its norm is above the bound that was declared."""
+    first, second = (
+        torch.linalg.qr(torch.randn(64, 64, dtype=torch.float64, generator=generator(k)))[0] for k in (1, 2)
+    )
+    back = (turned * second + (1 - turned) * first.T).numpy()
+    products = scipy.sparse.linalg.LinearOperator(
+        (64, 64), lambda x: first.numpy() @ x, lambda y: back @ y, dtype=float
+    )
+    operator = MatrixFree(products, (8, 8), (8, 8), bound=bound)
+    step = DataStep(operator, operator(torch.rand(8, 8, dtype=torch.float64))[None, None])
+    iteration = Iteration(step, tiny_denoiser().double(), torch.tensor([0.02], dtype=torch.float64))
+    u = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=generator(0))
+    assert iteration.guarantee().averaged < 1
+    if turned:
+        assert float((step(u[:1]) - step(u[1:])).norm()) > float((u[0] - u[1]).norm())
+    with pytest.raises(InputError, match=told):
+        refuse_unproved(iteration, "plug-and-play", force=False)
 
 
 def test_the_red_scheme_of_a_scan_is_the_same_with_its_settings():
