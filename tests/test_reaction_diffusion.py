@@ -2,12 +2,17 @@
 
 import pytest
 import torch
+from torch import nn
 
+from microlocal.certificates import certify_map
 from microlocal.certificates.attack import Search, gain, spread, worst
+from microlocal.certificates.layers import guarantee_of
 from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.core.registry import registered
 from microlocal.core.seeding import generator
-from microlocal.networks import Bands, DiffusionNetwork, ReactionDiffusion, StoppedFlow, SymmetricBlock
+from microlocal.networks import Bands, DiffusionNetwork, Nonexpansive, ReactionDiffusion, StoppedFlow, SymmetricBlock
 from microlocal.operators import Convolution, MatrixOperator, gaussian_kernel
+from microlocal.reconstruction.images.denoise_network import denoise_network
 from microlocal.training.denoising import Denoising
 
 
@@ -191,3 +196,37 @@ def test_a_flow_that_undoes_a_blur_learns_when_to_stop():
     assert all(learned.error < other for other in others)
     assert all(h.holds for h in network.hypotheses())
     assert network.guarantee().lipschitz <= 1 + learned.time * network.pull().item() * blur.norm_bound() + 1e-6
+
+
+def _falling():
+    (trial,) = (trial for trial in registered("network")["reaction-diffusion"].samples() if "less pull" in trial.name)
+    return trial.build()
+
+
+def test_distances_are_stated_for_the_noise_levels_in_use():
+    """At the usual one they hardly grow; told twice as much, an attack moves images apart beyond that."""
+    network = _falling()
+    usual, twice = (network.guarantee(noise=level).lipschitz for level in (0.1, 0.2))
+    assert usual < 1.001
+    assert twice > 1.1
+    (certificate,) = (c for c in certify_map(network, (1, 8, 8), Search(4, 60)) if "stay together" in c.claim)
+    assert "told the noise 0.02, 0.1, 0.2: |N(u) - N(v)| <= 1.16593 |u - v|" in certificate.claim
+    assert 1.02 < certificate.value <= certificate.bound
+
+
+def test_without_a_level_the_guarantee_is_that_of_the_level_that_is_assumed():
+    network = _falling()
+    network.noise = 0.2
+    assert network.guarantee() == network.guarantee(noise=0.2)
+    assert guarantee_of(nn.Sequential(network)).lipschitz == network.guarantee(noise=0.2).lipschitz
+    shifted = Nonexpansive((1, 2), filters=4, side=3, noise=0.5)
+    shifted.raw_mix.data[:, 1] = -2.0
+    assert shifted.guarantee().averaged == shifted.guarantee(noise=0.5).averaged > shifted.guarantee(noise=0.1).averaged
+
+
+def test_a_denoised_image_is_certified_at_the_level_it_was_told():
+    network, image = _falling(), torch.rand(24, 24, generator=generator(0))
+    image = image + 0.3 * torch.randn(24, 24, generator=generator(1))
+    (certificate,) = (c for c in denoise_network(image, network, noise=0.25).certificates if "together" in c.claim)
+    found = max(certificate.falsify(seed) for seed in range(2))
+    assert network.guarantee(noise=0.1).lipschitz < 1.05 < found <= certificate.bound

@@ -85,6 +85,24 @@ def chain(parts: Sequence[Guarantee]) -> Guarantee:
     return reduce(Guarantee.then, parts, IDENTITY)
 
 
+def weakest(guarantees: Sequence[Guarantee]) -> Guarantee:
+    """Return what is proved of all of several maps; nothing for none.
+
+    >>> weakest([Guarantee(gain=1.0, lipschitz=1.0), Guarantee(gain=1.0, lipschitz=1.5, mean=True)])
+    Guarantee(gain=1.0, lipschitz=1.5, averaged=inf, range=False, signs=False, mean=False)
+    """
+    if not guarantees:
+        return Guarantee()
+    return Guarantee(
+        gain=max(g.gain for g in guarantees),
+        lipschitz=max(g.lipschitz for g in guarantees),
+        averaged=max(g.averaged for g in guarantees),
+        range=all(g.range for g in guarantees),
+        signs=all(g.signs for g in guarantees),
+        mean=all(g.mean for g in guarantees),
+    )
+
+
 def gradient_step(step: float, curvature: float) -> Guarantee:
     """Return what is proved of u - τ ∇E(u) for a convex E whose gradient has the Lipschitz constant ``curvature``.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -23,7 +24,7 @@ from microlocal.certificates.attack import (
     worst,
 )
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
-from microlocal.certificates.guarantee import Guarantee
+from microlocal.certificates.guarantee import Guarantee, weakest
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 
@@ -87,7 +88,7 @@ def _certificates(network: nn.Module, shape: Sequence[int], search: Search | Non
         raise InputError("certify_map", expected="a network that states what is proved of it",
                          got=type(network).__name__, do=do)  # fmt: skip
     hypotheses = _sound(hypotheses_of(network, shape))
-    for claim, bound, score, reference in claims(network.guarantee()):
+    for claim, bound, score, reference in claims_of(network):
 
         def attack(seed: int, score: Score = score) -> float:
             return attacked(network, shape, score, search, seed)
@@ -96,12 +97,19 @@ def _certificates(network: nn.Module, shape: Sequence[int], search: Search | Non
         yield Certificate(claim, Kind.PROVED, attack(first), allowed, hypotheses, reference, attack)
 
 
-def attacked(network: nn.Module, shape: Sequence[int], score: Score, search: Search | None, seed: int) -> float:
-    """Return the worst score that a search finds, at several noise levels for denoisers; zero at least.
+def attacked(
+    network: nn.Module,
+    shape: Sequence[int],
+    score: Score,
+    search: Search | None,
+    seed: int,
+    noises: Sequence[float] | None = None,
+) -> float:
+    """Return the worst score that a search finds, for denoisers at these noise levels, several usual ones; 0 at least.
 
     Changes of sign are counted step by step where the network yields its ``states``.
     """
-    noises = noises_of(network)
+    noises = noises_of(network) if noises is None else noises
     if score is crossings:
         seen = Stepwise(network) if callable(getattr(network, "states", None)) else network
         return max(worst(seen, shape, score, search, seed, bursts(shape), noises)[0], 0.0)
@@ -170,12 +178,34 @@ def _fits(network: Certified, shape: Sequence[int]) -> Hypothesis:
     return Hypothesis(statement, f"{broken} of {found.numel()} values are not", broken == 0)
 
 
-def claims(proved: Guarantee) -> Iterator[tuple[str, float, Score, str]]:
-    """Return the claims in words, their bounds, what an attack makes as large as it can, and who proved it first."""
+def proved_at(network: Certified, noises: Sequence[float]) -> Guarantee:
+    """Return what a network states of itself at all of these noise levels, if its guarantee depends on them."""
+    if not noises or not _depends(network):
+        return network.guarantee()
+    return weakest([network.guarantee(noise=noise) for noise in noises])  # type: ignore[call-arg]
+
+
+def _depends(network: Certified) -> bool:
+    return "noise" in signature(network.guarantee).parameters
+
+
+def claims_of(network: Certified) -> Iterator[tuple[str, float, Score, str]]:
+    """Return what a network claims, at the noise levels that attacks tell it: :func:`claims`."""
+    noises = sorted(noises_of(network))  # type: ignore[arg-type]
+    proved = proved_at(network, noises)
+    apart = {proved_at(network, [noise]).lipschitz for noise in noises}
+    yield from claims(proved, f"told the noise {', '.join(f'{x:.3g}' for x in noises)}: " if len(apart) > 1 else "")
+
+
+def claims(proved: Guarantee, told: str = "") -> Iterator[tuple[str, float, Score, str]]:
+    """Return the claims in words, their bounds, what an attack makes as large as it can, and who proved it first.
+
+    ``told``, at which noise levels two images stay together, where that depends on them.
+    """
     if math.isfinite(proved.gain):
         yield f"No image grows by more: |N(u)| <= {proved.gain:.6g} |u|.", proved.gain, gain, "combettes2015"
     if math.isfinite(proved.lipschitz):
-        claim = f"Images stay together: |N(u) - N(v)| <= {proved.lipschitz:.6g} |u - v|."
+        claim = f"Images stay together: {told}|N(u) - N(v)| <= {proved.lipschitz:.6g} |u - v|."
         yield claim, proved.lipschitz, spread, "combettes2015"
     if proved.range:
         yield "Maximum-minimum principle: no value leaves the range of the input.", 0.0, overshoot, "weickert1998"

@@ -14,7 +14,7 @@ from microlocal.certificates.attack import Search, overshoot, spread, worst
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.certificates.layers import Part, costliest, guarantee_of, parts_of
-from microlocal.certificates.maps import Certified, attacked, certify_map, claims, hypotheses_of
+from microlocal.certificates.maps import Certified, attacked, certify_map, claims_of, hypotheses_of
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
@@ -128,10 +128,10 @@ def _unproved(network: nn.Module, shape: tuple[int, int, int], search: Search, s
     """Return what a network claims although a hypothesis fails, with what an attack finds; no bounds that are NaN."""
     hypotheses = hypotheses_of(network, shape)  # type: ignore[arg-type]
     try:
-        stated = network.guarantee()  # type: ignore[operator]
+        stated = list(claims_of(network))  # type: ignore[arg-type]
     except InputError:
         return
-    for claim, bound, score, reference in claims(stated):
+    for claim, bound, score, reference in stated:
         value = attacked(network, shape, score, search, seed)
         yield Certificate(claim, Kind.ESTIMATED, value, bound, hypotheses, reference)
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.certificates.base import Hypothesis
-from microlocal.certificates.guarantee import IDENTITY, Guarantee
+from microlocal.certificates.guarantee import IDENTITY, Guarantee, weakest
 from microlocal.core.checks import at_least, positive
 from microlocal.core.registry import register
 from microlocal.networks.mixture import Mixture
@@ -92,7 +92,12 @@ class Nonexpansive(nn.Module):
         return u * level
 
     def guarantee(self, noise: float | None = None) -> Guarantee:
-        """Return what is proved at a noise level, the usual one unless given: a depends on it, Lipschitz does not."""
+        """Return what is proved at a noise level, unless given at the usual one and that assumed without one.
+
+        a depends on it, the Lipschitz constant does not.
+        """
+        if noise is None:
+            return weakest([self.guarantee(level) for level in {self.usual, self.noise}])
         found = IDENTITY
         for block, mix in zip(self._in_order(), self._mixed(noise), strict=True):
             found = found.then(block.guarantee()).mixed(IDENTITY, mix)

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.certificates.base import Hypothesis
-from microlocal.certificates.guarantee import IDENTITY, Guarantee
+from microlocal.certificates.guarantee import IDENTITY, Guarantee, weakest
 from microlocal.core.checks import positive
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.registry import register
@@ -49,9 +49,17 @@ def _samples() -> list[NetworkTrial]:
         torch.manual_seed(0)
         return ReactionDiffusion((1, 2), filters=5, side=3, row=row, noise=0.5)
 
+    def falling() -> ReactionDiffusion:
+        """Whose reaction falls with the noise: distances that stay at the usual one grow beyond it."""
+        torch.manual_seed(0)
+        network = ReactionDiffusion((1, 1), filters=2, side=2, row="perona-malik")
+        network.log_pull.data.copy_(torch.tensor([8.0, 10.0]))
+        return network
+
     return [
         NetworkTrial("reaction diffusion, learned in bands", lambda: build(FREE), (1, 9, 8)),
         NetworkTrial("reaction diffusion, Perona-Malik", lambda: build("perona-malik"), (1, 9, 8)),
+        NetworkTrial("reaction diffusion, less pull of more noise", falling, (1, 8, 8)),
     ]
 
 
@@ -106,7 +114,12 @@ class ReactionDiffusion(nn.Module):
         return u * level
 
     def guarantee(self, noise: float | None = None) -> Guarantee:
-        """Return what is proved at a noise level, the usual one unless given: gain 1 at all, distances depend on it."""
+        """Return what is proved at a noise level, unless given at the usual one and that assumed without one.
+
+        The gain is one at all, distances depend on it.
+        """
+        if noise is None:
+            return weakest([self.guarantee(level) for level in {self.usual, self.noise}])
         found = IDENTITY
         for block, (_, _, length, pull) in zip(self._stages(), self.stages(noise), strict=True):
             found = found.then(block.guarantee()).mixed(IDENTITY, length * pull / (1 + length * pull))

@@ -17,7 +17,6 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from microlocal.certificates.base import Certificate, Hypothesis
 from microlocal.certificates.fixed_point import certify_fixed_point
 from microlocal.certificates.guarantee import Guarantee, gradient_step
-from microlocal.certificates.maps import Certified, hypotheses_of
+from microlocal.certificates.maps import Certified, hypotheses_of, proved_at
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.noise_level import at_level
 from microlocal.networks.nonexpansive import Nonexpansive
@@ -106,7 +105,9 @@ class Iteration(nn.Module):
 
     def proved(self) -> Guarantee:
         """Return what the denoiser states at these levels, the weakest of them; nothing where it states nothing."""
-        return weakest([proved_at(self.denoiser, float(noise)) for noise in sorted(set(self.told.flatten().tolist()))])
+        if not isinstance(self.denoiser, Certified):
+            return NOTHING
+        return proved_at(self.denoiser, sorted(set(self.told.flatten().tolist())))
 
     def guarantee(self) -> Guarantee:
         proved, box = self.proved(), PROJECTION.averaged
@@ -143,22 +144,6 @@ class Iteration(nn.Module):
         alone.data_step._buffers = dict(self.data_step._buffers)
         alone.data_step.back = self.data_step.back[image : image + 1]
         return alone
-
-
-def proved_at(denoiser: nn.Module, noise: float) -> Guarantee:
-    """Return what a denoiser states of itself at a noise level; nothing where it states nothing."""
-    if not isinstance(denoiser, Certified):
-        return NOTHING
-    if "noise" in signature(denoiser.guarantee).parameters:
-        found: Guarantee = denoiser.guarantee(noise=noise)  # type: ignore[call-arg]
-        return found
-    return denoiser.guarantee()
-
-
-def weakest(guarantees: list[Guarantee]) -> Guarantee:
-    """Return the bounds that all of them keep."""
-    lipschitz = max((g.lipschitz for g in guarantees), default=math.inf)
-    return Guarantee(lipschitz=lipschitz, averaged=max((g.averaged for g in guarantees), default=math.inf))
 
 
 def refuse_unproved(iteration: Iteration, who: str, *, force: bool) -> None:

@@ -95,6 +95,7 @@ def denoise_network(
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
         return _denoised(network, plane, levels[k], scales[k])
 
+    told = [level / scale.span for level, scale in zip(levels, scales, strict=True) if scale.noise]
     name = name_of(weights) if isinstance(weights, str | Path) else str(known.get("name", type(weights).__name__))
     found = _finite(torch.stack([run(plane, k) for k, plane in enumerate(planes.to(kind))]), name)
     result = found.to(y.dtype).reshape(y.shape)
@@ -104,7 +105,7 @@ def denoise_network(
         sigma,
         config={"weights": name, "black": [scale.black for scale in scales], "span": [scale.span for scale in scales]},
         notes=(said, *_unlike(scales, trained)),
-        certificates=certificates_of(network, planes.to(kind), found, run, _fixed(scales, levels)),
+        certificates=certificates_of(network, planes.to(kind), found, run, _fixed(scales, levels), told),
     )
 
 

@@ -1,15 +1,25 @@
 """What is proved of a network, stated for the images it was applied to, with the values measured on them."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.attack import Score, Search, changes_of_sign, crossings, drift, gain, overshoot, spread
+from microlocal.certificates.attack import (
+    Score,
+    Search,
+    changes_of_sign,
+    crossings,
+    drift,
+    gain,
+    noises_of,
+    overshoot,
+    spread,
+)
 from microlocal.certificates.base import Certificate, Hypothesis, Kind
-from microlocal.certificates.maps import Certified, attacked, hypotheses_of
+from microlocal.certificates.maps import Certified, attacked, hypotheses_of, proved_at
 
 BRIEF = Search(starts=2, steps=15)
 SMALL = (1, 12, 12)  # what is attacked
@@ -24,28 +34,31 @@ def certificates_of(
     found: Float[Tensor, "image row col"],
     run: Run,
     fixed: Hypothesis,
+    told: Sequence[float],
 ) -> tuple[Certificate, ...]:
     """Return what a network proves of its results ``found`` for ``planes``; nothing where it proves nothing.
 
     ``run`` maps a plane as plane k was mapped, ``fixed`` says what it takes from plane k: statements on two images hold
-    for that map, not where each image has numbers of its own. Values are the worst over the images, computed in float64
-    from results in the precision of the images, whose rounding the bounds allow for.
+    for that map, not where each image has numbers of its own. ``told``, the noise levels that the network was told.
+    Values are the worst over the images, computed in float64 from results in the precision of the images, whose
+    rounding the bounds allow for.
     """
     if not isinstance(network, Certified):
         return ()
-    return tuple(_certificates(network, planes, found, run, fixed))
+    return tuple(_certificates(network, planes, found, run, fixed, told))
 
 
 def _certificates(
-    network: nn.Module, planes: Tensor, found: Tensor, run: Run, fixed: Hypothesis
+    network: nn.Module, planes: Tensor, found: Tensor, run: Run, fixed: Hypothesis, told: Sequence[float]
 ) -> Iterator[Certificate]:
-    proved, hypotheses = network.guarantee(), hypotheses_of(network)  # type: ignore[operator,arg-type]
+    proved, hypotheses = proved_at(network, told), hypotheses_of(network)  # type: ignore[arg-type]
+    ends = (min(told), max(told)) if told and noises_of(network) else None
     kind = Kind.PROVED if all(h.holds for h in hypotheses) else Kind.ESTIMATED
     rounding = 64 * torch.finfo(planes.dtype).eps
 
     def issued(claim: str, bound: float, values: list[float], score: Score, *more: Hypothesis) -> Certificate:
         rests = (*hypotheses, *more)
-        return Certificate(claim, kind, max(values), bound, rests, "combettes2015", _attack(network, score))
+        return Certificate(claim, kind, max(values), bound, rests, "combettes2015", _attack(network, score, ends))
 
     if math.isfinite(proved.gain) and proved.mean:
         claim = f"Nothing grows: |N(u) - m| <= {proved.gain:.6g} |u - m|, m the mean grey value of the image."
@@ -69,9 +82,9 @@ def _certificates(
         yield issued("The mean grey value is kept.", rounding, values, drift)
 
 
-def _attack(network: nn.Module, score: Score) -> Callable[[int], float]:
-    """Return a search for a small image on which the claim is wrong."""
-    return lambda seed: attacked(network, SMALL, score, BRIEF, seed)
+def _attack(network: nn.Module, score: Score, noises: Sequence[float] | None) -> Callable[[int], float]:
+    """Return a search for a small image on which the claim is wrong, at these noise levels, usual ones for none."""
+    return lambda seed: attacked(network, SMALL, score, BRIEF, seed, noises)
 
 
 def _growth(u: Tensor, v: Tensor) -> float:
