@@ -373,7 +373,9 @@ def test_an_operator_without_a_bound_is_refused():
         DataStep(Free(SHAPE), start())
 
 
-@pytest.mark.parametrize(("bound", "turned", "told"), [(1.0, 1.0, r"A\* is the adjoint"), (0.5, 0.0, "<= L")])
+@pytest.mark.parametrize(
+    ("bound", "turned", "told"), [(1.0, 1.0, r"A\* is the adjoint"), (0.5, 0.0, "the bound that A states")]
+)
 def test_an_operator_that_is_not_what_it_says_is_refused(bound, turned, told):
     """Its adjoint is another matrix's, and distances grow; or its norm is above the bound that was declared."""
     first, second = (

@@ -1,7 +1,10 @@
 """Trained reaction diffusion with a bound, and flows behind an operator, against their formulas and dense matrices."""
 
+import math
+
 import pytest
 import torch
+from scipy.sparse.linalg import LinearOperator
 from torch import nn
 
 from microlocal.certificates import certify_map
@@ -11,7 +14,7 @@ from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.registry import registered
 from microlocal.core.seeding import generator
 from microlocal.networks import Bands, DiffusionNetwork, Nonexpansive, ReactionDiffusion, StoppedFlow, SymmetricBlock
-from microlocal.operators import Convolution, MatrixOperator, gaussian_kernel
+from microlocal.operators import Convolution, MatrixFree, MatrixOperator, gaussian_kernel
 from microlocal.reconstruction.images.denoise_network import denoise_network
 from microlocal.training.denoising import Denoising
 
@@ -230,3 +233,28 @@ def test_a_denoised_image_is_certified_at_the_level_it_was_told():
     (certificate,) = (c for c in denoise_network(image, network, noise=0.25).certificates if "together" in c.claim)
     found = max(certificate.falsify(seed) for seed in range(2))
     assert network.guarantee(noise=0.1).lipschitz < 1.05 < found <= certificate.bound
+
+
+def _threefold(bound, back=3.0):
+    products = LinearOperator((36, 36), lambda x: 3 * x, lambda y: back * y, dtype=float)
+    return MatrixFree(products, (6, 6), (6, 6), bound=bound)
+
+
+def test_a_flow_behind_an_operator_tries_what_the_operator_says_of_itself():
+    """With a bound of one for a norm of three the steps are too long, and norms grow beyond what is stated."""
+    honest, wrong = (StoppedFlow(4, 3, steps=6, operator=_threefold(bound)).double() for bound in (3.0, 1.0))
+    assert guarantee_of(honest).gain < 1.6
+    wrong.log_pull.data.fill_(2.0)
+    u = torch.rand(1, 1, 6, 6, dtype=torch.float64, generator=generator(0))
+    assert float(wrong(u).detach().norm() / u.norm()) > 2 * wrong.guarantee().gain
+    assert guarantee_of(wrong).gain == math.inf
+    with pytest.raises(InputError, match=r"the bound that A states: 3 is reached, the bound is 1"):
+        certify_map(wrong, (1, 6, 6), Search(1, 1))
+    with pytest.raises(InputError, match=r"A\* is the adjoint of A"):
+        certify_map(StoppedFlow(4, 3, steps=6, operator=_threefold(3.0, -3.0)).double(), (1, 6, 6), Search(1, 1))
+
+
+@pytest.mark.parametrize("bound", [0.0, math.inf])
+def test_a_flow_behind_an_operator_needs_its_bound(bound):
+    with pytest.raises(InputError, match="an operator with a norm bound"):
+        StoppedFlow(4, 3, operator=_threefold(bound))

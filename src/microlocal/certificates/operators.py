@@ -16,6 +16,7 @@ from microlocal.operators.ray_transform import RayTransform
 from microlocal.operators.spaces import draw, inner
 
 LARGE = 1 << 26  # pixels that rays pass in all: beyond, a certificate spends less on each
+POWERS, ROUNDING, LOOSE_GAP = 8, 1e-6, 1e-5  # of operators that are tried before others rest on them
 ADJOINT_GAP = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
@@ -28,6 +29,22 @@ def adjoint_gap(operator: LinearOperator, seed: int = 0, pairs: int = 3, dtype: 
         gap = abs(inner(image, y) - inner(x, back))
         worst = max(worst, gap / max(float(image.norm() * y.norm()), 1e-300))
     return worst
+
+
+def operator_hypotheses(operator: LinearOperator) -> tuple[Hypothesis, Hypothesis]:
+    """Return what proofs take for granted of an operator, tried on it: users may declare its adjoint and its bound.
+
+    That A reaches no more than ``norm_bound()``, by a few steps of power iteration, and that A* is its adjoint, on
+    random images, up to what operators that compute in float32 leave.
+    """
+    bound, reached, gap = operator.norm_bound(), norm_estimate(operator, POWERS), adjoint_gap(operator, pairs=1)
+    within = reached <= bound * (1 + ROUNDING) < math.inf
+    return (
+        Hypothesis(
+            "|A| is below the bound that A states", f"{reached:.6g} is reached, the bound is {bound:.6g}", within
+        ),
+        Hypothesis("A* is the adjoint of A", f"<A x, y> and <x, A* y> differ by {gap:.2g}", gap <= LOOSE_GAP),
+    )
 
 
 def _adjoint_samples() -> list[Certificate]:

@@ -29,7 +29,9 @@ from torch import Tensor, nn
 
 from microlocal.certificates.base import Hypothesis
 from microlocal.certificates.guarantee import IDENTITY, Guarantee, chain, gradient_step
+from microlocal.certificates.operators import operator_hypotheses
 from microlocal.core.checks import at_least, positive
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.networks.mixture import Mixture
 from microlocal.networks.noise_level import LevelOf, levels
@@ -100,6 +102,10 @@ class StoppedFlow(nn.Module):
         self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled))
         self.block.raw_step.requires_grad_(False)
         self.operator = operator
+        if operator is not None and not 0 < operator.norm_bound() < math.inf:
+            do = "Give the operator a norm_bound(), or bound= where it wraps a foreign one."
+            got = f"{operator.norm_bound():g}"
+            raise InputError("StoppedFlow", expected="an operator with a norm bound", got=got, do=do)
         self.log_pull = nn.Parameter(torch.tensor(math.log(PULL)))
         self.raw_time = nn.Parameter(torch.tensor(math.log(BEGIN / (1 - BEGIN))))
 
@@ -194,4 +200,5 @@ class StoppedFlow(nn.Module):
         time, longest = float(self.time().detach()), self.longest()
         norm, _, *others = self.block.hypotheses()
         stable = "T (2λ + 1) <= 2 S" if self.operator is None else "T (λ |A|² + 1) <= 2 S"
-        return (norm, *others, Hypothesis(stable, f"T = {time:.4g}, at most {longest:.4g}", time <= longest))
+        tried = () if self.operator is None else operator_hypotheses(self.operator)
+        return (norm, *others, *tried, Hypothesis(stable, f"T = {time:.4g}, at most {longest:.4g}", time <= longest))
