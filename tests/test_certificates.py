@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from microlocal.certificates import certificate_from_dict, operators
+from microlocal.certificates import Kind, certificate_from_dict, operators
 from microlocal.certificates.consistency import certify_consistency
 from microlocal.certificates.data import certify_residual
 from microlocal.certificates.operators import certify_adjoint, certify_norm
@@ -92,6 +92,24 @@ def test_a_large_projector_is_sampled_by_views_and_its_certificate_says_so(monke
     norm = certify_norm(ray)
     assert (norm.value, norm.bound) == ray.norm_bounds(2)
     assert norm.falsify(1) <= norm.bound
+
+
+def test_the_norm_of_what_is_no_sum_along_rays_is_not_proved():
+    """Differences of neighbouring rays: they are next to nothing on flat images, where the bound is looked for."""
+
+    class Differences(RayTransform):
+        def _forward(self, x):
+            sums = super()._forward(x)
+            return sums - sums.roll(1, -1)
+
+        def _adjoint(self, y):
+            return super()._adjoint(y - y.roll(-1, -1))
+
+    operator = Differences(RAY.geometry, RAY.grid, "rays")
+    certificate = certify_norm(operator)
+    assert certificate.falsify() > certificate.bound
+    assert not certificate.holds
+    assert certificate.kind is Kind.ESTIMATED
 
 
 def test_a_certificate_from_a_file_does_not_pretend_to_be_attacked():
