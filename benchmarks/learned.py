@@ -231,7 +231,8 @@ def judged(scores: list[Score], base: str, side: int = SIDE) -> list[Row]:
     others = [s for name, s in found.items() if name in LEARNED[1:]]
     if others:
         least, nearest = min(s.residual for s in others), min(s.exact for s in others)
-        rows.append(at_most("residual, lowest of the learned methods", where, ours.residual, least, "{:.4f}"))
+        compared = f"{len(others) + 1} learned methods"
+        rows.append(at_most(f"residual, lowest of {compared}", where, ours.residual, least, "{:.4f}"))
         rows.append(at_most("the same beside data without noise", where, ours.exact, nearest, "{:.4f}"))
     beside = ours.residual / found[base].residual
     return [*rows, at_most("residual beside that of f*", where, beside, 1.05, "{:.3f}")]
