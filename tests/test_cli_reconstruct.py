@@ -249,6 +249,27 @@ def test_without_resume_an_old_checkpoint_is_not_used(tmp_path):
     assert not list(out.glob("checkpoint*"))
 
 
+def test_resume_without_a_checkpoint_says_that_it_begins_anew(tmp_path):
+    out = tmp_path / "out"
+    arguments = (
+        "reconstruct",
+        scan_file(tmp_path),
+        "--method",
+        "tv",
+        "--weight",
+        "0.1",
+        "--iterations",
+        "5",
+        "--out",
+        out,
+    )
+    assert "There is no checkpoint" not in said(run(*arguments))
+    result = run(*arguments, "--resume")
+    assert result.exit_code == 0
+    assert f"There is no checkpoint of tv in {out}: it begins anew." in said(result)
+    assert answer(run(*arguments, "--resume", "--json"))["config"]["iterations"] == 5
+
+
 def test_the_demo_reconstructs_by_three_methods_and_says_what_was_found(tmp_path):
     result = run("demo", "--size", 64, "--out", tmp_path / "demo")
     assert result.exit_code == 0, result.output

@@ -88,6 +88,8 @@ def reconstruct(
         recipe = Recipe(loaded, target, weight, iterations, hold_out, seed, bars, weights, force)
         before = stamps(folder)
         checkpoint = recipe.checkpoint(folder, method, resume)
+        if resume and not checkpoint.exists():
+            screen.say(f"There is no checkpoint of {method} in {out}: it begins anew. Runs that ended keep none.")
         result = recipe.run(method, checkpoint)
         save(result, [], folder)
         others, ended = ([], True) if was_interrupted(result) else compared(recipe, compare, screen, folder)
