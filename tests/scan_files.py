@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,17 @@ COUNT, SLICES, PITCH = 24, 3, 0.5
 PARALLEL = ParallelBeam(tuple(map(math.radians, DEGREES)), Detector(COUNT, PITCH))
 FAN = FanBeam(tuple(map(math.radians, DEGREES)), Detector(COUNT, PITCH), source_axis=30.0, source_detector=40.0)
 SHAPES = phantoms.disc_with_holes(radius=4.0, value=0.2, holes=3, seed=2)
+
+
+def without_photometric(path: Path) -> Path:
+    """Rename the tag that says what the numbers of a TIFF stand for, so that no reader finds it; return the path."""
+    with tifffile.TiffFile(path) as file:
+        places = [(file.byteorder, page.tags["PhotometricInterpretation"].offset) for page in file.pages]
+    content = bytearray(path.read_bytes())
+    for order, place in places:
+        content[place : place + 2] = struct.pack(f"{order}H", 65000)
+    path.write_bytes(content)
+    return path
 
 
 def sinogram(geometry: Geometry = PARALLEL) -> np.ndarray:

@@ -6,10 +6,14 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scan_files import without_photometric
 
 from microlocal.core.errors import InputError, ScanFileError
 from microlocal.io.photograph import in_type, read_photograph, write_photograph
+from microlocal.io.picture import LUMA, read_picture
 from microlocal.io.png16 import png_bytes
+from microlocal.io.tiff import meaning_of
+from microlocal.training.folder import slices_of
 
 KINDS = ("uint8", "uint16", "int16", "uint32", "float16", "float32", "float64")
 SHAPES = {
@@ -93,6 +97,32 @@ def test_png_of_16_bits_keep_all_of_them(tmp_path, shape):
     assert np.array_equal(picture.values[0], array[None] if len(shape) == 2 else np.moveaxis(array[..., :3], -1, 0))
     assert path.read_bytes() == (tmp_path / "a.png").read_bytes() or len(shape) == 2
     assert np.array_equal(read_photograph(path).values, picture.values)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("minisblack", "minisblack"), ("miniswhite", "minisblack"), ("rgb", "rgb")]
+)
+def test_a_tiff_that_does_not_say_what_its_numbers_mean_is_dark_where_it_is_zero(tmp_path, written, meant):
+    """TIFF 6.0 has no default for the tag, and detectors leave it out; with it, zero may be white."""
+    array = some((9, 7, 3) if written == "rgb" else (9, 7), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric=written)
+    assert read_photograph(tmp_path / "a.tif").negative == (written == "miniswhite")
+    picture = read_photograph(without_photometric(tmp_path / "a.tif"))
+    assert picture.more["photometric"] == meant
+    assert not picture.negative
+    assert np.array_equal(np.moveaxis(picture.values[0], 0, -1).squeeze(), array)
+    assert np.allclose(read_picture(tmp_path / "a.tif"), array if written != "rgb" else array @ LUMA, rtol=1e-6)
+    _, path = again(tmp_path / "a.tif", tmp_path)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].tags["PhotometricInterpretation"].value.name.lower() == meant
+    seen = slices_of(tmp_path / "a.tif")[0].numpy()
+    assert np.corrcoef(seen.ravel(), read_picture(tmp_path / "a.tif").ravel())[0, 1] > 0.999
+
+
+def test_zero_is_the_paper_of_a_fax(tmp_path):
+    Image.fromarray(np.eye(9, dtype=bool)).save(tmp_path / "fax.tif", compression="group4")
+    with tifffile.TiffFile(without_photometric(tmp_path / "fax.tif")) as file:
+        assert meaning_of(file.pages[0]) == "miniswhite"
 
 
 def test_jpeg_planes_stored_apart_and_palettes(tmp_path):

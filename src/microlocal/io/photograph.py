@@ -18,7 +18,7 @@ from microlocal.io.atomic import replacing
 from microlocal.io.npz import load_array
 from microlocal.io.png16 import png_bytes, png_depth, wide_png
 from microlocal.io.reader import guarded, head, sized
-from microlocal.io.tiff import is_tiff, opened_tiff
+from microlocal.io.tiff import is_tiff, meaning_of, opened_tiff
 
 FORMS = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "npy": ".npy"}
 KEPT = ("icc_profile", "exif", "dpi")  # of a PNG or JPEG
@@ -194,7 +194,7 @@ def _tiff(path: Path) -> Photograph:
             page = series.keyframe
             sized(path, int(np.prod([int(n) for n in series.shape])), series.dtype.itemsize, "TIFF file")
             axes, samples = series.axes, page.samplesperpixel
-            photometric = getattr(page.photometric, "name", str(page.photometric)).lower()
+            photometric = meaning_of(page)
             check_colours(path, photometric)
             array = series.asarray()
             more = _tiff_tags(page, photometric)

@@ -11,7 +11,7 @@ from microlocal.core.errors import ScanFileError
 from microlocal.io.npz import is_numpy, load_array
 from microlocal.io.photograph import check_colours
 from microlocal.io.reader import guarded
-from microlocal.io.tiff import is_tiff, opened_tiff
+from microlocal.io.tiff import is_tiff, meaning_of, opened_tiff
 
 FORM = "picture"
 # Luma of ITU-R BT.601, the grey of a colour television.
@@ -45,13 +45,12 @@ def _decoded(path: Path) -> Shaped[np.ndarray, "..."]:
 def _tiff(path: Path) -> Shaped[np.ndarray, "..."]:
     """Return the values of a TIFF file, larger ones brighter, colours last."""
     with opened_tiff(path) as (_, series):
-        photometric = series.keyframe.photometric
-        check_colours(path, getattr(photometric, "name", str(photometric)).lower())
+        meaning = meaning_of(series.keyframe)
+        check_colours(path, meaning)
         array = np.asarray(series.asarray())
         if "S" in series.axes:
             array = np.moveaxis(array, series.axes.index("S"), -1)
-        # A file without the tag counts as 0-is-white in tifffile.
-        if photometric == 0 and "PhotometricInterpretation" in series.keyframe.tags:
+        if meaning == "miniswhite":
             array = np.iinfo(array.dtype).max - array if array.dtype.kind == "u" else -array.astype(np.float64)
     return array
 

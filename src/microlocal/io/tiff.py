@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -28,6 +29,7 @@ GREY = "Save it in grey (tifffile.imwrite: photometric='minisblack')."
 # What tifffile finds odd is either refused here or harmless: not a matter for the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
+FAX = (2, 3, 4, 32771)  # compressions
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -73,6 +75,20 @@ def opened_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPa
             do = "Save those that belong together in one file."
             raise ScanFileError(str(path), expected="one image, or pages of one size", got=got, do=do)
         yield file, first
+
+
+def meaning_of(page: Any) -> str:
+    """Return what the numbers of a page of tifffile stand for, as "minisblack", "miniswhite" or "rgb".
+
+    TIFF 6.0 requires the tag and has no default for it. Detectors leave it out: then zero is black, or three numbers
+    are colours, as libtiff and ImageJ take it; tifffile counts it as 0-is-white, and Pillow inverts such a picture. In
+    the compressions of fax machines zero is the paper.
+    """
+    told = page.photometric
+    if told == 0 and "PhotometricInterpretation" not in page.tags:
+        missing = "miniswhite" if page.compression in FAX else "minisblack"
+        return "rgb" if page.samplesperpixel >= 3 else missing
+    return getattr(told, "name", str(told)).lower()
 
 
 def pages(folder: Path, without: tuple[Path | None, ...] = ()) -> list[Path]:

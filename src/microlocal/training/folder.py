@@ -18,11 +18,10 @@ from microlocal.core.extras import extra
 from microlocal.io.npz import load_array
 from microlocal.io.photograph import read_photograph
 from microlocal.io.reader import guarded, head
-from microlocal.io.tiff import is_tiff, load_tiff, opened_tiff
+from microlocal.io.tiff import is_tiff, load_tiff, meaning_of, opened_tiff
 
 LUMINANCE = (0.299, 0.587, 0.114)
 MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "NPY": b"\x93NUMPY"}
-MINISBLACK = 1  # of a TIFF: grey values as they are seen
 KEPT = 64  # files of which the images stay in memory
 
 
@@ -154,7 +153,7 @@ def _dicom(path: Path) -> Shaped[np.ndarray, "..."]:
 def _tiff(path: Path) -> Shaped[np.ndarray, "..."]:
     """Return the pages of a TIFF, colours as luminance, and as they are seen where it says that zero is white."""
     with guarded(path, "TIFF image"), opened_tiff(path) as (_, series):
-        seen_as_stored = series.keyframe.photometric == MINISBLACK
+        seen_as_stored = meaning_of(series.keyframe) == "minisblack"
     if seen_as_stored:
         return load_tiff([path])
     picture = read_photograph(path)
