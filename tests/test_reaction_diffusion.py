@@ -126,7 +126,8 @@ def test_a_recipe_trains_it_and_names_its_mistakes():
     assert found["psnr"] > found["psnr of the data"] + 3
     with pytest.raises(InputError, match=r"\[network\] coupled: expected a divisor of the 6 filters, got 4"):
         Denoising({}, {"kind": "nonexpansive", "filters": 6, "coupled": 4})
-    Denoising({}, table | {"coupled": 4})  # which this kind does not look at
+    with pytest.raises(InputError, match=r"\[network\] coupled: .* reaction-diffusion reads: .* which nonexpansive, "):
+        Denoising({}, table | {"coupled": 4})
 
 
 def quadratic(operator, steps, shape=(5, 6)):

@@ -23,7 +23,7 @@ from microlocal.networks.denoisers import TASK, denoiser
 from microlocal.networks.noise_level import at_level
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
-from microlocal.training.recipe import Shares, Table, Widths, checked
+from microlocal.training.recipe import Shares, Table, Widths, checked, checked_kind, dividing
 from microlocal.training.scans import PositiveSpan, Span
 from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
@@ -91,9 +91,7 @@ class NetworkTable(Table):
     @classmethod
     def _divides(cls, coupled: int, before: ValidationInfo) -> int:
         kind, filters = before.data.get("kind"), before.data.get("filters", coupled)
-        if "coupled" in ARGUMENTS.get(str(kind), ()) and filters % coupled:
-            raise ValueError(f"a divisor of the {filters} filters")
-        return coupled
+        return dividing(coupled, filters, "filters") if "coupled" in ARGUMENTS.get(str(kind), ()) else coupled
 
 
 def _samples() -> list["Denoising"]:
@@ -113,7 +111,7 @@ class Denoising:
 
     def __init__(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> None:
         self.table = checked(DataTable, data, "[data]")
-        self.shape = checked(NetworkTable, network, "[network]")
+        self.shape = checked_kind(NetworkTable, network, ARGUMENTS, "[network]")
 
     def network(self) -> nn.Module:
         """Return a denoiser that has learned nothing; its usual noise is the middle of the range."""

@@ -23,7 +23,7 @@ from microlocal.core.registry import register
 from microlocal.dictionary import diffuse, nonlinearity
 from microlocal.networks.diffusion_maps import TASK, diffusion_map
 from microlocal.reconstruction.quality import psnr, relative_error
-from microlocal.training.recipe import Shares, Table, Widths, checked
+from microlocal.training.recipe import Shares, Table, Widths, checked, checked_kind
 from microlocal.training.scenes import PICTURES, unit_picture
 from microlocal.training.task import Batch, Example
 from microlocal.training.variation import turned, varied
@@ -78,7 +78,7 @@ class DiffusionProblem:
 
     def __init__(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> None:
         self.table = checked(DataTable, data, "[data]")
-        self.shape = checked(NetworkTable, network, "[network]")
+        self.shape = checked_kind(NetworkTable, network, ARGUMENTS, "[network]")
         self.diffused(torch.zeros(2, 2))
 
     def network(self) -> nn.Module:

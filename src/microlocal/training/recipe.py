@@ -13,7 +13,7 @@ Every mistake is told by file, key, what was expected and what came.
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -102,8 +102,8 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_recipe(path: str | Path) -> Recipe:
     """Return the recipe in a TOML file; raises InputError.
 
-    Relative paths of what is read (``init_from``, ``folder`` of [data]) start at the file's own folder, those of what
-    is written (``out``, ``pool_folder``) where the command runs.
+    Relative paths of what is read (``init_from``, ``folder`` and a file of ``blur`` of [data]) start at the file's own
+    folder, those of what is written (``out``, ``pool_folder``) where the command runs.
     """
     file = Path(path)
     try:
@@ -145,6 +145,35 @@ def checked(model: type[Model], fields: Mapping[str, Any], who: str) -> Model:
         raise _told(model, first, who, more) from error
 
 
+def checked_kind(
+    model: type[Model], fields: Mapping[str, Any], arguments: Mapping[str, Sequence[str]], who: str
+) -> Model:
+    """Return ``checked(model, fields, who)`` of a table whose ``kind`` says which of its other keys are read.
+
+    ``arguments``, the keys that each kind reads. Raises InputError for a key that this kind does not read, with those
+    that do.
+    """
+    found = checked(model, fields, who)
+    kind = str(found.model_dump()["kind"])
+    for key in fields:
+        if key != "kind" and key not in arguments[kind]:
+            readers = [other for other, keys in arguments.items() if key in keys]
+            expected = f"a key that the kind {kind} reads: {', '.join(arguments[kind])}"
+            got, do = (
+                f"{key!r}, which {', '.join(readers)} read{'s' * (len(readers) == 1)}",
+                "Remove it, or change kind.",
+            )
+            raise InputError(f"{who} {key}", expected=expected, got=got, do=do)
+    return found
+
+
+def dividing(part: int, whole: int, what: str) -> int:
+    """Return ``part``; raises ValueError, for the validator of a table, unless it divides ``whole`` things."""
+    if whole % part:
+        raise ValueError(f"a divisor of the {whole} {what}")
+    return part
+
+
 def _told(model: type[BaseModel], fault: Any, who: str, more: str) -> InputError:
     """Return what pydantic found as an error of ours."""
     path = [str(part) for part in fault["loc"]]
@@ -182,4 +211,7 @@ def _beside(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
         inner = fields.get(table)
         if isinstance(inner, dict) and isinstance(inner.get(key), str):
             fields[table] = inner | {key: str(folder / inner[key])}
+    data = fields.get("data")
+    if isinstance(data, dict) and isinstance(data.get("blur"), str) and (folder / data["blur"]).is_file():
+        fields["data"] = data | {"blur": str(folder / data["blur"])}
     return fields
