@@ -21,7 +21,7 @@ from microlocal.operators.convolution import Convolution, disc_kernel, gaussian_
 from microlocal.reconstruction.images import restorers
 from microlocal.reconstruction.images.blur import blur_of
 from microlocal.reconstruction.images.colours import denoise_pages
-from microlocal.reconstruction.images.restorers import MODELS, choice_of, deblurrer, inpaint_pages
+from microlocal.reconstruction.images.restorers import FLOW, MODELS, choice_of, deblurrer, inpaint_pages
 from microlocal.reconstruction.images.trial import cartoon
 from microlocal.solvers.driver import Driver
 
@@ -128,7 +128,7 @@ def test_gaps_are_filled_and_known_pixels_are_kept_bit_for_bit(tmp_path, weights
         assert word in page
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m != "plug-and-play"])
+@pytest.mark.parametrize("model", [m for m in MODELS if m not in ("plug-and-play", FLOW)])
 def test_every_model_deblurs_and_inpaints(tmp_path, weights, model):
     own = ["--weights", weights] if model == "red" else []
     stored(tmp_path / "a.png", blurred(), "uint8")

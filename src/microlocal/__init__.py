@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import StackRequest as StackRequest
     from microlocal.reconstruction import Workers as Workers
     from microlocal.reconstruction import deblur as deblur
+    from microlocal.reconstruction import deblur_network as deblur_network
     from microlocal.reconstruction import deblur_plug_and_play as deblur_plug_and_play
     from microlocal.reconstruction import denoise as denoise
     from microlocal.reconstruction import denoise_diffusion as denoise_diffusion
@@ -177,6 +178,7 @@ _NAMES = {
         "StackRequest",
         "Workers",
         "deblur",
+        "deblur_network",
         "deblur_plug_and_play",
         "denoise",
         "denoise_diffusion",

@@ -7,7 +7,7 @@ import typer
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder, parse_sigma
-from microlocal.cli.pictures import Images, Iterations, RestoredBy, WeightsOf, over_pictures
+from microlocal.cli.pictures import Images, Iterations, SharpenedBy, WeightsOf, over_pictures
 from microlocal.cli.teaching import examples
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ EXAMPLES = examples(
     ("a Gaussian blur of 1.5 pixels", "microlocal deblur photo.png --blur gaussian:1.5"),
     ("out of focus by 3 pixels, the noise is known", "microlocal deblur photo.png --blur disc:3 --sigma 2"),
     ("moved by 9 pixels along 30 degrees, no network", "microlocal deblur a.tif --blur motion:9,30 --model shearlet"),
+    (
+        "by a flow trained for this blur",
+        "microlocal deblur photo.png --blur gaussian:1.5 --weights run/weights",
+    ),
     ("the picture of a point is the kernel", "microlocal deblur stack.tif --blur point.png"),
     after="IMAGE: TIFF (pages too), PNG, JPEG or NPY; the result has its format.\n"
     "A kernel file is a picture or NPY, its middle at (rows // 2, cols // 2);\n"
@@ -44,7 +48,7 @@ def deblur(
     context: typer.Context,
     images: Images,
     blur: BlurText,
-    model: RestoredBy = None,
+    model: SharpenedBy = None,
     weights: WeightsOf = None,
     sigma: Sigma = "auto",
     iterations: Iterations = None,

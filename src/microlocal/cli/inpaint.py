@@ -7,7 +7,7 @@ import typer
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder, parse_sigma_or_none
-from microlocal.cli.pictures import Images, Iterations, RestoredBy, WeightsOf, over_pictures
+from microlocal.cli.pictures import FilledBy, Images, Iterations, WeightsOf, over_pictures
 from microlocal.cli.teaching import examples
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def inpaint(
     context: typer.Context,
     images: Images,
     mask: MaskFile,
-    model: RestoredBy = None,
+    model: FilledBy = None,
     weights: WeightsOf = None,
     sigma: Sigma = "0",
     iterations: Iterations = None,
@@ -58,7 +58,7 @@ def inpaint(
     are written all the same.
     """
     lazy.members.load_all()
-    choice = lazy.restorers.choice_of(model, weights, iterations)
+    choice = lazy.restorers.choice_of(model, weights, iterations, lazy.restorers.INPAINTING)
     noise = None if sigma == "auto" else float(sigma)
     marks = lazy.gaps.read_mask(mask)
 

@@ -22,9 +22,17 @@ Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=F
 WeightsOf = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the network, if not those that ship.")
 ]
-RestoredBy = Annotated[
+FilledBy = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="plug-and-play, red, shearlet or tv. Default: plug-and-play."),
+]
+SharpenedBy = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="plug-and-play, red, shearlet, tv or stopped-flow. Default: plug-and-play, or what the weights are.",
+    ),
 ]
 Iterations = Annotated[
     int | None,

@@ -99,6 +99,7 @@ def lines_of(found: "Weights") -> list[RenderableType]:
     unit = lazy.catalogue.unit_of
     spans = [(name, f"{number(low)} to {number(high)}{unit(name)}") for name, (low, high) in found.ranges.items()]
     data = dict(dict(card.get("trained on", {})).get("data", {}))
+    spans += [("blur", str(data["blur"]))] if data.get("blur") else []
     for kind in ("objects", "scenes"):
         if data.get(kind):
             spans.append((kind, ", ".join(f"{name} {share:.0%}" for name, share in data[kind].items())))

@@ -2,6 +2,7 @@
 
 from microlocal.networks.adaptive_shrinkage import AdaptiveShrinkage as AdaptiveShrinkage
 from microlocal.networks.bands import Bands as Bands
+from microlocal.networks.deblurring_flow import DeblurringFlow as DeblurringFlow
 from microlocal.networks.denoisers import load_denoiser as load_denoiser
 from microlocal.networks.diffnet import DiffNet as DiffNet
 from microlocal.networks.diffusion_network import DiffusionNetwork as DiffusionNetwork

@@ -73,7 +73,8 @@ class Weights:
         # Where a folder is named, scenes are made beside it only by those who mix both.
         made = [f"made images: {', '.join(scenes)}"] if scenes and ("photographs" in data or not folder) else []
         read = [f"images of {folder}"] if folder and data.get("photographs", 1) else []
-        return ", ".join([*beam, *told, *made, *read]) or "not recorded"
+        blur = [f"blur {data['blur']}"] if data.get("blur") else []
+        return ", ".join([*beam, *blur, *told, *made, *read]) or "not recorded"
 
     def differences(self, beam: str, facts: tuple[Fact, ...]) -> list[str]:
         """Return in which of these facts a scan is unlike what it was trained on; facts not asked for do not count."""

@@ -18,7 +18,7 @@ from microlocal.certificates.maps import Certified, attacked, certify_map, claim
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
-from microlocal.networks import denoisers, diffusion_maps
+from microlocal.networks import deblurring_flow, denoisers, diffusion_maps
 from microlocal.networks.loading import Maker, load_network
 from microlocal.networks.weights import name_of
 
@@ -27,6 +27,7 @@ SHORT, LONG = Search(starts=2, steps=30), Search(starts=8, steps=200)
 SEEDS = 4  # of a long attack
 MAKERS: dict[str, Maker] = {
     denoisers.TASK: denoisers.denoiser,
+    deblurring_flow.TASK: deblurring_flow.deblurring_network,
     diffusion_maps.TASK: diffusion_maps.diffusion_map,
 }  # of the tasks whose networks take an image to an image
 LEVELS = (0.02, 0.1, 0.2)  # noise of the images near which amplification is measured, in [0, 1]

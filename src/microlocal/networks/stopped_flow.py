@@ -5,7 +5,7 @@
 
 in S explicit steps of size T/S, in units of the noise. The minimiser of the energy is not what one wants, on the way to
 it lies something better: the energy is learned together with the time T at which the flow is left. With J(T) =
-|u(T) - g|²/2, summed over images with truths g, T is optimal where
+|u(T) - g|²/2, summed over images with truths g and in their unit, T is optimal where
 
     J'(T) = 0,      J''(T) >= 0
 
@@ -20,8 +20,11 @@ get apart by at most 1 + T λ |A| for increasing Φ, in S steps or in many, and 
 Reference: Effland, Kobler, Kunisch, Pock (2020).
 """
 
+import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -106,8 +109,22 @@ class StoppedFlow(nn.Module):
             do = "Give the operator a norm_bound(), or bound= where it wraps a foreign one."
             got = f"{operator.norm_bound():g}"
             raise InputError("StoppedFlow", expected="an operator with a norm bound", got=got, do=do)
+        self.begin: LinearOperator | None = None
+        self.norm = None if operator is None else operator.norm_bound()
         self.log_pull = nn.Parameter(torch.tensor(math.log(PULL)))
         self.raw_time = nn.Parameter(torch.tensor(math.log(BEGIN / (1 - BEGIN))))
+
+    def behind(self, operator: LinearOperator, begin: LinearOperator | None = None, norm: float | None = None) -> Self:
+        """Return the flow, with the same weights, behind another operator A.
+
+        ``begin``, the linear map from f to u(0); ``norm``, a proved bound of |A|, its own unless given: one that does
+        not depend on the shape of the image keeps T the same for all.
+        """
+        moved = copy.copy(self)
+        moved._modules = dict(self._modules)
+        moved.operator, moved.begin = operator, begin
+        moved.norm = operator.norm_bound() if norm is None else norm
+        return moved
 
     def pull(self) -> Float[Tensor, ""]:
         """Return λ."""
@@ -139,9 +156,11 @@ class StoppedFlow(nn.Module):
 
     def _begin(self, f: Tensor) -> Tensor:
         a = self.operator
+        if self.begin is not None:
+            return self.begin(f)
         if a is None or a.domain_shape == a.codomain_shape:
             return f
-        return a.adjoint(f) / a.norm_bound() ** 2
+        return a.adjoint(f) / self._bound() ** 2
 
     def _misfit(self, u: Tensor, f: Tensor) -> Tensor:
         """Return the gradient of |A u - f|²/2."""
@@ -149,7 +168,11 @@ class StoppedFlow(nn.Module):
         return u - f if a is None else a.adjoint(a(u) - f)
 
     def _stiffness(self) -> float:
-        return 2.0 if self.operator is None else self.operator.norm_bound() ** 2
+        return 2.0 if self.operator is None else self._bound() ** 2
+
+    def _bound(self) -> float:
+        """Return a bound of |A|; an operator keeps its norm."""
+        return 1.0 if self.norm is None else self.norm
 
     def optimality(
         self,
@@ -157,13 +180,16 @@ class StoppedFlow(nn.Module):
         truth: Float[Tensor, "batch 1 row col"],
         noise: LevelOf = None,
         time: float | None = None,
+        seen: Callable[[Tensor], Tensor] = lambda u: u,
     ) -> Optimality:
-        """Return the error and its derivatives by the stopping time, at the learned one unless given."""
+        """Return the error and its derivatives by the stopping time, at the learned one unless given.
+
+        ``seen``, the linear map from u to what the truth is known of, as the part of a wider image.
+        """
         at = float(self.time().detach()) if time is None else positive(time, "time", "StoppedFlow")
         with torch.enable_grad():
             moment = f.new_tensor(at, dtype=torch.float64).requires_grad_()
-            level = levels(self.noise if noise is None else noise, f)
-            gap = (self.flow(f, moment.to(f.dtype), noise) - truth) / level
+            gap = seen(self.flow(f, moment.to(f.dtype), noise)) - truth
             error = gap.square().sum() / 2
             (slope,) = torch.autograd.grad(error, moment, create_graph=True)
             (curvature,) = torch.autograd.grad(slope, moment)
@@ -186,11 +212,11 @@ class StoppedFlow(nn.Module):
 
     def _behind(self, operator: LinearOperator) -> Guarantee:
         """Return what is proved with an operator: every step adds T/S λ |A| of the data to what the last one left."""
-        norm, step = operator.norm_bound(), float(self.time().detach()) / self.steps
+        norm, step = self._bound(), float(self.time().detach()) / self.steps
         pull, least = float(self.pull().detach()), self.block.activation.least_slope
         most = step * (pull * norm**2 + 1) - 1  # at most one, below the longest time
         begin = 1.0 if operator.domain_shape == operator.codomain_shape else 1 / norm
-        gain = lipschitz = begin
+        gain = lipschitz = begin if self.begin is None else self.begin.norm_bound()
         for _ in range(self.steps):
             gain = max(1.0, most) * gain + step * pull * norm
             lipschitz = max(1 - step * min(least, 0.0), most) * lipschitz + step * pull * norm

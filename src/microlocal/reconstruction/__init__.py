@@ -9,6 +9,7 @@ from microlocal.reconstruction.fdk import fbp_volume as fbp_volume
 from microlocal.reconstruction.fdk import fdk as fdk
 from microlocal.reconstruction.images import ImageEstimate as ImageEstimate
 from microlocal.reconstruction.images import deblur as deblur
+from microlocal.reconstruction.images import deblur_network as deblur_network
 from microlocal.reconstruction.images import deblur_plug_and_play as deblur_plug_and_play
 from microlocal.reconstruction.images import denoise as denoise
 from microlocal.reconstruction.images import denoise_diffusion as denoise_diffusion

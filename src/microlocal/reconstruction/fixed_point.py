@@ -15,9 +15,7 @@ Reference: Bauschke and Combettes (2017); Ryu et al. (2019); Reehorst and Schnit
 
 import copy
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,7 +29,6 @@ from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.noise_level import at_level
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
-from microlocal.reconstruction.images.denoise_network import RANGE
 from microlocal.reconstruction.trained import untrained
 from microlocal.solvers.driver import Driver, Solution
 from microlocal.solvers.krasnoselskii_mann import krasnoselskii_mann
@@ -184,12 +181,6 @@ def certificate_of(iteration: Iteration, solution: Solution) -> tuple[Certificat
 def in_precision(denoiser: nn.Module, like: Float[Tensor, "..."]) -> nn.Module:
     """Return the denoiser with weights in the precision of an image, on its device; the one given stays as it is."""
     return copy.deepcopy(denoiser).to(like.device, like.dtype).eval()
-
-
-def trained_range(card: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the least and the greatest noise a denoiser was trained on, as its card says, or None."""
-    found = dict(card.get("trained on", {}).get("ranges", {})).get(RANGE)
-    return None if found is None else (float(found[0]), float(found[1]))
 
 
 def tiny_denoiser() -> nn.Module:

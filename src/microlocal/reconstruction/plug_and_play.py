@@ -39,8 +39,8 @@ from microlocal.reconstruction.fixed_point import (
     iterate,
     refuse_unproved,
     tiny_denoiser,
-    trained_range,
 )
+from microlocal.reconstruction.images.scale import trained_range
 from microlocal.reconstruction.method import Estimate, Settings, network_record
 from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.scaled import Scaled, scaled_observation, scaled_scan

@@ -1,5 +1,6 @@
 """Training as a user would: a recipe in, weights with a card out; tasks register themselves here."""
 
+from microlocal.training.deblurring import Deblurring as Deblurring
 from microlocal.training.denoising import Denoising as Denoising
 from microlocal.training.diffusion_problem import DiffusionProblem as DiffusionProblem
 from microlocal.training.directions import Directions as Directions

@@ -3,6 +3,7 @@
 from microlocal.calibration.image_noise import image_noise as image_noise
 from microlocal.reconstruction.images.deblur import deblur as deblur
 from microlocal.reconstruction.images.deblur import upsample as upsample
+from microlocal.reconstruction.images.deblur_network import deblur_network as deblur_network
 from microlocal.reconstruction.images.denoise import denoise as denoise
 from microlocal.reconstruction.images.denoise_diffusion import denoise_diffusion as denoise_diffusion
 from microlocal.reconstruction.images.denoise_network import denoise_network as denoise_network

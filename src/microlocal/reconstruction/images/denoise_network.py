@@ -14,16 +14,13 @@ Reference: Alt, Weickert, Peter (2020).
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
-from microlocal.certificates.base import Hypothesis
 from microlocal.core.checks import finite
-from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.networks.noise_level import at_level
@@ -31,22 +28,11 @@ from microlocal.networks.weights import name_of
 from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
 from microlocal.reconstruction.images.noise import given_or_estimated
 from microlocal.reconstruction.images.proved import certificates_of
+from microlocal.reconstruction.images.scale import Scale, fixed, scale_of, trained_range, unlike
 from microlocal.reconstruction.images.tiles import in_tiles, reach_of
 from microlocal.reconstruction.images.trial import ImageTrial, noisy_trial
 
 WHO = "denoise_network"
-BLOCK = 4  # pixels of a side: the means of blocks tell the range of an image, since noise hardly widens theirs
-ENDS = (0.01, 0.99)  # the shares of the blocks below black and below white
-RANGE = "noise of images in [0, 1]"  # its name on the card
-SILENCE = 1e-6  # noise, in parts of the largest difference of two pixels, that counts as none
-
-
-class Scale(NamedTuple):
-    """What is black, how much more is white, and what the noise is in units of the image's own contrast."""
-
-    black: float
-    span: float
-    noise: float
 
 
 def _trials() -> list[ImageTrial]:
@@ -89,8 +75,8 @@ def denoise_network(
     network = network.to(y.device, kind)
     sigma, said = given_or_estimated(noise, y, WHO)
     planes, levels = y.reshape(-1, *y.shape[-2:]), sigma.flatten().tolist()
-    trained = _trained_range(known)
-    scales = [_scale(plane, level, trained) for plane, level in zip(planes.to(kind), levels, strict=True)]
+    trained = trained_range(known)
+    scales = [scale_of(plane, level, trained, WHO) for plane, level in zip(planes.to(kind), levels, strict=True)]
 
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
         return _denoised(network, plane, levels[k], scales[k])
@@ -104,8 +90,8 @@ def denoise_network(
         y - result,
         sigma,
         config={"weights": name, "black": [scale.black for scale in scales], "span": [scale.span for scale in scales]},
-        notes=(said, *_unlike(scales, trained)),
-        certificates=certificates_of(network, planes.to(kind), found, run, _fixed(scales, levels), told),
+        notes=(said, *unlike(scales, trained)),
+        certificates=certificates_of(network, planes.to(kind), found, run, fixed(scales, levels), told),
     )
 
 
@@ -127,47 +113,3 @@ def _denoised(
 def _finite(found: Float[Tensor, "..."], name: str) -> Float[Tensor, "..."]:
     do = "Train again, or take other weights: microlocal certify says what is wrong with these."
     return finite(found, f"the result of the weights {name}", do)
-
-
-def _scale(plane: Float[Tensor, "row col"], level: float, trained: tuple[float, float] | None) -> Scale:
-    """Return how an image is brought to [0, 1], or as near as makes its noise one of those trained on."""
-    means = avg_pool2d(plane[None], BLOCK).flatten().sort().values
-    black, white = (float(means[round(share * (len(means) - 1))]) for share in ENDS)
-    reach = float(plane.max() - plane.min())
-    if level <= SILENCE * reach or reach == 0:
-        return Scale(black, 1.0, 0.0)
-    span = max(white - black, SILENCE * reach)
-    own = level / span
-    low, high = trained or (own, own)
-    wide = level / min(max(own, low), high)
-    if wide > torch.finfo(plane.dtype).max:
-        got, do = f"{level:.4g}, and values that differ by {reach:.4g}", "Give it in the unit of the image."
-        raise InputError(WHO, expected="noise of the size of the image's values", got=got, do=do)
-    return Scale(black, wide, own)
-
-
-def _fixed(scales: list[Scale], levels: list[float]) -> Hypothesis:
-    """Return which numbers a statement on two images takes to be those of both."""
-    told = (f"a = {a:.6g}, s = {s:.6g}, σ = {level:.6g}" for (a, s, _), level in zip(scales, levels, strict=True))
-    return Hypothesis("a, s and σ are held at those of this image", "; ".join(told), True)
-
-
-def _trained_range(card: Mapping[str, Any]) -> tuple[float, float] | None:
-    found = dict(dict(card.get("trained on", {})).get("ranges", {})).get(RANGE)
-    return None if found is None else (float(found[0]), float(found[1]))
-
-
-def _unlike(scales: list[Scale], trained: tuple[float, float] | None) -> tuple[str, ...]:
-    """Return what is to be said of the noise: that there is none, or less or more than was trained on."""
-    said = []
-    if any(scale.noise == 0 for scale in scales):
-        said.append("No noise was found, so that nothing was removed.")
-    low, high = trained or (0.0, torch.inf)
-    unlike = [scale.noise for scale in scales if scale.noise and not 0.9 * low <= scale.noise <= 1.1 * high]
-    if unlike:
-        much = f"{unlike[0]:.2g} of" if unlike[0] <= 1 else "more than"
-        said.append(
-            f"The noise is {much} the contrast of the image; the network was trained on {low:.2g} to "
-            f"{high:.2g}. What is proved holds all the same, how well it denoises has not been tested."
-        )
-    return tuple(said)

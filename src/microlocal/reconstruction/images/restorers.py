@@ -1,7 +1,8 @@
 """Deblurring and inpainting of single planes by name, in the form in which whole pictures take them.
 
-By plug-and-play and red, certified fixed points with a trained denoiser; by shearlets, a falling threshold; by total
-variation through ``reconstruct``. A plane of one value, such as a difference of colours of a grey picture, is itself.
+By plug-and-play and red, certified fixed points with a trained denoiser; by flows that were trained for it; by
+shearlets, a falling threshold; by total variation through ``reconstruct``. A plane of one value, such as a difference
+of colours of a grey picture, is itself.
 """
 
 from collections.abc import Callable
@@ -17,13 +18,17 @@ from torch import Tensor
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import registered
+from microlocal.networks.catalogue import find_weights
+from microlocal.networks.deblurring_flow import TASK as FLOW_TASK
+from microlocal.networks.deblurring_flow import load_deblurring
 from microlocal.networks.denoisers import load_denoiser
-from microlocal.networks.weights import name_of
+from microlocal.networks.weights import name_of, read_card
 from microlocal.operators.convolution import Convolution
 from microlocal.operators.mask import Mask
 from microlocal.reconstruction.images.blur import Blur
 from microlocal.reconstruction.images.colours import DenoisedPages, denoise_pages
 from microlocal.reconstruction.images.deblur import deblur
+from microlocal.reconstruction.images.deblur_network import LEAST_NOISE, deblur_network
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.images.inpaint import inpaint
 from microlocal.reconstruction.images.models import Denoiser
@@ -34,16 +39,18 @@ from microlocal.reconstruction.observed import reconstruct_observation
 
 DEBLURRING, INPAINTING = "deblurring", "inpainting"
 SCHEMES = ("plug-and-play", "red")
-MODELS = (*SCHEMES, "shearlet", "tv")
+FLOW = "stopped-flow"
+MODELS = (*SCHEMES, "shearlet", "tv", FLOW)
+RECIPE = "microlocal train recipes/stopped-flow-deblurring.toml"  # of which no weights ship
 WEIGHTS = "nonexpansive"
 ITERATIONS = 50  # of the schemes: a person's patience; more change pictures by little
 THRESHOLDS = 60  # iterations of shearlets
-LEAST_NOISE = 1e-3  # of a plane's range: what deblurring takes noise to be at least, or it would have no end
 METHODS = {  # of MODELS, for deblurring and inpainting: where their references are registered
     "shearlet": ("image-method", {DEBLURRING: "deblur", INPAINTING: "inpaint"}),
     "tv": ("observation-method", {DEBLURRING: "tv", INPAINTING: "tv"}),
     "plug-and-play": ("observation-method", {DEBLURRING: "plug-and-play", INPAINTING: "plug-and-play"}),
     "red": ("observation-method", {DEBLURRING: "red", INPAINTING: "red"}),
+    FLOW: ("image-method", {DEBLURRING: "deblur-network"}),
 }
 
 Plane = Float[Tensor, "row col"]
@@ -60,17 +67,22 @@ class Choice(NamedTuple):
     @property
     def learned(self) -> bool:
         """Whether a trained network takes part."""
-        return self.model in SCHEMES
+        return self.model in (*SCHEMES, FLOW)
 
 
-def choice_of(model: str | None, weights: str | Path | None, iterations: int | None = None) -> Choice:
-    """Return what was asked for, by default plug-and-play with the weights that ship.
+def choice_of(
+    model: str | None, weights: str | Path | None, iterations: int | None = None, task: str = DEBLURRING
+) -> Choice:
+    """Return what was asked for, by default plug-and-play with the weights that ship; weights of a flow are a flow.
 
-    Raises UnknownNameError for other models, InputError for weights with a model that takes none.
+    Raises UnknownNameError for other models, InputError for weights with a model that takes none, or others.
     """
-    name = model or "plug-and-play"
-    if name not in MODELS:
-        raise UnknownNameError("--model", name, MODELS)
+    known = tuple(name for name in MODELS if task in METHODS[name][1])
+    name = model or (FLOW if task == DEBLURRING and weights is not None and _is_flow(weights) else "plug-and-play")
+    if name not in known:
+        raise UnknownNameError("--model", name, known)
+    if name == FLOW:
+        return _flow_of(weights, iterations)
     if weights is not None and name not in SCHEMES:
         do = f"Take {' or '.join(SCHEMES)}, or leave the weights out."
         raise InputError(f"--model {name}", expected="no weights: it uses no network", got=str(weights), do=do)
@@ -79,6 +91,22 @@ def choice_of(model: str | None, weights: str | Path | None, iterations: int | N
         load_denoiser(file)
         iterations = iterations or ITERATIONS
     return Choice(name, file, iterations)
+
+
+def _is_flow(weights: str | Path) -> bool:
+    return read_card(find_weights(weights)).get("task") == FLOW_TASK
+
+
+def _flow_of(weights: str | Path | None, iterations: int | None) -> Choice:
+    who = f"--model {FLOW}"
+    if weights is None:
+        do = f"Train some, {RECIPE}, and give --weights."
+        raise InputError(who, expected="weights, for none ship", got="none", do=do)
+    if iterations is not None:
+        do = "Leave --iterations out."
+        raise InputError(who, expected="the steps that it was trained with", got=f"--iterations {iterations}", do=do)
+    load_deblurring(weights)
+    return Choice(FLOW, str(weights))
 
 
 def deblurrer(choice: Choice, blur: Blur) -> Denoiser:
@@ -118,8 +146,9 @@ def inpaint_pages(
 def _restorer(choice: Choice, task: str, run: Callable[[Plane, float], ImageEstimate]) -> Denoiser:
     kind, names = METHODS[choice.model]
     card: dict[str, Any] = {}
-    if choice.model in SCHEMES:
-        card = dict(load_denoiser(choice.weights)[1]) | {"name": name_of(choice.weights)}
+    if choice.learned:
+        load = load_deblurring if choice.model == FLOW else load_denoiser
+        card = dict(load(choice.weights)[1]) | {"name": name_of(choice.weights)}
     reference = registered(kind)[names[task]].reference
 
     def safe(plane: Plane, noise: float | None) -> ImageEstimate:
@@ -147,6 +176,9 @@ def _deblurred(choice: Choice, blur: Blur, plane: Plane, noise: float) -> ImageE
         found = _told(reconstruct_observation(observation, "tv", _settings(choice)))
         image = found.image[inside].contiguous()
         return replace(found, image=image, residual=plane - Convolution(kernel, (rows, cols))(image))
+    if choice.model == FLOW:
+        found = deblur_network(plane, kernel, choice.weights, noise=level)
+        return replace(found, notes=("", *found.notes[1:]))
     return _by_scheme(choice, deblur_plug_and_play, plane, kernel, level)
 
 

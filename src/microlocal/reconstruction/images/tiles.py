@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.networks.adaptive_shrinkage import SIDE, STRIDE, AdaptiveShrinkage
+from microlocal.networks.deblurring_flow import DeblurringFlow
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.networks.reaction_diffusion import ReactionDiffusion
 from microlocal.networks.signal_diffusion import SignalDiffusion
@@ -38,6 +39,9 @@ def reach_of(network: nn.Module) -> int | None:
         return once * (network.repeats if isinstance(network, Nonexpansive) else 1)
     if isinstance(network, SignalDiffusion):
         return network.repeats * len(network.activations)
+    if isinstance(network, DeblurringFlow):
+        once = max(*network.kernel.shape, network.flow.block.raw.shape[-1]) - 1  # there and back; a filter likewise
+        return (network.flow.steps + 1) * once
     if isinstance(network, AdaptiveShrinkage):
         levels = cast(Sequence[Block], network.unet.down)
         convolutions = max(1 + 2 * len(block.pairs) for block in levels)
