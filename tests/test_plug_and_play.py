@@ -29,8 +29,8 @@ from microlocal.reconstruction.fixed_point import (
     iterate,
     refuse_unproved,
     tiny_denoiser,
-    trained_range,
 )
+from microlocal.reconstruction.images.scale import trained_range
 from microlocal.reconstruction.plug_and_play import Known, by_denoiser
 from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.solvers import Driver, Status, krasnoselskii_mann

@@ -14,6 +14,7 @@ from microlocal.operators.convolution import Convolution as Convolution
 from microlocal.operators.convolution import disc_kernel as disc_kernel
 from microlocal.operators.convolution import gaussian_kernel as gaussian_kernel
 from microlocal.operators.convolution import motion_kernel as motion_kernel
+from microlocal.operators.cropped_blur import CroppedBlur as CroppedBlur
 from microlocal.operators.deepinverse import from_deepinv as from_deepinv
 from microlocal.operators.downsampling import Downsampling as Downsampling
 from microlocal.operators.downsampling import box_kernel as box_kernel

@@ -8,6 +8,7 @@ from microlocal.core.checks import finite, real, tensor
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.windows import Place
 
 
 def _pattern(rows: int, cols: int) -> Tensor:
@@ -27,11 +28,16 @@ class Mask(LinearOperator):
     """
 
     weights: Tensor
+    reach = 0  # pixels that a number of the data can see away from its own
 
     def __init__(self, weights: Bool[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> None:
         finite(real(weights, "Mask"), "Mask", "Set the weights of pixels to leave out to zero.")
         super().__init__(tuple(weights.shape), tuple(weights.shape))
         self.register_buffer("weights", weights.detach().clone(), persistent=False)
+
+    def window(self, place: Place) -> "Mask":
+        """Return the mask of a part of the image."""
+        return Mask(self.weights[place])
 
     def _forward(self, x: Tensor) -> Tensor:
         return x * self.weights.to(x.dtype)

@@ -10,8 +10,10 @@ is fitted at once instead of after n² iterations; the fixed n makes G an exact 
 Reference: Saad (2003), section 12.3.2, for the recurrence.
 """
 
+import copy
 import math
 from functools import cached_property
+from typing import Self
 
 import torch
 from jaxtyping import Float, Inexact
@@ -23,6 +25,7 @@ from microlocal.certificates.operators import operator_hypotheses
 from microlocal.core.checks import at_least
 from microlocal.core.errors import InputError
 from microlocal.operators.base import LinearOperator
+from microlocal.operators.windows import Place
 
 OVERSHOOT = 0.5  # ε
 
@@ -43,6 +46,7 @@ class DataStep(nn.Module):
     def __init__(self, operator: LinearOperator, data: Inexact[Tensor, "..."], steps: int = 1) -> None:
         super().__init__()
         self.steps = at_least(steps, 1, "steps", "DataStep")
+        self.operator = operator
         self.largest = operator.norm_bound() ** 2
         if not 0 < self.largest < math.inf:
             do = "Give the operator a norm_bound(), or bound= where it wraps a foreign one."
@@ -70,6 +74,23 @@ class DataStep(nn.Module):
             move = after * rho * move + 2 * after / half * rest
             rho, u = after, u + move
         return u.to(kind)
+
+    @property
+    def reach(self) -> int | None:
+        """How many pixels away G can see; None where it is not known, or the operator has no ``window``."""
+        near = getattr(self.operator, "reach", None) if hasattr(self.operator, "window") else None
+        return None if near is None else 2 * near * self.steps
+
+    def window(self, place: Place) -> Self:
+        """Return G of a part of the image, with the same polynomial: it is this one but for ``reach`` pixels.
+
+        Only for operators that have a ``window`` of their own.
+        """
+        part = copy.copy(self)
+        part._modules, part._buffers = dict(self._modules), {"back": self.back[(..., *place)]}
+        part.operator = self.operator.window(place)  # type: ignore[operator]
+        part.normal = part.operator.H @ part.operator
+        return part
 
     def residual_polynomial(self, t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return r(t) in closed form: T_n((L + δ - 2t)/(L - δ))/T_n((L + δ)/(L - δ)), for 0 <= t <= L."""

@@ -28,7 +28,9 @@ from microlocal.certificates.maps import Certified, hypotheses_of, proved_at
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.networks.noise_level import at_level
 from microlocal.networks.nonexpansive import Nonexpansive
+from microlocal.operators.windows import WHOLE, Place, by_windows
 from microlocal.reconstruction.data_step import OVERSHOOT, DataStep
+from microlocal.reconstruction.images.tiles import ALIGNED, reach_of
 from microlocal.reconstruction.trained import untrained
 from microlocal.solvers.driver import Driver, Solution
 from microlocal.solvers.krasnoselskii_mann import krasnoselskii_mann
@@ -79,7 +81,24 @@ class Iteration(nn.Module):
         self.length = SHARE * 2 / (1 + OVERSHOOT + 2 * strength * min(self.proved().averaged, 1.0))
 
     def forward(self, u: Float[Tensor, "image 1 row col"]) -> Float[Tensor, "image 1 row col"]:
-        """Return T(u)."""
+        """Return T(u), window by window where the image is large and it is known how far T can see."""
+        return by_windows(lambda part, place: self._at(place, u)._applied(part), u, self._reach(), WHOLE)
+
+    def _reach(self) -> int | None:
+        """Return the margin of a window, on the grids of the denoiser."""
+        near, far = self.data_step.reach, reach_of(self.denoiser)
+        return None if near is None or far is None else ALIGNED * math.ceil((near + far) / ALIGNED)
+
+    def _at(self, place: Place, u: Tensor) -> "Iteration":
+        """Return T of a part of the images u; T itself where that is all."""
+        if all(part.stop - part.start == size for part, size in zip(place, u.shape[-2:], strict=True)):
+            return self
+        part = copy.copy(self)
+        part._modules = dict(self._modules)
+        part.data_step = self.data_step.window(place)
+        return part
+
+    def _applied(self, u: Tensor) -> Tensor:
         if self.scheme == "plug-and-play":
             return self.inside(self._denoised(self.data_step(u)))
         pull = (u - self.data_step(u)) + self.strength * (u - self._denoised(u))

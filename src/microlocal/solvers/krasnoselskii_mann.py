@@ -27,6 +27,7 @@ from microlocal.solvers.trial import Trial, non_negative_answer, small_scan
 GAIN = 0.999  # what is left of the residual by a proposal that is taken, at most
 DAMPING, LEAST, MOST = 1e-6, 1e-12, 1.0  # of the differences' Gram matrix, in parts of its trace
 RAISED, LOWERED = 10.0, 1.5  # factors of the damping
+CHUNK = 1 << 20  # numbers that are in float64 at once
 
 
 def _trials() -> list[Trial]:
@@ -71,7 +72,7 @@ def krasnoselskii_mann(
     def step(state: State) -> State:
         x, ahead = state["x"], state["ahead"]
         rest = ahead - x
-        new = _proposed(state) if memory else ahead
+        new = _proposed(state, memory) if memory else ahead
         after = apply(new)
         taken = not memory or bool((after - new).norm() <= GAIN * rest.norm())
         if not taken:
@@ -79,8 +80,11 @@ def krasnoselskii_mann(
         moved = {"x": new, "ahead": after}
         if memory:
             moved["damping"] = (state["damping"] * (1 / LOWERED if taken else RAISED)).clamp(LEAST, MOST)
-            moved["rests"] = torch.cat((state["rests"][1:], (after - new - rest)[None]))
-            moved["aheads"] = torch.cat((state["aheads"][1:], (after - ahead)[None]))
+            latest = {"rest": (after - new).sub_(rest), "ahead": after - ahead}
+            for name, difference in latest.items():
+                # One tensor each: what stays is not copied, and large images need no room for two histories.
+                moved |= {f"{name}-{k}": state[f"{name}-{k + 1}"] for k in range(memory - 1)}
+                moved[f"{name}-{memory - 1}"] = difference
         return moved
 
     def measure(state: State) -> dict[str, float]:
@@ -90,24 +94,38 @@ def krasnoselskii_mann(
 
     first = {"x": start, "ahead": apply(start)}
     if memory:
-        nothing = start.new_zeros(memory, *start.shape)
-        first |= {"rests": nothing, "aheads": nothing, "damping": torch.tensor(DAMPING, dtype=torch.float64)}
+        nothing = torch.zeros_like(start)
+        first |= {f"{name}-{k}": nothing.clone() for name in ("rest", "ahead") for k in range(memory)}
+        first["damping"] = torch.tensor(DAMPING, dtype=torch.float64)
     return driver.run(first, step, lambda state: state["x"], measure, "residual")
 
 
-def _proposed(state: State) -> Tensor:
+def _proposed(state: State, memory: int) -> Tensor:
     """Return T(u) - Σ c_k (T(u_k+1) - T(u_k)), c such that Σ c_k times the residuals' differences is next to T(u) - u.
 
-    Differences that are not there yet are zero, and so are their c. Sums of a copy, since those of a tensor from a
-    checkpoint, which lies elsewhere in memory, may be rounded otherwise.
+    Differences that are not there yet are zero, and so are their c.
     """
-    rests = state["rests"].flatten(1).to(torch.float64, copy=True)
-    gram = rests @ rests.T
+    rests = [state[f"rest-{k}"].flatten() for k in range(memory)]
+    gram = torch.tensor([[_product(one, other) for other in rests] for one in rests], dtype=torch.float64)
     scale = float(gram.trace())
     if not 0 < scale < float("inf"):
         return state["ahead"]
-    rest = (state["ahead"] - state["x"]).flatten().double()
-    damped = gram + float(state["damping"]) * scale * torch.eye(len(gram), dtype=gram.dtype)
-    c = torch.linalg.solve(damped, rests @ rest)
-    share = c.to(state["x"].dtype).reshape(-1, *(1 for _ in state["x"].shape))
-    return state["ahead"] - (share * state["aheads"]).sum(dim=0)
+    rest = (state["ahead"] - state["x"]).flatten()
+    damped = gram + float(state["damping"]) * scale * torch.eye(memory, dtype=gram.dtype)
+    c = torch.linalg.solve(damped, gram.new_tensor([_product(one, rest) for one in rests]))
+    move = torch.zeros_like(state["ahead"])
+    for k, share in enumerate(c.tolist()):
+        move.add_(state[f"ahead-{k}"], alpha=share)
+    return state["ahead"] - move
+
+
+def _product(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:
+    """Return the inner product in float64, without a copy of the whole.
+
+    Of copies, since a tensor from a checkpoint lies elsewhere in memory, and its sums may be rounded otherwise.
+    """
+    total = 0.0
+    for k in range(0, len(one), CHUNK):
+        a, b = (part[k : k + CHUNK].to(torch.float64, copy=True) for part in (one, other))
+        total += float(a @ b)
+    return total

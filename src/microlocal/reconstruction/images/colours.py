@@ -70,7 +70,8 @@ def denoise_pages(
     if noise is not None and not (noise == 0 and denoiser.without_noise):
         given_noise(noise, pages, denoiser.name)
     turned = in_opponents(pages)
-    result, levels, left = turned.clone(), turned.new_zeros(turned.shape[:2]), turned.new_zeros(turned.shape[:2])
+    result = turned.clone() if turned is pages else turned  # a plane is read once, and its result takes its place
+    levels, left = turned.new_zeros(turned.shape[:2]), turned.new_zeros(turned.shape[:2])
     found: list[ImageEstimate] = []
     notes: dict[str, None] = {}
     interrupted = False

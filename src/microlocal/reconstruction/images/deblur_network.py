@@ -92,6 +92,7 @@ def deblur_network(
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
         return _sharp(network, plane, levels[k], scales[k])
 
+    told = [level / scale.span for level, scale in zip(levels, scales, strict=True)]
     do = "Train again, or take other weights: microlocal certify says what is wrong with these."
     found = finite(torch.stack([run(plane, k) for k, plane in enumerate(planes)]), "the result of the flow", do)
     rest = torch.stack([left(plane, image, network.kernel) for plane, image in zip(planes, found, strict=True)])
@@ -102,7 +103,7 @@ def deblur_network(
         sigma,
         config=_record(network, weights, known, scales),
         notes=(said, *others, *unlike(scales, trained)),
-        certificates=certificates_of(network, planes, found, run, fixed(scales, levels)),
+        certificates=certificates_of(network, planes, found, run, fixed(scales, levels), told),
     )
 
 

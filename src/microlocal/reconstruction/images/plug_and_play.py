@@ -19,8 +19,8 @@ from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.operators.convolution import Convolution, gaussian_kernel
+from microlocal.operators.cropped_blur import CroppedBlur
 from microlocal.operators.mask import Mask
-from microlocal.operators.padding import Pad
 from microlocal.reconstruction.fixed_point import tiny_denoiser
 from microlocal.reconstruction.images.estimate import MARGIN, ImageEstimate, checked_image
 from microlocal.reconstruction.images.inpaint import checked_mask
@@ -88,8 +88,7 @@ def blurred(
         raise InputError(who, expected="a kernel that is not zero", got="zeros only", do=do)
     rows, cols = int(image.shape[-2]), int(image.shape[-1])
     margin = min(MARGIN, rows - 1, cols - 1)
-    wide = (rows + 2 * margin, cols + 2 * margin)
-    operator = Pad((rows, cols), ((margin, margin), (margin, margin)), "zero").H @ Convolution(kernel.detach(), wide)
+    operator = CroppedBlur(kernel.detach(), (rows, cols), ((margin, margin), (margin, margin)))
     return Observation(image, operator, noise), (slice(margin, margin + rows), slice(margin, margin + cols))
 
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,9 +18,8 @@ from microlocal.networks.reaction_diffusion import ReactionDiffusion
 from microlocal.networks.signal_diffusion import SignalDiffusion
 from microlocal.networks.symmetric_block import SymmetricBlock
 from microlocal.networks.unet import Block
+from microlocal.operators.windows import TILE, WHOLE, by_windows
 
-WHOLE = 2048  # pixels: an image with longer sides is divided
-TILE = 1024
 ALIGNED = 64  # a multiple of the coarsest grid of a network
 
 Map = Callable[[Float[Tensor, "row col"]], Float[Tensor, "row col"]]
@@ -56,15 +54,5 @@ def in_tiles(
     run: Map, plane: Float[Tensor, "row col"], reach: int | None, whole: int = WHOLE, tile: int = TILE
 ) -> Float[Tensor, "row col"]:
     """Return ``run(plane)``, computed in tiles where a side is longer than ``whole`` and the reach is known."""
-    rows, cols = plane.shape
-    if reach is None or max(rows, cols) <= whole:
-        return run(plane)
-    margin = ALIGNED * math.ceil(reach / ALIGNED)
-    found = torch.empty_like(plane)
-    for top in range(0, rows, tile):
-        for left in range(0, cols, tile):
-            first_row, first_col = max(top - margin, 0), max(left - margin, 0)
-            part = run(plane[first_row : top + tile + margin, first_col : left + tile + margin].contiguous())
-            inside = part[top - first_row :, left - first_col :][:tile, :tile]
-            found[top : top + tile, left : left + tile] = inside
-    return found
+    margin = None if reach is None else ALIGNED * math.ceil(reach / ALIGNED)
+    return by_windows(lambda part, _: run(part), plane, margin, whole, tile)
