@@ -180,7 +180,7 @@ class StoppedFlow(nn.Module):
         truth: Float[Tensor, "batch 1 row col"],
         noise: LevelOf = None,
         time: float | None = None,
-        seen: Callable[[Tensor], Tensor] = lambda u: u,
+        seen: Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]] = lambda u: u,
     ) -> Optimality:
         """Return the error and its derivatives by the stopping time, at the learned one unless given.
 
