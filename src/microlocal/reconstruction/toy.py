@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,6 +48,10 @@ class MethodTrial:
         """Apply the method."""
         return self.method(scan, GRID, self.settings)
 
+    def rescaled(self, factor: float) -> Scan:
+        """Return the scan in another unit."""
+        return replace(self.scan, data=factor * self.scan.data)
+
 
 def toy_scan(noise: float = 0.01) -> Scan:
     """Return 45 views over 130 degrees of three ellipses, with white noise relative to the largest reading."""
@@ -82,6 +86,11 @@ class ObservationTrial:
         """Apply the method."""
         return self.method(scan, self.settings)
 
+    def rescaled(self, factor: float) -> Observation:
+        """Return the observation in another unit, its noise too where that is known."""
+        noise = None if self.scan.noise is None else factor * self.scan.noise
+        return replace(self.scan, data=factor * self.scan.data, noise=noise)
+
 
 def blurred_toy(noise: float = 0.02, size: int = 20) -> tuple[Observation, Float[Tensor, "row col"]]:
     """Return a disc on a slope, blurred, with white noise, and the image itself, so small that A fits in a matrix."""
@@ -101,8 +110,9 @@ def coned_toy(noise: float = 0.02) -> tuple[Observation, Float[Tensor, "slice ro
     cone = ConeBeam(views, FlatPanel(14, 16, (2.0, 2.0)), source_axis=60.0, source_detector=120.0)
     ray = RayTransform3D(cone, grid)
     exact = ray(truth)
-    data = exact + noise * float(exact.max()) * torch.randn(exact.shape, generator=generator(0))
-    return Observation(data, ray, bounds=(0.0, math.inf)), truth
+    sigma = noise * float(exact.max())  # given: a panel of so few columns does not tell it
+    data = exact + sigma * torch.randn(exact.shape, generator=generator(0))
+    return Observation(data, ray, noise=sigma, bounds=(0.0, math.inf)), truth
 
 
 def backprojection(observation: Observation) -> Float[Tensor, "..."]:

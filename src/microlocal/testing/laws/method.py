@@ -26,7 +26,7 @@ def runs_repeat(trial: MethodTrial) -> None:
 def the_unit_does_not_matter(trial: MethodTrial) -> None:
     """Attenuation in another unit scales the image and changes nothing else."""
     plain = trial.run(trial.scan).image
-    scaled = trial.run(replace(trial.scan, data=1000.0 * trial.scan.data)).image / 1000.0
+    scaled = trial.run(trial.rescaled(1000.0)).image / 1000.0
     gap = _error(scaled, plain)
     expect(gap < 0.02, f"{trial.name}: another unit changes the image by {gap:.3g}")
 
