@@ -532,3 +532,23 @@ def test_the_learned_time_meets_both_conditions():
     assert found.holds(1e-3)
     assert 0.05 * network.longest() < found.time < 0.95 * network.longest()
     assert network.guarantee().nonexpansive
+
+
+@pytest.mark.parametrize("row", sorted(LEAST_SLOPES))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_kernel_of_a_mixture_is_its_formula(row, dtype):
+    mixture = Mixture(3, row, parts=3, contrast=0.7)
+    with torch.no_grad():
+        for parameter in mixture.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator(1))
+    s = 3 * torch.randn(2, 3, 50, 47, dtype=dtype, generator=generator(2))
+    log_noise = torch.tensor([0.3, -0.5]).reshape(2, 1, 1, 1)
+    by_formula = mixture(s, log_noise)
+    assert by_formula.requires_grad
+    with torch.no_grad():
+        for given in (s, s.transpose(-1, -2).contiguous().transpose(-1, -2), torch.neg(torch.neg(s))):
+            found = mixture(given, log_noise)
+            assert found.shape == s.shape
+            assert not found.requires_grad
+            assert torch.allclose(found, by_formula, rtol=0, atol=4 * torch.finfo(dtype).eps * float(s.abs().max()))
+        assert mixture(s[:0], 0.0).shape == (0, 3, 50, 47)

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from microlocal.core.checks import at_least
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.dictionary import nonlinearity
+from microlocal.kernels.diffusivities import CLOSED
+from microlocal.kernels.mixtures import mixed
 
 LEAST_SLOPES = {
     "whittaker-tikhonov": 0.0,  # Φ' = 1
@@ -83,6 +85,8 @@ class Mixture(nn.Module):
     def _applied(self, s: Tensor, log_noise: Tensor | float) -> Tensor:
         shares = self.log_weight.to(s.dtype).softmax(dim=1)[:, None, None]
         contrast = self.contrasts(log_noise).to(s.dtype)
+        if self.coupled == 1 and s.device.type == "cpu" and not (torch.is_grad_enabled() and _learns(s, self)):
+            return self._by_kernel(s, shares, contrast)
         parts = list(zip(shares.unbind(-1), contrast.unbind(-1), strict=True))
         if self.coupled == 1:
             return torch.stack([share * part * self._entry.activation(s / part) for share, part in parts]).sum(dim=0)
@@ -91,6 +95,23 @@ class Mixture(nn.Module):
         size = grouped.square().sum(dim=2).clamp_min(TINY).sqrt()
         factor = torch.stack([share * self._entry.diffusivity(size / part) for share, part in parts]).sum(dim=0)
         return (grouped * factor[:, :, None]).reshape(s.shape)
+
+    def _by_kernel(self, s: Tensor, shares: Tensor, contrast: Tensor) -> Tensor:
+        """Return the same in one pass: every channel of every image is a lane."""
+        batch, channels, *plane = s.shape
+        count, parts = batch * channels, shares.shape[-1]
+        lanes = s.detach().resolve_neg().reshape(count, math.prod(plane)).contiguous()
+        weights, sizes = (
+            values.detach().reshape(-1, channels, parts).expand(batch, channels, parts).reshape(count, parts)
+            for values in (shares, contrast)
+        )
+        kind = CLOSED[self.row](lanes.numpy().dtype.type(1))
+        found = mixed(kind, lanes.numpy(), weights.contiguous().numpy(), (1 / sizes.square()).contiguous().numpy())
+        return torch.from_numpy(found).reshape(s.shape)
+
+
+def _learns(s: Tensor, mixture: nn.Module) -> bool:
+    return s.requires_grad or any(parameter.requires_grad for parameter in mixture.parameters())
 
 
 def contrasts_at(
