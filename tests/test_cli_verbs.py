@@ -7,7 +7,7 @@ import pytest
 import torch
 from cli_help import SIZE, answer, run, said, scan_file
 
-from microlocal.core import Detector, FanBeam, Scan
+from microlocal.core import Detector, FanBeam, Grid, ParallelBeam, Scan
 from microlocal.io import write_scan
 
 
@@ -84,6 +84,23 @@ def test_visible_of_a_full_scan_misses_nothing(shared, tmp_path):
     result = run("visible", shared / "data" / "htc2022" / "ta_full.mat", "--out", tmp_path, "--grid", 64)
     assert result.exit_code == 0
     assert "missing wedge is 0° of 180°" in said(result)
+
+
+@pytest.mark.parametrize(
+    ("views", "told"),
+    [
+        (8, ("In the middle all edge normals are measured.", "up to 22.5° apart")),
+        (1, ("One view at 0° measures",)),
+    ],
+)
+def test_visible_of_few_views_says_what_that_means(tmp_path, views, told):
+    angles = tuple(math.pi * k / 8 for k in range(views))
+    scan = Scan(torch.zeros(views, SIZE), ParallelBeam(angles, Detector(SIZE, 1.0)), Grid((SIZE, SIZE), 1.0))
+    write_scan(scan, tmp_path / "few.npz")
+    shown = said(run("visible", tmp_path / "few.npz", "--out", tmp_path))
+    for part in told:
+        assert part in shown
+    assert "normals none" not in shown
 
 
 def test_an_arc_that_the_scan_has_not_is_refused(tmp_path):

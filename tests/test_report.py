@@ -16,11 +16,11 @@ import pytest
 import torch
 from report_samples import NASTY, fan, parallel, reconstruction
 
-from microlocal.core import Grid, OutputError, ShapeError
+from microlocal.core import Grid, OutputError, ParallelBeam, ShapeError
 from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.core.registry import registered
 from microlocal.reconstruction.verdict import WHY
-from microlocal.report import figure, render_report, write_report
+from microlocal.report import coarse_views, figure, render_report, write_report
 from microlocal.wavefront import find_edges
 from microlocal.wavefront.lengths import edge_lengths, edge_shares
 
@@ -277,9 +277,23 @@ def test_bare_results_are_written_too() -> None:
 
 
 def test_a_full_turn_leaves_nothing_unseen() -> None:
-    words = Outline(render_report(reconstruction(parallel(180.0)))).words()
-    assert "Every view of the 180° was measured." in words
+    seen = reconstruction(parallel(180.0))
+    seen.edges[seen.edges > 0] = int(Provenance.MEASURED)
+    words = Outline(render_report(seen)).words()
+    assert "No part of the 180° is missing." in words
     assert "every edge is determined by the data" in words
+    assert "Of the length of all edges found, 100 % are measured." in words
+    assert "apart" not in words
+
+
+def test_few_views_are_cautioned_of_although_they_leave_no_gap() -> None:
+    few = ParallelBeam(tuple(math.radians(a) for a in np.arange(0.0, 180.0, 22.5)), parallel().detector)
+    words = Outline(render_report(reconstruction(few))).words()
+    assert "The views are up to 22.5° apart." in words
+    assert "finer than about 13 mm" in words  # 32 mm, half the image, times the step
+    assert "as far as the steps between the views allow" in words
+    gap = ParallelBeam(tuple(math.radians(a) for a in [*range(0, 60), *range(120, 180)]), parallel().detector)
+    assert coarse_views(gap, reconstruction().scan.grid) == ""  # a gap is missing, not coarse
 
 
 def test_a_report_of_three_512_images_stays_below_five_megabytes(tmp_path: Path) -> None:

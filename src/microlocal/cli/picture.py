@@ -7,11 +7,12 @@ from jaxtyping import Float
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from microlocal.cli.words import angles_in_words
 from microlocal.core import Grid, Scan
-from microlocal.report.rose import Intervals, blend, in_words, missing_range
+from microlocal.report.rose import Intervals, blend, both_in_words, missing_range
 from microlocal.wavefront import measured_range
 
 TEAL, ORANGE = "#008c95", "#e07b00"
@@ -28,7 +29,7 @@ def draw(scan: Scan, grid: Grid, fraction: Float[Tensor, "row col"], path: Path)
     colours = ListedColormap(blend() / 255)
     shown = axes.imshow(fraction.numpy(), colours, vmin=0, vmax=1, extent=grid.extent, interpolation="nearest")
     axes.set(title="Share of edge directions measured", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
-    figure.colorbar(shown, ax=axes, shrink=0.85)
+    figure.colorbar(shown, ax=axes, shrink=0.85, format=PercentFormatter(1))
     figure.suptitle(f"{Path(scan.source.path).name}: {angles_in_words(geometry)}", fontsize=13)
     figure.savefig(path, dpi=150)
     return path
@@ -47,4 +48,4 @@ def _draw_rose(axes: PolarAxes, measured: Intervals) -> None:
     axes.grid(alpha=0.3)
     axes.spines["polar"].set_visible(False)
     axes.set_title("Edge normals in the middle")
-    axes.set_xlabel(f"measured {in_words(measured)}; not measured {in_words(missing)}")
+    axes.set_xlabel(both_in_words(measured))

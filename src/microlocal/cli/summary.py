@@ -100,7 +100,8 @@ def seen(result: "Reconstruction") -> Text:
     if shares:
         told = [f"{share:.0%} are {kind.name.lower()}" for kind, share in shares.items() if share > 0]
         parts.append("; of the length of the edges found, " + joined(told))
-    return Text("".join(parts) + ".")
+    caution = lazy.report.coarse_views(result.scan.geometry, result.scan.grid)
+    return Text.assemble("".join(parts) + ".", *([("\n" + caution, "caution")] if caution else []))
 
 
 def of_the_network(result: "Reconstruction") -> list[RenderableType]:

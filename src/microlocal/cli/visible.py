@@ -79,22 +79,25 @@ def fields_of(scan: "Scan", grid: "Grid", fraction: "Tensor") -> dict[str, Any]:
         },
         "in_words": {name: lazy.rose.in_words(spans) for name, spans in ranges.items()},
         "missing_in_words": lazy.rose.in_words(lazy.rose.missing_range(ranges["middle"])),
+        "caution": lazy.report.coarse_views(scan.geometry, grid),
         "warnings": list(scan.warnings),
     }
 
 
 def lines_of(scan: "Scan", found: dict[str, Any], picture: Path) -> list[RenderableType | Path]:
     """Return the answer for people."""
-    share = found["measured_share"]
+    share = {name: f"{value:.0%}" for name, value in found["measured_share"].items()}
+    spread = f" (between {share['least']} and {share['greatest']}, depending on the point)"
     sentence = (
-        f"{angles_in_words(scan.geometry)} measure {share['mean']:.0%} of all edge directions"
-        f" (between {share['least']:.0%} and {share['greatest']:.0%}, depending on the point)."
+        f"{angles_in_words(scan.geometry)} measure{'s' * (found['views'] == 1)} {share['mean']} of all edge directions"
+        f"{spread if share['least'] != share['greatest'] else ', wherever the point'}."
         f" The missing wedge is {degrees(found['missing_wedge_deg'])} of 180° at the axis of rotation."
     )
     missing = Text.assemble("Not measured in the middle: edge normals ", (found["missing_in_words"], "caution"), ".")
     return [
         Text(sentence[0].upper() + sentence[1:]),
-        missing,
+        Text("In the middle all edge normals are measured.") if found["missing_in_words"] == "none" else missing,
+        *([Text(found["caution"], style="caution")] if found["caution"] else []),
         heading("Measured edge normals (0°: vertical edges, 90°: horizontal edges)"),
         facts(list(found["in_words"].items())),
         heading("Picture"),

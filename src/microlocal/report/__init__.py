@@ -1,5 +1,6 @@
 """A result as figures and as one self-contained page."""
 
+from microlocal.report.facts import coarse_views as coarse_views
 from microlocal.report.facts import network_sentence as network_sentence
 from microlocal.report.html import render_report as render_report
 from microlocal.report.html import write_report as write_report

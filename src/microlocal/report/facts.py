@@ -15,6 +15,7 @@ from microlocal.certificates.base import Certificate
 from microlocal.certificates.consistency import CLAIM
 from microlocal.core.arrays import to_numpy
 from microlocal.core.geometry import FanBeam, Geometry
+from microlocal.core.grid import Grid
 from microlocal.core.provenance import Provenance
 from microlocal.core.references import REFERENCES, bibtex, citation
 from microlocal.core.scan import Scan
@@ -24,6 +25,7 @@ from microlocal.report.payload import Stack
 from microlocal.report.svg import number
 from microlocal.wavefront.lengths import edge_shares
 
+COARSE_DEG = 5.0  # views that are farther apart than this are called few
 LONG = 12  # numbers in a row that are summed up as "721 numbers, first … last"
 
 
@@ -73,10 +75,30 @@ def summary(stack: Stack, central: float) -> str:
     parts = [f"{_percent(shares[Provenance.MEASURED])} are measured"]
     if shares[Provenance.LEARNED]:
         parts.append(f"{_percent(shares[Provenance.LEARNED])} are learned")
-    rest = _percent(shares[Provenance.UNDETERMINED])
-    parts.append(f"{rest} are undetermined: there the method decided, not the data")
-    listed = ", ".join(parts[:-1]) + " and " + parts[-1]
+    if shares[Provenance.UNDETERMINED]:
+        rest = _percent(shares[Provenance.UNDETERMINED])
+        parts.append(f"{rest} are undetermined: there the method decided, not the data")
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
     return f"{seen} Of the length of all edges found, {listed}."
+
+
+def coarse_views(geometry: Geometry, grid: Grid) -> str:
+    """Return the caution about views that are far apart, empty where they are close.
+
+    An object of radius r needs views that are no more than d / r apart where details of size d are to be told.
+    """
+    angles = np.unique(np.round(geometry.angles, 9))
+    steps, middles = np.diff(angles), (angles[1:] + angles[:-1]) / 2
+    covered = np.any([(middles > first) & (middles < last) for first, last in geometry.arcs()], axis=0)
+    step = float(np.max(steps[covered], initial=0.0))
+    if math.degrees(step) <= COARSE_DEG + 1e-6:
+        return ""
+    left, right, low, high = grid.extent
+    detail = number(step * max(right - left, high - low) / 2, 2)
+    return (
+        f"The views are up to {round(math.degrees(step), 1):g}° apart. What lies between two of them counts as measured, "
+        f"but details finer than about {detail} {grid.unit} far from the middle can be streaks."
+    )
 
 
 def network_sentence(result: Reconstruction) -> str:

@@ -129,6 +129,7 @@ def _seeing(stack: Stack) -> dict[str, Any]:
         "missing_share": 1 - rose.share(measured),
         "fraction_range": (float(fraction.min()), float(fraction.max()), float(fraction.mean())),
         "beam": facts.beam(scan.geometry),
+        "coarse": facts.coarse_views(scan.geometry, scan.grid),
     }
 
 

@@ -20,7 +20,7 @@ from microlocal.core.registry import register
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.report.facts import file_name, relative_residual
 from microlocal.report.payload import stacks
-from microlocal.report.rose import Intervals, in_words, missing_range
+from microlocal.report.rose import Intervals, both_in_words, missing_range
 from microlocal.wavefront import measured_range
 from microlocal.wavefront.lengths import edge_shares
 
@@ -111,7 +111,7 @@ def draw_rose(axes: Axes, measured: Intervals) -> None:
         axes.text(*place, f"{degrees}°", ha="center", va="center", fontsize=9)
     axes.set(xlim=(-1.3, 1.3), ylim=(-1.25, 1.25), aspect="equal")
     axes.set_axis_off()
-    axes.set_title(f"Edge normals in the middle of the image\nmeasured {in_words(measured)}; not {in_words(missing)}")
+    axes.set_title(f"Edge normals in the middle of the image\n{both_in_words(measured)}")
 
 
 def _residual(axes: Axes, residual: Float[np.ndarray, "angle detector"], edges: tuple[float, float], unit: str) -> None:

@@ -59,6 +59,18 @@ def in_words(intervals: Intervals) -> str:
     return ", ".join(spans)
 
 
+def both_in_words(measured: Intervals) -> str:
+    """Return which edge normals are measured and which are not.
+
+    >>> both_in_words([(0.0, math.pi)]), both_in_words([(0.0, math.pi / 2)])
+    ('all are measured', 'measured 0° to 90°; not measured 90° to 180°')
+    """
+    missing = missing_range(measured)
+    if not missing or not measured:
+        return "all are measured" if measured else "none is measured"
+    return f"measured {in_words(measured)}; not measured {in_words(missing)}"
+
+
 def _wedge(low: float, high: float, inner: float, outer: float, css: str) -> Markup:
     """A ring sector between two directions, y up."""
     corners = ((outer, low), (outer, high), (inner, high), (inner, low))
@@ -84,7 +96,7 @@ def visibility_rose(geometry: Geometry, x: float, y: float) -> Markup:
         )
         for d, a in ((d, math.radians(d)) for d in range(0, 360, 30))
     ]
-    name = f"Rose of edge normals at the centre of the image: measured {in_words(measured)}; not {in_words(missing)}."
+    name = f"Rose of edge normals at the centre of the image: {both_in_words(measured)}."
     return Markup('<svg class="rose" viewBox="-160 -155 320 310" role="img" aria-label="{}">{}</svg>').format(
         name,
         Markup().join(
