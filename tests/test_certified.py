@@ -540,7 +540,7 @@ def test_the_kernel_of_a_mixture_is_its_formula(row, dtype):
     mixture = Mixture(3, row, parts=3, contrast=0.7)
     with torch.no_grad():
         for parameter in mixture.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator(1))
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator(1)))
     s = 3 * torch.randn(2, 3, 50, 47, dtype=dtype, generator=generator(2))
     log_noise = torch.tensor([0.3, -0.5]).reshape(2, 1, 1, 1)
     by_formula = mixture(s, log_noise)

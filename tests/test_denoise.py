@@ -260,6 +260,13 @@ def test_without_noise_nothing_is_removed(tmp_path, weights):
     assert any("No noise" in note for note in one["notes"])
 
 
+def test_the_rounding_of_an_even_picture_is_not_told_as_noise(tmp_path, weights):
+    Image.fromarray(np.full((64, 80), 128, np.uint8)).save(tmp_path / "even.png")
+    (one,) = answer(run("denoise", tmp_path / "even.png", "--weights", weights, "--out", tmp_path, "--json"))["images"]
+    assert one["noise"] == 0
+    assert "No noise was found in the picture." in (tmp_path / "report.html").read_text()
+
+
 def test_opponents_are_orthogonal_and_come_back():
     colours = torch.randn(2, 3, 5, 6, dtype=torch.float64, generator=generator(3))
     turned = in_opponents(colours)

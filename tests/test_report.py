@@ -233,6 +233,12 @@ def test_swiping_needs_two_images() -> None:
     assert "In a fan beam" in alone.words()
 
 
+def test_what_stops_the_solver_is_not_called_what_is_left_of_the_data(page: str) -> None:
+    words = Outline(page).words()
+    assert "Residual of the solver's stopping test (logarithmic)" in words
+    assert "Gain" in words
+
+
 def test_a_stack_has_a_slice_control_and_a_long_one_says_what_it_leaves_out() -> None:
     page = render_report(reconstruction(slices=3))
     sliders = [a for _, a in Outline(page).elements if a.get("class") == "slice"]

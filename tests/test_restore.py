@@ -128,6 +128,16 @@ def test_gaps_are_filled_and_known_pixels_are_kept_bit_for_bit(tmp_path, weights
         assert word in page
 
 
+def test_one_pixel_is_told_in_the_singular(tmp_path):
+    stored(tmp_path / "a.png", truth()[:, :8, :8], "uint8")
+    known = np.full((8, 8), 255, np.uint8)
+    known[3, 4] = 0
+    Image.fromarray(known).save(tmp_path / "mask.png")
+    where = ("--mask", tmp_path / "mask.png", "--model", "tv", "--out", tmp_path)
+    assert run("inpaint", tmp_path / "a.png", *where).exit_code == 0
+    assert "1 pixel, undetermined" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize("model", [m for m in MODELS if m not in ("plug-and-play", FLOW)])
 def test_every_model_deblurs_and_inpaints(tmp_path, weights, model):
     own = ["--weights", weights] if model == "red" else []

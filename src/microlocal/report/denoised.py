@@ -16,6 +16,7 @@ from microlocal.io.photograph import FORMS, Photograph, write_photograph
 from microlocal.io.reader import sha256
 from microlocal.io.values import write_json
 from microlocal.reconstruction.images.colours import DenoisedPages
+from microlocal.reconstruction.images.denoise_network import SILENCE
 from microlocal.reconstruction.images.models import Denoiser
 from microlocal.report.denoised_page import Shown, render_denoised_page
 from microlocal.report.denoised_views import REACH, around_zero, as_png, grey, window_of
@@ -89,8 +90,10 @@ class DenoisedPicture:
 
     @property
     def noise(self) -> float:
-        """The noise of a channel: the root mean square over all planes."""
-        return float(self.found.noise.double().square().mean().sqrt())
+        """The noise of a channel: the root mean square over all planes, 0 where an estimate is all rounding."""
+        level = float(self.found.noise.double().square().mean().sqrt())
+        greatest = float(np.nanmax(np.abs(self.picture.values[self.page]), initial=0.0))
+        return 0.0 if self.given is None and level <= SILENCE * greatest else level
 
     @property
     def spread(self) -> float:

@@ -93,6 +93,8 @@ def _lead(picture: Photograph, job: Job, fields: Mapping[str, Any]) -> str:
     """Return the sentences that sum it up."""
     if job.fills and not fields["noise"]:
         return f"{job.lead} The known pixels were kept."
+    if not fields["noise"]:
+        return " ".join(filter(None, [job.lead, "No noise was found in the picture."]))
     how = "was estimated" if fields["noise_is"] == "estimated" else "was given"
     white = picture.white if picture.kind in ("uint8", "uint16") else None
     share = f", {100 * float(fields['noise']) / white:.2g} % of white" if white else ""
@@ -105,15 +107,17 @@ def _tiles(picture: Photograph, job: Job, fields: Mapping[str, Any]) -> list[tup
     pages = f"{shape['pages']} pages, " if picture.paged else ""
     colours = "colours" if shape["channels"] == 3 else "grey"
     opacity = ", opacity kept" if fields["opacity"] else ""
+    how = "the known pixels are kept" if job.fills and not fields["noise"] else str(fields["noise_is"])
     if job.fills:
         filled = fields["filled"]
-        second = ("filled in", f"{100 * filled['share']:.3g} %", f"{filled['pixels']} pixels, {filled['provenance']}")
+        pixels = f"{filled['pixels']} pixel{'s' * (filled['pixels'] != 1)}"
+        second = ("filled in", f"{100 * filled['share']:.3g} %", f"{pixels}, {filled['provenance']}")
     elif job.undoes:
         second = ("left", number(float(fields["left"]), 3), "of the data, by the blurred result: noise, at best")
     else:
         second = ("removed", number(float(fields["removed"]["std"]), 3), "its standard deviation")
     return [
-        ("noise level", number(float(fields["noise"]), 3), str(fields["noise_is"])),
+        ("noise level", number(float(fields["noise"]), 3), how),
         second,
         ("picture", f"{shape['cols']} x {shape['rows']}", f"{pages}{colours}, {fields['kind']}{opacity}"),
         ("model", str(fields["model"]), "a trained network" if fields["weights"] else "nothing learned"),

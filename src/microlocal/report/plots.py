@@ -12,6 +12,8 @@ from microlocal.report.payload import Stack
 from microlocal.report.svg import Axis, Frame, axis_over, number
 
 BINS = 81
+# What a solver records under the name of something else: its stopping test is not what is left of the data.
+SOLVERS = {"residual": "residual of the solver's stopping test"}
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,16 @@ def _series(name: str, found: Sequence[Stack]) -> Chart | None:
         return None
     x_all, y_all = (np.concatenate([line[i] for line in lines]) for i in (1, 2))
     log = bool((y_all > 0).all())
+    called = SOLVERS.get(name, name)
     frame = Frame(
         Axis(float(x_all.min()), float(x_all.max()), "iteration"),
         axis_over(y_all, name, log=log),
-        f"{name} over the iterations.",
+        f"{called} over the iterations.",
     )
     body = Markup().join(frame.line(x, y, f"series s{k}") for k, x, y in lines)
     ends = "; ".join(f"{found[k].label} ends at {number(float(y[-1]))}" for k, _, y in lines)
-    return Chart(f"{name}{' (logarithmic)' if log else ''}", frame.draw(body), ends + ".")
+    title = called[0].upper() + called[1:]
+    return Chart(f"{title}{' (logarithmic)' if log else ''}", frame.draw(body), ends + ".")
 
 
 def _points(history: dict[str, list[float]], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
