@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 from cli_help import SIZE, answer, run, said, scan_file
+from matplotlib.axes import Axes
 from PIL import Image
 
 import microlocal as ml
@@ -253,6 +254,16 @@ def test_a_long_picture_is_drawn_with_its_wheel(tmp_path, shape):
     drawn = np.asarray(Image.open(tmp_path / "out" / "edges.png").convert("RGB")).astype(int)
     coloured = np.ptp(drawn, axis=2) > 60
     assert np.ptp(np.flatnonzero(coloured[:, -250:].any(axis=1))) > 100
+
+
+def test_a_picture_without_edges_is_drawn_grey_and_says_so(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, text, **_: titles.append(text))
+    Image.fromarray(np.full((64, 64), 128, np.uint8)).save(tmp_path / "even.png")
+    assert run("edges", tmp_path / "even.png", "--out", tmp_path / "out").exit_code == 0
+    drawn = np.asarray(Image.open(tmp_path / "out" / "edges.png").convert("RGB"))
+    assert 80 < drawn[drawn.shape[0] // 2, drawn.shape[1] // 3].mean() < 200
+    assert "no edges found" in titles
 
 
 def test_a_picture_of_a_pixel_is_called_too_small(tmp_path):

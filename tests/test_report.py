@@ -233,9 +233,9 @@ def test_swiping_needs_two_images() -> None:
     assert "In a fan beam" in alone.words()
 
 
-def test_what_stops_the_solver_is_not_called_what_is_left_of_the_data(page: str) -> None:
+def test_the_residual_of_an_iteration_is_not_called_that_of_the_data(page: str) -> None:
     words = Outline(page).words()
-    assert "Residual of the solver's stopping test (logarithmic)" in words
+    assert "Residual of the iteration (logarithmic)" in words
     assert "Gain" in words
 
 

@@ -137,6 +137,7 @@ def test_the_summary_has_a_row_for_every_slice(whole):
     assert all(0 < row["residual"] < 0.2 and row["seconds"] > 0 for row in fields["rows"])
     assert fields["image_sha256"] == whole.checksum()
     page = (whole.folder / "summary.html").read_text()
+    assert f"<h1>{whole.folder.name}</h1>" in page
     assert page.count("<svg") == 2
     assert "24 of 24" in page
 

@@ -16,7 +16,7 @@ from microlocal.cli.reconstruct import save
 from microlocal.cli.screen import screen_of
 from microlocal.cli.summary import exit_code, fields_of, metric_table, seen, was_interrupted, where_to_look
 from microlocal.cli.teaching import examples
-from microlocal.cli.words import angles_in_words, degrees, heading
+from microlocal.cli.words import angles_in_words, degrees, heading, joined
 
 if TYPE_CHECKING:
     from microlocal.reconstruction import Reconstruction
@@ -65,14 +65,26 @@ def run_all(recipe: Recipe) -> list["Reconstruction"]:
     return results
 
 
+def best_of(errors: dict[str, float]) -> str:
+    """Return which methods err least, to the digits that are shown.
+
+    >>> best_of({"shearlet": 0.02213, "tv": 0.02192, "fbp": 0.098}), best_of({"tv": 0.02, "fbp": 0.1})
+    ('shearlet and tv are', 'tv is')
+    """
+    least = f"{min(errors.values()):.1%}"
+    best = [name for name, value in errors.items() if f"{value:.1%}" == least]
+    return f"{joined(best)} {'is' if len(best) == 1 else 'are'}"
+
+
 def lines_of(results: list["Reconstruction"], files: list[Path]) -> list[RenderableType | Path]:
     """Return what was found, and which file to open."""
     parts: list[RenderableType | Path] = [heading("Found"), seen(results[0]), metric_table(results)]
     parts += [heading("Files"), *files]
     errors = {r.method: r.metrics[HOLD_OUT_ERROR] for r in results if HOLD_OUT_ERROR in r.metrics}
     if errors:
-        best = min(errors, key=errors.__getitem__)
         told = ", ".join(f"{name} {value:.1%}" for name, value in errors.items())
-        kept = f"\nPredicting {HELD_OUT} views that were kept out, the relative error is {told}: {best} is best."
+        kept = (
+            f"\nPredicting {HELD_OUT} views that were kept out, the relative error is {told}: {best_of(errors)} best."
+        )
         parts.append(Text(kept))
     return [*parts, *where_to_look(files)]

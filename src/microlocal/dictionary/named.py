@@ -154,7 +154,7 @@ def hard(contrast: float = 1.0) -> Nonlinearity:
 
 @register(KIND, "tv", samples=_sample("tv"), reference="rudin1992")
 def total_variation(contrast: float = 1.0) -> Nonlinearity:
-    """Total variation, the limit of ``soft`` for edges far above λ: g grows without bound at 0, no step is stable."""
+    """Total variation, the limit of row soft for edges far above λ: g grows without bound at 0, no step is stable."""
     formulas = Formulas(
         "λ/|s|", "2 λ |s|", "r - θ sign(r)", "λ sign(s)",
         {"diffusivity": "TV", "regulariser": "TV", "activation": "sign"}, "regulariser",
@@ -166,7 +166,7 @@ def total_variation(contrast: float = 1.0) -> Nonlinearity:
 
 @register(KIND, "bfb", samples=_sample("bfb"), reference="keeling2002")
 def balanced_forward_backward(contrast: float = 1.0) -> Nonlinearity:
-    """Balanced forward-backward diffusion, the limit of ``garrote``: Ψ is -∞ at 0 and is taken from λ on instead."""
+    """Balanced forward-backward diffusion, the limit of row garrote: Ψ is -∞ at 0 and is taken from λ on instead."""
     formulas = Formulas(
         "λ²/s²", "λ² log(s²/λ²)", "r - θ²/r", "λ²/s",
         {"diffusivity": "BFB"}, "diffusivity",

@@ -142,7 +142,7 @@ def chosen(request: StackRequest, stack: Stack, progress: Progress) -> Choices:
     estimate = _trial(request, heaviest, progress)
     if weight is None and estimate.config.get("weight chosen by", "user") != "user":
         weight, why = float(estimate.config["weight"]), estimate.notes[0]
-        notes.append(f"The weight {weight:.4g} holds for all slices; in the heaviest slice of the sample: {why}")
+        notes.append(f"{why} It holds for all slices; this is said of the heaviest slice of the sample.")
     network, sha256, base = (str(estimate.config.get(name, "")) for name in ("network", SHA256, BASE))
     if network:
         told = "Each slice is looked at by itself; of the heaviest of the sample: "

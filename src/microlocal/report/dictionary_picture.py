@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from microlocal.core.errors import InputError
 from microlocal.dictionary.table import FACES, SYMBOLS, Row
@@ -25,7 +26,7 @@ def draw(found: Sequence[Row], path: Path) -> Path:
     kind = path.suffix.lower().lstrip(".") or "png"
     if kind not in KINDS:
         raise InputError(str(path), expected=f"a name that ends in {', '.join(KINDS)}", got=f".{kind}", do="Rename it.")
-    figure = Figure(figsize=(10.5, 1.75 * len(found) + 0.8), layout="constrained")
+    figure = Figure(figsize=(10.5, 1.75 * len(found) + 0.9), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06))
     grid = figure.subplots(len(found), len(FACES), squeeze=False, sharex=True)
     for row, panels in zip(found, grid, strict=True):
         for face, colour, axes in zip(FACES, COLOURS, panels, strict=True):

@@ -25,7 +25,7 @@ def draw(image: Float[np.ndarray, "row col"], found: Singularities, path: Path) 
     grid = figure.add_gridspec(2, panels + 1, width_ratios=[*[width] * panels, 2.0], height_ratios=[1, 1.4])
     first = figure.add_subplot(grid[:, 0])
     _draw_lines(first, image, found, _hues(found))
-    first.set_title("edges by the direction of their normals", fontsize=10)
+    first.set_title("edges by the direction of their normals" if len(found) else "no edges found", fontsize=10)
     if known:
         second = figure.add_subplot(grid[:, 1])
         palette = np.array([COLOURS.get(Provenance(int(code)), "#ffffff") for code in found.provenance])
@@ -53,6 +53,7 @@ def _colours(turn: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 4"]:
 
 def _draw_lines(axes: Axes, image: np.ndarray, found: Singularities, colours: np.ndarray) -> None:
     low, high = np.percentile(image, [0.5, 99.5])
+    low, high = (low, high) if high > low else (low - 1.0, high + 1.0)  # an even image is grey, not black
     # Pale, so that the colours of the edges are seen.
     window = (low - 0.6 * (high - low), high + 0.3 * (high - low))
     axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
@@ -65,9 +66,9 @@ def _draw_lines(axes: Axes, image: np.ndarray, found: Singularities, colours: np
 
 
 def _draw_wheel(axes: PolarAxes) -> None:
-    angles = np.linspace(0, 2 * np.pi, 181)
-    middles = (angles[1:] + angles[:-1]) / 2
-    axes.bar(middles, 0.35, np.diff(angles), bottom=0.65, color=_colours(middles % np.pi / np.pi), linewidth=0)
+    angles = np.linspace(0, 2 * np.pi, 361)
+    ring = _colours(((angles[1:] + angles[:-1]) / 2) % np.pi / np.pi)[None]
+    axes.pcolormesh(angles, np.array([0.65, 1.0]), ring, rasterized=True, antialiased=False)
     axes.set(yticks=[], ylim=(0, 1))
     axes.set_xticks(np.radians([0, 45, 90, 135, 180, 225, 270, 315]))
     axes.tick_params(labelsize=7, pad=0)

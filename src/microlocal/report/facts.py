@@ -96,8 +96,8 @@ def coarse_views(geometry: Geometry, grid: Grid) -> str:
     left, right, low, high = grid.extent
     detail = number(step * max(right - left, high - low) / 2, 2)
     return (
-        f"The views are up to {round(math.degrees(step), 1):g}° apart. What lies between two of them counts as measured, "
-        f"but details finer than about {detail} {grid.unit} far from the middle can be streaks."
+        f"The views are up to {round(math.degrees(step), 1):g}° apart. What lies between two of them counts as "
+        f"measured, but details finer than about {detail} {grid.unit} far from the middle can be streaks."
     )
 
 

@@ -12,8 +12,8 @@ from microlocal.report.payload import Stack
 from microlocal.report.svg import Axis, Frame, axis_over, number
 
 BINS = 81
-# What a solver records under the name of something else: its stopping test is not what is left of the data.
-SOLVERS = {"residual": "residual of the solver's stopping test"}
+# Most solvers watch how far they are from an optimum, which is not what is left of the data.
+SOLVERS = {"residual": "residual of the iteration"}
 
 
 @dataclass(frozen=True)

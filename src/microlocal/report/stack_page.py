@@ -41,6 +41,7 @@ def render_stack_page(state: StackState) -> str:
         style=own("report.css"),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         method=fields["method"],
+        title=state.folder.resolve().name,
         complete=state.complete,
         tiles=_tiles(state, residuals, seconds),
         charts=[(name.capitalize(), line_chart(numbers, values, name)) for name, values in series] if rows else [],

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from microlocal.io.atomic import replacing
 from microlocal.training.log import Row, read_log
@@ -29,6 +30,7 @@ def draw_training(folder: Path) -> Path | None:
         axes.plot([r.step for r in checks], [r.validation.get(name, np.nan) for r in checks], "o-", color=ORANGE, ms=3)
         axes.set(title=f"{name.replace('_', ' ')} (validation)", xlabel="step")
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     target = folder / "training.png"
     with replacing(target) as temporary, temporary.open("wb") as stream:
         figure.savefig(stream, dpi=130, format="png")
@@ -47,6 +49,7 @@ def _draw_loss(axes: Axes, rows: list[Row], checks: list[Row]) -> None:
     axes.set(title="loss", xlabel="step")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def smoothed(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:
