@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from drawing import INK, MEASURED, UNDETERMINED, figure, save
+from drawing import INK, MEASURED, UNDETERMINED, figure, legend, save
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -78,16 +78,19 @@ def attacked(axes: Axes, pair: tuple[Certificate, Certificate], title: str) -> N
         found = [max(certificate.falsify(seed), 1e-17) for seed in SEEDS]
         axes.semilogy(list(SEEDS), found, "o", ms=5, color=colour, mec="white", mew=0.5)
     axes.axhline(pair[0].bound, color=INK, lw=1.4)
-    axes.set(title=title, xlabel="seed of the attack", ylim=(1e-18, 1), xticks=[0, 5, 10])
+    axes.set(title=title, xlabel="seed of the attack", ylabel="found by the attack", ylim=(1e-18, 1), xticks=[0, 5, 10])
 
 
 attacked(panels[0], adjoint, "adjoint gap")
+legend(panels[0], {"sound": MEASURED, "damaged": UNDETERMINED, "claimed bound": INK}, loc=(0.3, 0.28))
 attacked(panels[2], parseval, "Parseval gap")
 counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48]
 panels[1].semilogx(counts, [norm_estimate(ray, n, seed=1) for n in counts], "o-", ms=4, color=MEASURED)
 panels[1].axhline(norm.bound, color=INK, lw=1.4)
 panels[1].axhline(too_low.bound, color=UNDETERMINED, lw=1.4, ls="--")
-panels[1].set(title="norm: power iteration", xlabel="iterations", xticks=[1, 4, 16, 48], xticklabels=[1, 4, 16, 48])
+panels[1].set(
+    title="norm of the projector", xlabel="power iterations", xticks=[1, 4, 16, 48], xticklabels=[1, 4, 16, 48]
+)
 panels[1].minorticks_off()
 panels[1].set_ylim(0.9 * norm.bound, 1.02 * norm.bound)
 panels[1].text(1, 1.005 * norm.bound, "proved bound", fontsize=8, color=INK)
@@ -96,8 +99,8 @@ for place, (certificate, colour) in enumerate(zip(residual, (MEASURED, UNDETERMI
     panels[3].bar(place - 0.2, certificate.value, 0.36, color=colour)
     panels[3].bar(place + 0.2, certificate.falsify(), 0.36, color=colour, alpha=0.55)
 panels[3].axhline(residual[0].bound, color=INK, lw=1.4)
-panels[3].set(title="residual", xticks=[0, 1], xticklabels=["the image", "with a dent"], ylim=(0, 0.2))
-panels[3].set_xlabel("own projector, second projector")
+panels[3].set(title="residual |R f − g| / |g|", xticks=[0, 1], xticklabels=["the image", "with a dent"], ylim=(0, 0.2))
+panels[3].set_xlabel("own projector; pale: a second one", fontsize=9)
 for axes in panels:
     axes.spines[["top", "right"]].set_visible(False)
 print(save(drawn, "certificates"))

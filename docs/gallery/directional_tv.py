@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from drawing import draw_edges, figure, save, show
+from drawing import MEASURED, UNDETERMINED, draw_edges, figure, legend, save, show
 
 import microlocal as ml
 from microlocal.core.provenance import Provenance
@@ -52,15 +52,18 @@ def agreement(found: np.ndarray) -> float:
 scores = {name: agreement(result.image.double().numpy()) for name, result in results.items()}
 
 # Figure.
-drawn = figure(11.5, 2.75)
+drawn = figure(11.5, 2.8)
 first, *others = drawn.subplots(1, 5)
 window = (-0.2 * MU, 1.2 * MU)
 show(first, truth, grid, "object", window)
 for axes, (name, result) in zip(others, results.items(), strict=False):
-    show(axes, result.image.numpy(), grid, f"{name}: {scores[name]:.2f}", window)
+    show(axes, result.image.numpy(), grid, f"{name}: MCC {scores[name]:.2f}", window)
 best = results["directional-tv"]
-show(others[-1], best.image.numpy(), grid, "measured, undetermined", (window[0], 2 * window[1]))
+show(others[-1], best.image.numpy(), grid, "edges of directional-tv", (window[0], 2 * window[1]))
 draw_edges(others[-1], best.edges.numpy(), grid)
+names = {"measured": MEASURED, "undetermined": UNDETERMINED}
+below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 2, "columnspacing": 0.8, "frameon": False}
+legend(others[-1], names, **below)
 print(save(drawn, "directional_tv"))
 
 # The claim.

@@ -53,7 +53,7 @@ panels["edges"].legend(loc="lower left", fontsize=8, framealpha=0.9, markerscale
 for name in (*METHODS, "edges"):
     panels[name].set(xlim=(-190, 190), ylim=(-190, 190))
 bars = panels["errors"].barh(list(errors), [100 * e for e in errors.values()], color=[INK, INK, ACCENT, ACCENT])
-panels["errors"].bar_label(bars, fmt="%.1f %%", padding=3)
+panels["errors"].bar_label(bars, fmt="%.2f %%", padding=3)
 panels["errors"].set(title="hold-out error", xticks=[], xlim=(0, 130 * max(errors.values())))
 panels["errors"].invert_yaxis()
 panels["errors"].spines[["top", "right", "bottom"]].set_visible(False)

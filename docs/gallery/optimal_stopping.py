@@ -59,7 +59,7 @@ with torch.no_grad():
 drawn = figure(10.0, 5.6)
 panels = drawn.subplot_mosaic([["noisy", "stopped", "late"], ["error", "slope", "curvature"]])
 for name, picture, title in (
-    ("noisy", noisy, f"noise {NOISE:g}"),
+    ("noisy", noisy, f"with noise of {NOISE:g}"),
     ("stopped", stopped, f"left at T = {learned.time:.2f}"),
     ("late", late, f"left later, at T = {times[-1]:.2f}"),
 ):
@@ -68,7 +68,7 @@ for name, picture, title in (
 for name, values, title in (
     ("error", errors, "error J(T)"),
     ("slope", np.array([point.slope for point in curve]), "first condition J'(T) = 0"),
-    ("curvature", np.array([point.curvature for point in curve]), "second condition J''(T) >= 0"),
+    ("curvature", np.array([point.curvature for point in curve]), "second condition J''(T) ≥ 0"),
 ):
     panels[name].plot(times, values, color=MEASURED)
     panels[name].axvline(learned.time, color=ACCENT, lw=1.2, label="learned T")

@@ -68,7 +68,9 @@ show(third, sparse.numpy(), grid, "total variation", (0, 1.1))
 bins = np.arange(0.0, 5.51, 0.25)
 for chosen, colour, label in ((visible, MEASURED, "visible"), (~visible, UNDETERMINED, "not visible")):
     chart.hist(steepness(sparse)[chosen], bins, color=colour, alpha=0.75, label=label)
-chart.set(title="steepness of rims, tv", xlabel="1/mm", yticks=[])
+chart.set(
+    title="steepness of rims, tv", xlabel="slope over height of the disc [1/mm]", ylabel="pieces of rims", yticks=[]
+)
 chart.set_box_aspect(0.9)
 chart.legend(fontsize=9)
 print(save(drawn, "photoacoustic", dpi=78))

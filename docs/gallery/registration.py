@@ -60,9 +60,9 @@ def shown(axes: Axes, image: torch.Tensor, title: str, low: float = 0.0, high: f
 
 shown(panels["moving"], moving, "moving m")
 shown(panels["fixed"], fixed, "fixed f")
-shown(panels["before"], fixed - moving, "f - m", -0.4, 0.4)
+shown(panels["before"], fixed - moving, "f − m", -0.4, 0.4)
 shown(panels["apply"], found.apply(moving), "m ∘ exp(v)")
-shown(panels["after"], fixed - found.apply(moving), "f - m ∘ exp(v)", -0.4, 0.4)
+shown(panels["after"], fixed - found.apply(moving), "f − m ∘ exp(v)", -0.4, 0.4)
 shown(
     panels["grid"],
     found.jacobian,

@@ -34,7 +34,7 @@ def error(found: torch.Tensor, truth: torch.Tensor) -> float:
 errors = {"curves": error(result.parts["curves"], curves), "points": error(result.parts["points"], points)}
 
 # Figure.
-drawn = figure(11.0, 4.6)
+drawn = figure(11.0, 7.6)
 panels = {
     "data": data,
     f"curves found: error {errors['curves']:.2f}": result.parts["curves"],

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 import torch
-from drawing import INK, figure, save
+from drawing import INK, figure, legend, save
 from matplotlib.colors import LinearSegmentedColormap, hsv_to_rgb
 
 import microlocal as ml
@@ -54,7 +54,8 @@ panels["tiling"].imshow(mixed(tile_colours()), extent=limits)
 panels["tiling"].set_title(f"{len(frame.filters)} filters tile the frequency plane")
 scale = LinearSegmentedColormap.from_list("share", ["#ff8a14", "#f2f2f2", "#12b5c1"])
 panels["share"].imshow(mixed(scale(share.numpy())[:, :3]), extent=limits)
-panels["share"].set_title("what 100° of views measure of each")
+panels["share"].set_title("measured by 100° of views")
+legend(panels["share"], {"measured": "#12b5c1", "not": "#ff8a14"}, loc="lower center", ncols=2, columnspacing=0.8)
 for side in (1, -1):
     ends = 0.5 / math.tan(math.radians(50))
     panels["share"].plot([-ends, ends], [-side * 0.5, side * 0.5], "--", color=INK, lw=1)
@@ -66,7 +67,7 @@ for k, f in enumerate(frame.filters):
         label = "low-pass" if f.scale < 0 else f"j = {f.scale}"
         panels["sum"].plot(np.arange(cut.shape[1]) / SIZE, cut[k], lw=1.6, label=label)
 panels["sum"].plot(np.arange(cut.shape[1]) / SIZE, cut.sum(axis=0), "--", color=INK, lw=1.2, label="sum of all")
-panels["sum"].set(title=f"energy along ξ_y = 0: sum 1 to {gap:.0e}", xlabel="ξ_x [1/pixel]", ylim=(0, 1.15))
+panels["sum"].set(title="energy along ξ_y = 0", xlabel="ξ_x [1/pixel]", ylim=(0, 1.15))
 panels["sum"].legend(fontsize=8, loc="center right")
 for name in ("tiling", "share"):
     panels[name].set(xlabel="ξ_x [1/pixel]", ylabel="ξ_y [1/pixel]", xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])

@@ -29,7 +29,7 @@ def draw(scan: Scan, grid: Grid, fraction: Float[Tensor, "row col"], path: Path)
     colours = ListedColormap(blend() / 255)
     shown = axes.imshow(fraction.numpy(), colours, vmin=0, vmax=1, extent=grid.extent, interpolation="nearest")
     axes.set(title="Share of edge directions measured", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
-    figure.colorbar(shown, ax=axes, shrink=0.85, format=PercentFormatter(1))
+    figure.colorbar(shown, ax=axes, shrink=0.85, format=PercentFormatter(1, symbol=" %"))
     figure.suptitle(f"{Path(scan.source.path).name}: {angles_in_words(geometry)}", fontsize=13)
     figure.savefig(path, dpi=150)
     return path

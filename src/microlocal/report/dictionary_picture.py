@@ -31,7 +31,7 @@ def draw(found: Sequence[Row], path: Path) -> Path:
     for row, panels in zip(found, grid, strict=True):
         for face, colour, axes in zip(FACES, COLOURS, panels, strict=True):
             _draw_face(axes, row, face, colour)
-        panels[0].set_ylabel(row.entry.name, rotation=0, ha="right", va="center", fontsize=10)
+        panels[0].set_ylabel(row.entry.name, rotation=0, ha="right", va="center", fontsize=10, labelpad=9)
     for face, axes in zip(FACES, grid[-1], strict=True):
         axes.set_xlabel("r" if face == "shrinkage" else "s")
     for face, colour, axes in zip(FACES, COLOURS, grid[0], strict=True):
