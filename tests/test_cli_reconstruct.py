@@ -168,6 +168,15 @@ def test_slices_views_and_grid_follow_the_options(tmp_path):
     assert found["missing_wedge_deg"] == pytest.approx(120)
 
 
+@pytest.mark.parametrize(("chosen", "told"), [("1", "slice 1"), ("1:3", "slices 1 to 2")])
+def test_the_report_and_the_record_name_the_slice(tmp_path, chosen, told):
+    file = scan_file(tmp_path, slices=3)
+    assert run("reconstruct", file, "--slice", chosen, "--method", "fbp", "--out", tmp_path / "out").exit_code == 0
+    assert f'<h1 id="title">{file.name}, {told}</h1>' in (tmp_path / "out" / "report.html").read_text()
+    source = json.loads((tmp_path / "out" / "result.json").read_text())["source"]
+    assert source["metadata"]["slice of the stack"] == told.split(maxsplit=1)[1]
+
+
 def test_a_slice_that_is_not_there_is_refused(tmp_path):
     result = run("reconstruct", scan_file(tmp_path, slices=3), "--slice", 3, "--out", tmp_path / "out")
     assert result.exit_code == 2

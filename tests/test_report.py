@@ -361,6 +361,17 @@ def test_figure_of_a_learned_result_shows_what_was_there_before() -> None:
     assert names == ["measured", "learned", "undetermined"]
 
 
+def test_the_legend_of_the_edges_lies_beside_the_image_and_the_bar_is_as_high_as_it() -> None:
+    drawn = figure(reconstruction(learned=True))
+    drawn.canvas.draw()
+    panels = {axes.get_title(): axes for axes in drawn.axes}
+    box = panels["Edges by provenance"].get_window_extent()
+    assert panels["Edges by provenance"].get_legend().get_window_extent().y1 < box.y0
+    image = panels["Reconstruction"]
+    bar = image.child_axes[0].get_window_extent()
+    assert (bar.y0, bar.y1) == pytest.approx((image.get_window_extent().y0, image.get_window_extent().y1), abs=1)
+
+
 def test_figure_refuses_a_slice_that_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"expected slice 0..0, got 1"):
         figure(reconstruction(), slice_index=1)

@@ -1,6 +1,7 @@
 """The pieces of the report: numbers, axes, roses, sinogram axes, PNGs, the bibliography."""
 
 import math
+import re
 import struct
 import zlib
 
@@ -13,6 +14,7 @@ from microlocal.core.references import REFERENCES, bibtex, citation
 from microlocal.report.encode import palette_png, script_json, shrink
 from microlocal.report.rose import in_words, missing_range, share, visibility_rose
 from microlocal.report.sinogram import COLUMNS, folds_back, spread, view_axis
+from microlocal.report.stack_charts import line_chart, slice_axis
 from microlocal.report.svg import Axis, Frame, axis_over, number, round_step
 from microlocal.wavefront import measured_range
 
@@ -59,6 +61,15 @@ def test_axes_have_round_ticks_inside() -> None:
     assert round_step(3.0) == 5.0
     constant = axis_over(np.full(3, 2.0), "flat", log=True)
     assert constant.low < 2.0 < constant.high
+
+
+def test_a_stack_of_one_slice_has_a_line_and_whole_ticks() -> None:
+    drawn = line_chart(np.array([7.0]), np.array([0.3]), "residual")
+    (points,) = re.findall(r'<polyline class="series s0" points="([^"]*)"', drawn)
+    (left, _), (right, _) = (pair.split(",") for pair in points.split())
+    assert float(right) - float(left) > 100
+    assert [text for _, text in slice_axis(np.array([7.0])).ticks()] == ["7"]
+    assert [text for _, text in slice_axis(np.array([0.0, 3.0])).ticks()] == ["0", "1", "2", "3"]
 
 
 def test_charts_escape_their_words() -> None:

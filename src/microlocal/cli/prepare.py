@@ -22,7 +22,9 @@ def load_scan(path: Path, slices: Slices | None, arc: Arc | None, center: str | 
     """
     scan = lazy.io.read_scan(path)
     if slices is not None:
-        scan = scan.slices(slices.first, slices.last)
+        told = str(slices.first) if slices.last is None else f"{slices.first} to {slices.last - 1}"
+        part = scan.slices(slices.first, slices.last)
+        scan = replace(part, source=replace(part.source, metadata=part.source.metadata | {lazy.core.scan.SLICE: told}))
     if center is None:
         center = "auto" if scan.source.format in WITHOUT_AXIS else "file"
     if center == "auto":

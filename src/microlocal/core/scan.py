@@ -14,6 +14,8 @@ from microlocal.core.errors import GeometryError, InputError
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 
+SLICE = "slice of the stack"  # of the metadata: which slices were taken, where not all were
+
 
 @dataclass(frozen=True)
 class Source:

@@ -18,7 +18,7 @@ from microlocal.core.geometry import FanBeam, Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.provenance import Provenance
 from microlocal.core.references import REFERENCES, bibtex, citation
-from microlocal.core.scan import Scan
+from microlocal.core.scan import SLICE, Scan
 from microlocal.reconstruction.result import Reconstruction
 from microlocal.reconstruction.verdict import WHY
 from microlocal.report.payload import Stack
@@ -58,6 +58,12 @@ class Citation:
 def file_name(scan: Scan) -> str:
     """Return the name of the scan's file without its folders, which are nobody's business."""
     return PureWindowsPath(PurePosixPath(scan.source.path).name).name or "scan in memory"
+
+
+def heading(scan: Scan) -> str:
+    """Return the name of the scan's file, and which slice of it was taken."""
+    taken = str(scan.source.metadata.get(SLICE, ""))
+    return file_name(scan) + (f", slice{'s' * (' ' in taken)} {taken}" if taken else "")
 
 
 def relative_residual(stack: Stack) -> float:

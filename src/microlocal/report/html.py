@@ -100,7 +100,7 @@ def _head(found: Sequence[Stack], slices: Sequence[int]) -> dict[str, Any]:
     first = found[0].result
     learned = any(s.visible is not None or (s.edges == Provenance.LEARNED).any() for s in found)
     return {
-        "title": facts.file_name(scan),
+        "title": facts.heading(scan),
         "method": found[0].label,
         "summary": facts.summary(found[0], central),
         "tiles": facts.tiles(found[0], axis.period - axis.missing, axis.period),

@@ -18,11 +18,13 @@ from microlocal.core.grid import Grid
 from microlocal.core.provenance import COLOURS, Provenance
 from microlocal.core.registry import register
 from microlocal.reconstruction.result import Reconstruction
-from microlocal.report.facts import file_name, relative_residual
+from microlocal.report.facts import heading, relative_residual
 from microlocal.report.payload import stacks
 from microlocal.report.rose import Intervals, both_in_words, missing_range
 from microlocal.wavefront import measured_range
 from microlocal.wavefront.lengths import edge_shares
+
+PANEL = 240.0  # points, nearly, of an image's longer side
 
 
 @register("result-view", "png")
@@ -50,7 +52,7 @@ def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
         names = ("image", "edges", "rose", "residual")
     drawn = Figure(figsize=(5.25 * len(names) / 2, 9.6), layout="constrained", facecolor="white")
     which = f", slice {slice_index}" if count > 1 else ""
-    drawn.suptitle(f"{file_name(scan)}{which}: {stack.label}", fontsize=14)
+    drawn.suptitle(f"{heading(scan)}{which}: {stack.label}", fontsize=14)
     panels = dict(zip(names, drawn.subplots(2, len(names) // 2).flat, strict=True))
     image = stack.image[slice_index]
     low, high = (float(v) for v in np.percentile(image, [0.5, 99.7]))
@@ -59,7 +61,7 @@ def figure(reconstruction: Reconstruction, *, slice_index: int = 0) -> Figure:
         before = stack.visible[slice_index]
         reach = float(np.quantile(np.abs(image - before), 0.995)) or 1.0
         _image(panels["visible"], before, scan.grid, (low, high), "Measured only, f*")
-        _image(panels["learned"], image - before, scan.grid, (-reach, reach), "Learned part, f − f*", "PuOr")
+        _image(panels["learned"], image - before, scan.grid, (-reach, reach), "Learned part, f − f*", "RdBu_r")
     _edges(panels["edges"], image, stack.edges[slice_index], scan.grid)
     draw_rose(panels["rose"], measured_range(scan.geometry, *scan.grid.center))
     residual = to_numpy(reconstruction.residual.double()).reshape(-1, *scan.geometry.shape)[slice_index]
@@ -79,7 +81,9 @@ def _image(
     low, high = window
     shown = axes.imshow(image, cmap=colours, vmin=low, vmax=high, extent=grid.extent, interpolation="nearest")
     axes.set(title=title, xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
-    axes.figure.colorbar(shown, ax=axes, shrink=0.8, label=f"1/{grid.unit}")
+    bar = axes.inset_axes((1.04, 0.0, 0.05, 1.0))
+    axes.figure.colorbar(shown, cax=bar)
+    bar.set_title(f"1/{grid.unit}", fontsize=9)
 
 
 def _edges(axes: Axes, image: Float[np.ndarray, "row col"], edges: UInt8[np.ndarray, "row col"], grid: Grid) -> None:
@@ -89,11 +93,25 @@ def _edges(axes: Axes, image: Float[np.ndarray, "row col"], edges: UInt8[np.ndar
     shares = {kind: share for kind, share in edge_shares(edges).items() if share}
     for kind in shares:
         rows, cols = np.nonzero(edges == kind)
-        axes.scatter(x[cols], y[rows], s=2.5, marker="s", linewidths=0, color=COLOURS[kind])
-    handles = [Patch(color=COLOURS[kind], label=f"{kind.name.lower()} {share:.0%}") for kind, share in shares.items()]
+        axes.scatter(
+            x[cols], y[rows], s=max(1.6, PANEL / max(image.shape)) ** 2, marker="s", linewidths=0, color=COLOURS[kind]
+        )
+    handles = [
+        Patch(color=COLOURS[kind], label=f"{kind.name.lower()} {100 * share:.0f} %") for kind, share in shares.items()
+    ]
     axes.set(title="Edges by provenance", xlabel=f"x [{grid.unit}]", ylabel=f"y [{grid.unit}]")
     if handles:
-        axes.legend(handles=handles, loc="lower right", framealpha=0.9, fontsize=9)
+        axes.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0.0),
+            borderaxespad=4.2,  # of the font's size: below the label of x
+            ncols=3,
+            frameon=False,
+            fontsize=9,
+            handlelength=1.2,
+            columnspacing=1.2,
+        )
 
 
 def draw_rose(axes: Axes, measured: Intervals) -> None:
@@ -111,7 +129,8 @@ def draw_rose(axes: Axes, measured: Intervals) -> None:
         axes.text(*place, f"{degrees}°", ha="center", va="center", fontsize=9)
     axes.set(xlim=(-1.3, 1.3), ylim=(-1.25, 1.25), aspect="equal")
     axes.set_axis_off()
-    axes.set_title(f"Edge normals in the middle of the image\n{both_in_words(measured)}")
+    said = both_in_words(measured).replace("; ", ";\n")
+    axes.set_title(f"Edge normals in the middle of the image\n{said}", fontsize=11)
 
 
 def _residual(axes: Axes, residual: Float[np.ndarray, "angle detector"], edges: tuple[float, float], unit: str) -> None:

@@ -9,20 +9,23 @@ from numpy.typing import NDArray
 
 from microlocal.core.provenance import KINDS
 from microlocal.reconstruction.journal import Row
-from microlocal.report.svg import Axis, Frame, axis_over
+from microlocal.report.svg import Axis, Frame, axis_over, round_step
 
 STRIP, GAP, LABELS = 20.0, 8.0, 92.0  # height of a strip, space between two, room for their names
 Span = tuple[float, float, str]  # first slice, one past the last, colour
 
 
 def slice_axis(numbers: NDArray[np.float64]) -> Axis:
-    """Return the axis of the slices, half a slice wider at both ends."""
-    return Axis(float(numbers.min()) - 0.5, float(numbers.max()) + 0.5, "slice")
+    """Return the axis of the slices, half a slice wider at both ends; ticks are whole slices."""
+    low, high = float(numbers.min()) - 0.5, float(numbers.max()) + 0.5
+    return Axis(low, high, "slice", step=max(1.0, round_step((high - low) / 5)))
 
 
 def line_chart(numbers: NDArray[np.float64], values: NDArray[np.float64], name: str) -> Markup:
     """Return one number of every slice as a line."""
     frame = Frame(slice_axis(numbers), axis_over(values, name), f"{name} of every slice")
+    if numbers.size == 1:  # a line of one point would not be seen
+        numbers, values = numbers + np.array([-0.5, 0.5]), np.repeat(values, 2)
     return frame.draw(frame.line(numbers, values, "series s0"))
 
 
