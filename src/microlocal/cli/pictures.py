@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from microlocal.cli.bars import Bars
     from microlocal.report.denoised import DenoisedPicture
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False, help="Pictures, one or several.")]
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", show_default=False, help="Pictures, one or several.")]
 WeightsOf = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the network, if not those that ship.")
 ]
