@@ -16,8 +16,8 @@ from microlocal.io.photograph import FORMS, Photograph, write_photograph
 from microlocal.io.reader import sha256
 from microlocal.io.values import write_json
 from microlocal.reconstruction.images.colours import DenoisedPages
-from microlocal.reconstruction.images.denoise_network import SILENCE
 from microlocal.reconstruction.images.models import Denoiser
+from microlocal.reconstruction.images.scale import SILENCE
 from microlocal.report.denoised_page import Shown, render_denoised_page
 from microlocal.report.denoised_views import REACH, around_zero, as_png, grey, window_of
 from microlocal.report.picture_jobs import DENOISED, Job
