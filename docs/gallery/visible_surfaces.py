@@ -62,7 +62,7 @@ for column, name in enumerate(scans):
         place = -31.6 + 0.8 * y, 31.6 - 0.8 * z
         panels[1, column].scatter(*place, s=7, color=COLOURS[code], linewidths=0, label=code.name.lower())
     panels[0, column].set_title(f"{name}: a level plane" if level else name)
-panels[0, 3].imshow(truth[:, :, 40].flip(0), cmap="gray", vmin=0, vmax=0.045, extent=extent)
+panels[0, 3].imshow(truth.numpy()[::-1, :, 40], cmap="gray", vmin=0, vmax=0.045, extent=extent)
 panels[0, 3].set_title("object")
 shown = panels[1, 3].imshow(100 * share[::-1], cmap="viridis", vmin=90, vmax=100, extent=extent)
 panels[1, 3].set_title("cone beam: normals measured, %")

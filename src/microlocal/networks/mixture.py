@@ -102,7 +102,7 @@ class Mixture(nn.Module):
         count, parts = batch * channels, shares.shape[-1]
         lanes = s.detach().resolve_neg().reshape(count, math.prod(plane)).contiguous()
         weights, sizes = (
-            values.detach().reshape(-1, channels, parts).expand(batch, channels, parts).reshape(count, parts)
+            values.detach()[..., 0, 0, :].expand(batch, channels, parts).reshape(count, parts)
             for values in (shares, contrast)
         )
         kind = CLOSED[self.row](lanes.numpy().dtype.type(1))

@@ -46,8 +46,6 @@ class CroppedBlur(LinearOperator):
     [[1.0, 3.0]]
     """
 
-    kernel: Tensor
-
     def __init__(
         self,
         kernel: Float[Tensor, "krow kcol"],
@@ -65,9 +63,9 @@ class CroppedBlur(LinearOperator):
         self.margins, self.whole, self.tile = margins, whole, tile
         self.inside = slice(margins[0][0], margins[0][0] + shape[0]), slice(margins[1][0], margins[1][0] + shape[1])
         self.blur = Convolution(kernel, wide) if max(wide) <= whole else None  # also refuses what is no kernel
-        self.register_buffer("kernel", kernel.detach().double(), persistent=False)
+        self.kernel = kernel.detach().double().cpu()  # windows are made on the CPU, and go where the images are
         if self.blur is None:
-            self._part((slice(0, min(tile, wide[0])), slice(0, min(tile, wide[1]))))
+            self._part((slice(0, min(tile, wide[0])), slice(0, min(tile, wide[1]))), self.kernel)
 
     @property
     def reach(self) -> int:
@@ -83,19 +81,21 @@ class CroppedBlur(LinearOperator):
         return type(self)(self.kernel, shape, (ends[0], ends[1]), max(*sizes, self.whole), self.tile)
 
     def _forward(self, x: Tensor) -> Tensor:
-        found = by_windows(lambda part, place: self._part(place)(part), x, self.reach, self.whole, self.tile)
+        found = by_windows(lambda part, place: self._part(place, x)(part), x, self.reach, self.whole, self.tile)
         return found[(..., *self.inside)].contiguous()
 
     def _adjoint(self, y: Tensor) -> Tensor:
         (top, bottom), (left, right) = self.margins
         wide = torch.nn.functional.pad(y, (left, right, top, bottom))
-        return by_windows(lambda part, place: self._part(place).adjoint(part), wide, self.reach, self.whole, self.tile)
+        return by_windows(
+            lambda part, place: self._part(place, y).adjoint(part), wide, self.reach, self.whole, self.tile
+        )
 
-    def _part(self, place: Place) -> Convolution:
+    def _part(self, place: Place, like: Tensor) -> Convolution:
         if self.blur is not None:
             return self.blur
         shape = place[0].stop - place[0].start, place[1].stop - place[1].start
-        return Convolution(self.kernel, shape).to(self.kernel.device)
+        return Convolution(self.kernel, shape).to(like.device)
 
     def norm_bound(self) -> float:
         """Return a bound of the convolution's norm.
@@ -107,5 +107,5 @@ class CroppedBlur(LinearOperator):
             return self.blur.norm_bound()
         shape = tuple(min(size, 4 * n) for size, n in zip(self.domain_shape, self.kernel.shape, strict=True))
         absolute = Convolution(self.kernel.abs(), (shape[0], shape[1]))
-        ones = torch.ones(shape, dtype=torch.float64, device=self.kernel.device)
+        ones = torch.ones(shape, dtype=torch.float64)
         return math.sqrt(float(absolute(ones).max()) * float(absolute.adjoint(ones).max())) * (1 + 1e-9)
