@@ -111,13 +111,11 @@ class Observation(Brief):
             do = "Say that the image is real: operator @ AsComplex(shape); tv and cgls take complex ones."
             raise InputError(who, expected="an operator of real images", got=type(self.operator).__name__, do=do)
 
-    def needs_images(self, who: str) -> tuple[int, int]:
-        """Return rows and columns; raises InputError where the operator takes volumes."""
+    def needs_images(self, who: str) -> None:
+        """Raise InputError where the operator takes volumes."""
         if len(self.shape) != 2:
             do = "tv, shearlet and cgls take volumes."
             raise InputError(who, expected="an operator of images (row, col)", got=f"volumes {self.shape}", do=do)
-        rows, cols = self.shape
-        return rows, cols
 
     @cached_property
     def single(self) -> bool:
