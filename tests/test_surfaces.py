@@ -110,6 +110,41 @@ def test_views_in_any_order_make_the_same_path_and_gaps_stay_open():
     assert int((~path_of(halves.to_vectors())[1]).sum()) >= 2
 
 
+@pytest.mark.parametrize("diverging", [True, False])
+@pytest.mark.parametrize("order", ["leaps", "turns", "from the middle"])
+def test_gaps_of_a_table_stay_open_in_any_order_of_its_views(diverging, order):
+    """Two sources in turns, or views that were shuffled, do not pass through what lies between their arcs."""
+    first = turn(0, 40, 1.0)
+    angles = (*first, *(t + np.pi for t in first)) if diverging else (*first, *(t + np.pi / 2 for t in first))
+    own = cone(angles) if diverging else ml.ParallelBeam3D(angles, WIDE)
+    table = own.to_vectors().table
+    if order == "leaps":
+        table = table[np.random.default_rng(0).permutation(len(table))]
+    else:
+        table = table.reshape(2, -1, 12).swapaxes(0, 1).reshape(-1, 12)
+        table = np.roll(table, 39, axis=0) if order == "from the middle" else table
+    points, normals = 12 * unit(600, seed=10), unit(600, seed=11)
+    expected = surface_measured(own, points, normals)
+    found = surface_measured(ml.ViewVectors(table, 400, 400, diverging=diverging), points, normals)
+    assert not (found & ~expected).any()
+    assert (found == expected).mean() > 0.97  # arcs of angles reach half a step farther
+    assert 0.1 < expected.mean() < 0.6
+
+
+def test_a_helix_is_followed_in_its_order():
+    """Turns that lie closer than the views of a turn do not tear the path: brute force over its steps."""
+    rows = []
+    for k, t in enumerate(turn(0, 1440, 6.0)):
+        row = cone((t,)).to_vectors().table[0].reshape(4, 3).copy()
+        row[:2, 2] += k / 12 - 10
+        rows.append(row.ravel())
+    helix = ml.ViewVectors(np.array(rows), 400, 400, diverging=True)
+    points, normals = 12 * unit(300, seed=12), unit(300, seed=13)
+    side = np.einsum("pi,pvi->pv", normals, points[:, None] - helix.table[None, :, :3])
+    expected = (side[:, 1:] * side[:, :-1] <= 0).any(axis=1)
+    assert np.array_equal(surface_measured(helix, points, normals), expected)
+
+
 def test_normals_of_rasterised_balls_are_known_to_what_is_stated():
     grid = ml.VolumeGrid((48, 48, 48), 1.0)
     for radius in (6.0, 12.0, 20.0):
@@ -151,5 +186,17 @@ def test_what_cannot_be_asked_is_refused():
         label_surfaces(torch.full((4, 5, 6), torch.nan), cone(), grid)
     with pytest.raises(InputError, match="normals"):
         half_sphere(0)
+    other = ml.VolumeGrid((4, 5, 6), 1000.0, unit="um")
+    for ask in (lambda g: surface_fraction(cone(), g), lambda g: label_surfaces(torch.zeros(4, 5, 6), cone(), g)):
+        with pytest.raises(InputError, match="in the unit of the geometry"):
+            ask(other)
+    with pytest.raises(InputError, match="geometry of volumes"):
+        surface_fraction(cone().midplane(), grid)
+    with pytest.raises(InputError, match="real"):
+        label_surfaces(torch.zeros(4, 5, 6, dtype=torch.complex64), cone(), grid)
+    assert label_surfaces(torch.zeros(0, 4, 5, 6), cone(), grid).shape == (0, 4, 5, 6)
+    for point, normal in ((np.zeros(3), np.zeros(3)), (np.full(3, np.nan), np.ones(3)), (np.zeros(3), [np.inf, 0, 0])):
+        with pytest.raises(InputError, match="surface_measured"):
+            surface_measured(cone(), point, normal)
     one = ml.VolumeGrid((1, 1, 1), 1.0, (0.0, 0.0, 500.0))
     assert float(surface_fraction(cone(), one)) == 0.0  # no panel sees it

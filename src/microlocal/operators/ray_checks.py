@@ -35,13 +35,18 @@ def check_volume(geometry: Geometry3D | ViewVectors, grid: VolumeGrid, who: str)
 
     Of a panel ``LATTICE`` rows and columns of rays are tried.
     """
+    check_volume_kinds(geometry, grid, who)
+    if geometry.to_vectors().diverging:
+        _check_cone(geometry.to_vectors(), grid, who)
+
+
+def check_volume_kinds(geometry: Geometry3D | ViewVectors, grid: VolumeGrid, who: str) -> None:
+    """Raise InputError for what is no geometry or grid of volumes, or for two units."""
     if not isinstance(geometry, Geometry3D | ViewVectors) or not isinstance(grid, VolumeGrid):
         expected = "a geometry of volumes (ConeBeam, ParallelBeam3D, ViewVectors) and a VolumeGrid"
         do = "Images are for RayTransform and filtered_backprojection."
         raise InputError(who, expected=expected, got=_kinds(geometry, grid), do=do)
     _check_unit(geometry, grid, who)
-    if geometry.to_vectors().diverging:
-        _check_cone(geometry.to_vectors(), grid, who)
 
 
 def _kinds(geometry: object, grid: object) -> str:

@@ -9,6 +9,7 @@ neighbouring views the path is taken to be straight; arcs reach half a step beyo
 References: Quinto (1993); for cone beams Tuy (1983), Finch, Lan and Uhlmann (2003).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,14 +21,15 @@ from scipy import ndimage
 from torch import Tensor
 
 from microlocal.core.arrays import to_numpy
-from microlocal.core.checks import at_least, finite, positive, trailing_shape
-from microlocal.core.errors import ShapeError
+from microlocal.core.checks import at_least, finite, positive, real, trailing_shape
+from microlocal.core.errors import InputError, ShapeError
 from microlocal.core.geometry import Array, usual_gap
 from microlocal.core.geometry3d import Geometry3D
 from microlocal.core.provenance import Provenance
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
 from microlocal.kernels.planes import SourcePath, planes_met
+from microlocal.operators.ray_checks import check_volume_kinds
 from microlocal.wavefront.fields import HYSTERESIS, STRONG, TINY, WEAK, hysteresis, parting
 from microlocal.wavefront.thresholds import gradient_noise
 
@@ -35,6 +37,7 @@ Volume3D = Geometry3D | ViewVectors
 # Balls of radius 6 to 24 voxels, rasterised with hard edges: the normal is off by up to 1.9° rms (two standard errors).
 RASTER_ERROR_RAD = np.radians(4.0)
 SMALLEST = 8  # voxels of a piece of surface
+LEAPS = 2.5  # usual steps: what is longer is none, as ``usual_gap`` says
 
 
 def surface_measured(
@@ -43,7 +46,7 @@ def surface_measured(
     """Return whether the surface through each point (x, y, z) with each normal is measured; both broadcast.
 
     Lengths in the geometry's unit; a normal may have any length and either sign. Raises ShapeError for arrays that do
-    not broadcast to (*point, 3).
+    not broadcast to (*point, 3), InputError for those that are not finite, and for normals of length zero.
 
     Reference: Tuy (1983), Quinto (1993).
 
@@ -61,7 +64,10 @@ def surface_measured(
     if p.ndim < 1 or p.shape[-1] != 3:
         got, do = f"{np.shape(points)} and {np.shape(normals)}", "Give (x, y, z) of points and of normals."
         raise ShapeError("surface_measured", expected="points and normals (*point, 3)", got=got, do=do)
-    flat = _met(geometry, p.reshape(-1, 3), n.reshape(-1, 1, 3))
+    if not (np.isfinite(p).all() and np.isfinite(n).all() and n.any(axis=-1).all()):
+        got, do = "nan, infinite, or a normal of length zero", "Leave these points out."
+        raise InputError("surface_measured", expected="finite points and normals other than zero", got=got, do=do)
+    flat = _met(_path(geometry), p.reshape(-1, 3), n.reshape(-1, 1, 3))
     found: NDArray[np.bool_] = flat.reshape(p.shape[:-1])
     return found
 
@@ -71,16 +77,18 @@ def surface_fraction(geometry: Volume3D, grid: VolumeGrid, normals: int = 256) -
 
     It answers "what could be missing here?", whatever the volume is; ``normals`` directions, spread evenly over the
     half sphere, are looked at, so that it is known to some 1/``normals``^(3/4).
+    Raises InputError for a grid in another unit than the geometry's.
 
     >>> from microlocal.core import FlatPanel, ParallelBeam3D
     >>> tilts = ParallelBeam3D(tuple(np.radians(np.arange(-59.5, 60.0))), FlatPanel(9, 9, (1.0, 1.0)))
     >>> [round(share, 2) for share in surface_fraction(tilts, VolumeGrid((1, 1, 2), 1.0), 3000).flatten().tolist()]
     [0.67, 0.67]
     """
+    check_volume_kinds(geometry, grid, "surface_fraction")
     directions = half_sphere(normals)[None]
     z, y, x = np.meshgrid(*grid.coordinates()[::-1], indexing="ij")
-    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
-    shares = np.concatenate([_met(geometry, part, directions).mean(axis=1) for part in _chunks(points)])
+    points, path = np.stack([x, y, z], axis=-1).reshape(-1, 3), _path(geometry)
+    shares = np.concatenate([_met(path, part, directions).mean(axis=1) for part in _chunks(points)])
     return torch.from_numpy(shares.reshape(grid.shape)).float()
 
 
@@ -100,13 +108,21 @@ def label_surfaces(
     ``find_edges``. One counts as MEASURED only if its normal n is, and every normal that is δ = 4° + noise / |gradient|
     off in four directions: in doubt, undetermined.
 
-    Raises ShapeError for a volume of another shape than the grid's, InputError for one that is not finite.
+    Raises ShapeError for a volume of another shape than the grid's, InputError for one that is complex or not finite
+    and for a grid in another unit than the geometry's.
     """
+    check_volume_kinds(geometry, grid, "label_surfaces")
     trailing_shape(volume, grid.shape, "slice, row, col", "label_surfaces", "Pass the grid it was reconstructed on.")
     positive(sigma, "sigma", "label_surfaces")
-    finite(volume, "label_surfaces", "Fill them first, as reconstruct does of an Observation with a Mask.")
-    codes = [_labels(to_numpy(v.double()), geometry, grid, sigma) for v in volume.reshape(-1, *grid.shape)]
-    return torch.from_numpy(np.stack(codes)).reshape(volume.shape).to(volume.device)
+    finite(
+        real(volume, "label_surfaces"),
+        "label_surfaces",
+        "Fill them first, as reconstruct does of an Observation with a Mask.",
+    )
+    codes = np.empty((math.prod(volume.shape[:-3]), *grid.shape), dtype=np.uint8)
+    for own, values in zip(codes, volume.reshape(codes.shape), strict=True):
+        own[:] = _labels(to_numpy(values.double()), geometry, grid, sigma)
+    return torch.from_numpy(codes).reshape(volume.shape).to(volume.device)
 
 
 def _labels(volume: Array, geometry: Volume3D, grid: VolumeGrid, sigma: float) -> NDArray[np.uint8]:
@@ -149,12 +165,13 @@ def _surely(
     off = [slope * sign * side for side in (across, np.cross(n, across)) for sign in (1, -1)]
     tilted = np.stack([n, *(n + part for part in off)], axis=1)
     parts = zip(_chunks(points), _chunks(tilted), strict=True)
-    sure = [_met(geometry, p, t).all(axis=1) for p, t in parts]
+    path = _path(geometry)
+    sure = [_met(path, p, t).all(axis=1) for p, t in parts]
     return np.concatenate(sure) if sure else np.zeros(0, dtype=bool)
 
 
-def _met(geometry: Volume3D, points: Array, normals: Array) -> NDArray[np.bool_]:
-    """Return (point, normal), whether each plane is met; ``normals`` (point or 1, normal, 3)."""
+def _path(geometry: Volume3D) -> SourcePath:
+    """Return what the kernel needs to know of the views."""
     views, follows = path_of(geometry)
     start, middle, u, v = np.split(views.table, 4, axis=1)
     depth = middle - start if views.diverging else start
@@ -162,7 +179,11 @@ def _met(geometry: Volume3D, points: Array, normals: Array) -> NDArray[np.bool_]
     origins = start if views.diverging else middle
     half = np.array([views.cols / 2, views.rows / 2])
     starts, origins = np.ascontiguousarray(start), np.ascontiguousarray(origins)
-    path = SourcePath(starts, origins, maps, follows, half, views.diverging)
+    return SourcePath(starts, origins, maps, follows, half, views.diverging)
+
+
+def _met(path: SourcePath, points: Array, normals: Array) -> NDArray[np.bool_]:
+    """Return (point, normal), whether each plane is met; ``normals`` (point or 1, normal, 3)."""
     return planes_met(np.ascontiguousarray(points), np.ascontiguousarray(normals), path)
 
 
@@ -170,7 +191,8 @@ def path_of(geometry: Volume3D) -> tuple[ViewVectors, Bool[np.ndarray, " view"]]
     """Return the views in the order of their path, and whether each follows the one before without a gap.
 
     The arcs of a geometry with angles begin and end half a step beyond its views. Views of a table follow in its
-    order where no step is unusually long; its last leads back to its first where that is near.
+    order, or from near to near where its order leaps about (golden angles, two sources in turns), and where no step is
+    unusually long; the last leads back to the first where that is near.
     """
     if isinstance(geometry, Geometry3D):
         angles, follows = [], []
@@ -180,16 +202,48 @@ def path_of(geometry: Volume3D) -> tuple[ViewVectors, Bool[np.ndarray, " view"]]
             angles += arc
             follows += [False] + [True] * (len(arc) - 1)
         return replace(geometry, angles_rad=tuple(angles)).to_vectors(), np.array(follows)
-    order = np.r_[np.arange(len(geometry.table)), 0]
+    starts = geometry.table[:, :3]
+    if not geometry.diverging:
+        starts = starts / np.linalg.norm(starts, axis=1, keepdims=True)
+    given, near_to_near = np.arange(len(starts)), _near_to_near(starts, geometry.diverging)
+    typical = [np.quantile(_steps(starts[order], geometry.diverging), 0.8) for order in (given, near_to_near)]
+    order = given if typical[0] <= LEAPS * typical[1] else near_to_near
+    order = np.r_[order, order[0]]
     table = geometry.table[order]
     if not geometry.diverging:  # a line has two directions
-        table = table.copy()
         for k in range(1, len(table)):
             table[k, :3] *= 1.0 if table[k, :3] @ table[k - 1, :3] >= 0 else -1.0
-    starts = table[:, :3] if geometry.diverging else table[:, :3] / np.linalg.norm(table[:, :3], axis=1, keepdims=True)
-    steps = np.linalg.norm(np.diff(starts, axis=0), axis=1)
-    near = np.r_[steps[:-1] <= usual_gap(steps[:-1])[1], len(steps) > 2 and steps[-1] <= 2.5 * np.median(steps[:-1])]
+    steps = _steps(starts[order], geometry.diverging)
+    near = np.r_[steps[:-1] <= usual_gap(steps[:-1])[1], len(steps) > 2 and steps[-1] <= LEAPS * np.median(steps[:-1])]
     return replace(geometry, table=table), np.r_[False, near]
+
+
+def _near_to_near(starts: Array, diverging: bool) -> NDArray[np.int64]:
+    """Return the views so that each is the nearest of those left; one that is nearer to an earlier view follows that.
+
+    So a path that is entered in its middle is joined there, and views may come more than once.
+    """
+    left = np.ones(len(starts), dtype=bool)
+    close, by = np.full(len(starts), np.inf), np.zeros(len(starts), dtype=np.int64)
+    order = [0]
+    for _ in range(len(starts) - 1):
+        here = order[-1]
+        left[here] = False
+        gaps = _distances(starts, starts[here], diverging)
+        by[gaps < close], close = here, np.minimum(gaps, close)
+        view = int(np.where(left, gaps, np.inf).argmin())
+        order += [int(by[view]), view] if gaps[view] > LEAPS * close[view] else [view]
+    return np.array(order)
+
+
+def _steps(starts: Array, diverging: bool) -> Array:
+    """Return the distance of every view from the one before it; of a single view, none to itself."""
+    return _distances(starts[1:], starts[:-1], diverging) if len(starts) > 1 else np.zeros(1)
+
+
+def _distances(starts: Array, other: Array, diverging: bool) -> Array:
+    apart: Array = np.linalg.norm(starts - other, axis=-1)
+    return apart if diverging else np.minimum(apart, np.linalg.norm(starts + other, axis=-1))
 
 
 def _chunks(values: Array) -> Iterator[Array]:
