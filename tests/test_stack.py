@@ -23,6 +23,7 @@ from microlocal.io import open_stack, read_scan, volumes
 from microlocal.io.images import write_tiff
 from microlocal.members import load_all
 from microlocal.reconstruction import StackRequest, Workers, fbp, reconstruct_stack, stack_state
+from microlocal.reconstruction.journal import Journal, Row
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.stack_job import interrupted
 
@@ -412,3 +413,18 @@ def test_the_stack_on_disk_is_the_one_that_read_scan_sees(counts):
 def test_numbers_that_make_no_sense_are_refused_before_a_slice_is_read(asked):
     with pytest.raises(InputError, match=f"stack: expected {next(iter(asked))}"):
         StackRequest(**asked)
+
+
+@pytest.mark.parametrize("last", ["alone", "block"])
+def test_of_a_slice_that_was_done_twice_the_last_row_counts(tmp_path, last):
+    journal = Journal(tmp_path)
+    for age, turn in enumerate(("block", "alone") if last == "alone" else ("alone", "block")):
+        blocks = [range(2)] if turn == "block" else [range(1), range(1, 2)]
+        for numbers in blocks:
+            journal.write(numbers, [Row(number, sha256=turn) for number in numbers])
+            path = tmp_path / f"{numbers.start:06d}-{numbers.stop:06d}.json"
+            os.utime(path, (1000.0 + age, 1000.0 + age))
+    assert {number: row.sha256 for number, row in journal.rows().items()} == {0: last, 1: last}
+    journal.write(range(2, 3), [Row(2, sha256="done")])
+    journal.write(range(2, 4), [Row(2, error="failed"), Row(3)])
+    assert journal.rows()[2].sha256 == "done"

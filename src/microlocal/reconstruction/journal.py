@@ -53,11 +53,14 @@ class Journal:
         write_json([asdict(row) for row in rows], self.folder / f"{numbers.start:06d}-{numbers.stop:06d}.json")
 
     def rows(self) -> dict[int, Row]:
-        """Return the rows by slice; where a slice was tried more than once, a success counts."""
+        """Return the rows by slice; where a slice was tried more than once, its last success counts.
+
+        A slice may have been done alone and in a block: its pixels are those that were written last.
+        """
         found: dict[int, Row] = {}
-        for path in sorted(self.folder.glob("[0-9]*.json")):
+        for path in sorted(self.folder.glob("[0-9]*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
             for row in _rows_of(path):
-                if row.slice not in found or found[row.slice].error:
+                if row.slice not in found or not row.error:
                     found[row.slice] = row
         return found
 
