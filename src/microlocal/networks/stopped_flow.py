@@ -105,12 +105,11 @@ class StoppedFlow(nn.Module):
         self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled))
         self.block.raw_step.requires_grad_(False)
         self.operator = operator
-        if operator is not None and not 0 < operator.norm_bound() < math.inf:
-            do = "Give the operator a norm_bound(), or bound= where it wraps a foreign one."
-            got = f"{operator.norm_bound():g}"
-            raise InputError("StoppedFlow", expected="an operator with a norm bound", got=got, do=do)
         self.begin: LinearOperator | None = None
         self.norm = None if operator is None else operator.norm_bound()
+        if self.norm is not None and not 0 < self.norm < math.inf:
+            do = "Give the operator a norm_bound(), or bound= where it wraps a foreign one."
+            raise InputError("StoppedFlow", expected="an operator with a norm bound", got=f"{self.norm:g}", do=do)
         self.log_pull = nn.Parameter(torch.tensor(math.log(PULL)))
         self.raw_time = nn.Parameter(torch.tensor(math.log(BEGIN / (1 - BEGIN))))
 

@@ -13,9 +13,9 @@ from microlocal.reconstruction.toy import (
     MethodTrial,
     ObservationTrial,
     backprojection,
+    coned_toy,
     observation_trial,
     trial,
-    volume_trial,
 )
 from microlocal.solvers.cgls import cgls as solve_cgls
 from microlocal.solvers.checkpoint import owner_of
@@ -52,7 +52,9 @@ def cgls(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 def _observation_trials() -> list[ObservationTrial]:
     return [
         observation_trial("cgls, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5),
-        volume_trial("cgls of volumes, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5),
+        observation_trial(
+            "cgls of volumes, against A* y", cgls_of_observation, backprojection, 0.8, iterations=5, toy=coned_toy
+        ),
     ]
 
 

@@ -26,7 +26,7 @@ from microlocal.reconstruction.cgls import least_squares_image, least_squares_of
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.penalised import solve_penalised
-from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial, volume_trial
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, coned_toy, observation_trial, trial
 from microlocal.reconstruction.weighted_problem import Penalty
 
 
@@ -46,7 +46,13 @@ def shearlet(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 def _observation_trials() -> list[ObservationTrial]:
     return [
         observation_trial("shearlet, against cgls", shearlet_of_observation, least_squares_of_observation, 0.9),
-        volume_trial("shearlet of volumes, against cgls", shearlet_of_observation, least_squares_of_observation, 0.9),
+        observation_trial(
+            "shearlet of volumes, against cgls",
+            shearlet_of_observation,
+            least_squares_of_observation,
+            0.9,
+            toy=coned_toy,
+        ),
     ]
 
 

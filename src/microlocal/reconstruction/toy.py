@@ -123,24 +123,13 @@ def backprojection(observation: Observation) -> Float[Tensor, "..."]:
 def observation_trial(
     name: str,
     method: Callable[[Observation, Settings], Estimate],
-    baseline: Callable[[Observation], Float[Tensor, "*batch row col"]],
-    factor: float,
-    iterations: int | None = None,
-) -> ObservationTrial:
-    """Return the trial of a method on the small blurred image against a baseline."""
-    observation, truth = blurred_toy()
-    return ObservationTrial(name, method, observation, truth, baseline, factor, Settings(iterations=iterations))
-
-
-def volume_trial(
-    name: str,
-    method: Callable[[Observation, Settings], Estimate],
     baseline: Callable[[Observation], Float[Tensor, "..."]],
     factor: float,
     iterations: int | None = None,
+    toy: Callable[[], tuple[Observation, Float[Tensor, "..."]]] = blurred_toy,
 ) -> ObservationTrial:
-    """Return the trial of a method on the small volume against a baseline."""
-    observation, truth = coned_toy()
+    """Return the trial of a method on a small image, or volume, against a baseline."""
+    observation, truth = toy()
     return ObservationTrial(name, method, observation, truth, baseline, factor, Settings(iterations=iterations))
 
 

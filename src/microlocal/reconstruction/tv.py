@@ -13,7 +13,7 @@ from microlocal.reconstruction.cgls import least_squares_image, least_squares_of
 from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation, observed
 from microlocal.reconstruction.penalised import solve_penalised
-from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, observation_trial, trial, volume_trial
+from microlocal.reconstruction.toy import MethodTrial, ObservationTrial, coned_toy, observation_trial, trial
 from microlocal.reconstruction.weighted_problem import Penalty
 
 
@@ -33,7 +33,9 @@ def tv(scan: Scan, grid: Grid, settings: Settings) -> Estimate:
 def _observation_trials() -> list[ObservationTrial]:
     return [
         observation_trial("tv, against cgls", tv_of_observation, least_squares_of_observation, 0.9),
-        volume_trial("tv of volumes, against cgls", tv_of_observation, least_squares_of_observation, 0.7),
+        observation_trial(
+            "tv of volumes, against cgls", tv_of_observation, least_squares_of_observation, 0.7, toy=coned_toy
+        ),
     ]
 
 
