@@ -154,6 +154,21 @@ def test_a_table_knows_how_far_off_it_is():
     assert 0 < float(gap) < 4 * found.error
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_lies_outside_of_a_table_is_not_read(dtype):
+    entry = from_diffusivity(lambda s: 1 / torch.cosh(s / 0.05))
+    image = torch.rand(40, 40, dtype=dtype, generator=generator(0))
+    image[5, 5], image[20, 20], image[35, 35] = math.nan, math.inf, 1e25
+    after = diffuse(image, entry, 0.5, 2)
+    assert not after[5, 5].isfinite()
+    assert not after[20, 20].isfinite()
+    touched = torch.zeros_like(image, dtype=torch.bool)
+    for k in (5, 20, 35):
+        touched[k - 2 : k + 3, k - 2 : k + 3] = True
+    assert after[~touched].ge(0).all()
+    assert after[~touched].le(1).all()
+
+
 def test_what_no_table_describes_takes_the_plain_steps():
     stairs = from_activation(lambda s: torch.where(s.abs() < 0.3, s, torch.where(s.abs() < 0.8, 0.3 * s.sign(), 0.0)))
     assert tabulated(stairs, torch.float32) is None

@@ -40,50 +40,16 @@ def _transposed(v: Vectors, rows: list[Any]) -> list[Any]:
 
 
 @intrinsic
-def sorted_in(typing, cubics, scale, shift, first, numbers, cells, places):  # type: ignore[no-untyped-def]
-    """Sort q = numbers[places + i] into its cell, for all i of a vector; its place t in the cell is put for it.
-
-    The bits of q · ``scale`` less their last ``shift`` are the number of the cell, counted from ``first`` on; what lies
-    outside of ``cubics`` is taken for the first or last of them. t is what the mantissa has beyond the cell's begin.
-    Where the cell's numbers begin is put, as a whole number, into the bits of numbers[cells + i].
-    """
-    del typing
-    signature = types.void(cubics, scale, shift, first, numbers, types.int64, types.int64)
-
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        v = Vectors(builder, signature.args[0].dtype == types.float32)
-        count = context.make_array(signature.args[0])(context, builder, arguments[0]).nitems
-        line = pointer(context, builder, signature.args[4], arguments[4])
-        scale, shift, first = (v.splat(argument) for argument in arguments[1:4])
-
-        def whole(number: int) -> Any:
-            return ir.Constant(v.integers, [number] * v.lanes)
-
-        bits = builder.bitcast(builder.fmul(v.load(line, arguments[6]), scale), v.integers)
-        cell = builder.sub(builder.lshr(bits, shift), first)
-        cell = builder.select(builder.icmp_signed("<", cell, whole(0)), whole(0), cell)
-        last = builder.sub(builder.lshr(count, ir.Constant(INT64, 2)), ir.Constant(INT64, 1))
-        last = v.splat(last if v.integer == INT64 else builder.trunc(last, v.integer))
-        cell = builder.select(builder.icmp_signed(">", cell, last), last, cell)
-        v.store(builder.bitcast(builder.shl(cell, whole(2)), v.floats), line, arguments[5])
-        within = builder.and_(bits, builder.sub(builder.shl(whole(1), shift), whole(1)))
-        ones = builder.bitcast(v.constant(1.0), v.integers)
-        t = builder.fsub(builder.bitcast(builder.or_(within, ones), v.floats), v.constant(1.0))
-        v.store(t, line, arguments[6])
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def cubics_at(typing, cubics, numbers, cells, places):  # type: ignore[no-untyped-def]
+def cubics_at(typing, cubics, numbers, cells, places, factors):  # type: ignore[no-untyped-def]
     """numbers[places + i] <- a + t (b + t (c + t d)), t = numbers[places + i], for all i of a vector.
+
+    numbers[factors + i] are multiplied by the result.
 
     The bits of numbers[cells + i] say where in ``cubics`` a, b, c and d begin. They are read one by one, so they should
     have been written some time before.
     """
     del typing
-    signature = types.void(cubics, numbers, types.int64, types.int64)
+    signature = types.void(cubics, numbers, types.int64, types.int64, types.int64)
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         table, line = (pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 1))
@@ -97,7 +63,9 @@ def cubics_at(typing, cubics, numbers, cells, places):  # type: ignore[no-untype
             rows.append(builder.load(place, align=4))
         a, b, c, d = _transposed(v, rows)
         t = v.load(line, arguments[3])
-        v.store(v.fma(v.fma(v.fma(d, t, c), t, b), t, a), line, arguments[3])
+        found = v.fma(v.fma(v.fma(d, t, c), t, b), t, a)
+        v.store(found, line, arguments[3])
+        v.store(builder.fmul(found, v.load(line, arguments[4])), line, arguments[4])
         return context.get_dummy_value()
 
     return signature, codegen

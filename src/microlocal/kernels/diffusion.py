@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from microlocal.kernels.diffusivities import OPTIONS, Kind, bend, look_up, tabled, weight
+from microlocal.kernels.diffusivities import OPTIONS, Kind, bend, look_up, sorted_in, tabled, weight
 from microlocal.kernels.lanes import zeros
 from microlocal.kernels.pool import at_once
 from microlocal.kernels.threads import threads_allowed
@@ -41,10 +41,10 @@ _STORE = 1 << 29  # bytes of images kept on the way back
 # ``lines`` (5, _LANES + pixel) holds fluxes of a row: two of those from a row to the next, in turn; in _RIGHT those
 # from a pixel to the next, where the one before the first pixel stays 0; in the others what tables need.
 @numba.njit(**_SERIAL)
-def _look_up(kind: Kind, lines: Floats) -> None:
-    """Put the weights that the table says in the place of the line of squares."""
+def _weighted(kind: Kind, lines: Floats, line: int) -> None:
+    """Multiply a line by the weights that the table says, which are left in the line of squares."""
     room = lines.shape[1]
-    look_up(kind, lines, _CELL * room + _LANES, _SQUARE * room + _LANES, room - _LANES)
+    look_up(kind, lines, _CELL * room + _LANES, _SQUARE * room + _LANES, line * room + _LANES, room - _LANES)
 
 
 @numba.njit(**_SERIAL)
@@ -53,10 +53,9 @@ def _fluxes(kind: Kind, u: Floats, i: int, k: int, right: int, lines: Floats, li
     if tabled(kind):
         for j in range(lines.shape[1] - _LANES):
             d = u[k, j + right] - u[i, j]
-            lines[_SQUARE, j + _LANES] = d * d
-        _look_up(kind, lines)
-        for j in range(lines.shape[1] - _LANES):
-            lines[line, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[k, j + right] - u[i, j])
+            lines[_CELL, j + _LANES], lines[_SQUARE, j + _LANES] = sorted_in(kind, d * d)
+            lines[line, j + _LANES] = d
+        _weighted(kind, lines, line)
     else:
         for j in range(lines.shape[1] - _LANES):
             d = u[k, j + right] - u[i, j]
@@ -69,10 +68,10 @@ def _coupled(kind: Kind, u: Floats, i: int, k: int, lines: Floats, down: int) ->
     if tabled(kind):
         for j in range(lines.shape[1] - _LANES):
             d, r = u[k, j] - u[i, j], u[i, j + 1] - u[i, j]
-            lines[_SQUARE, j + _LANES] = d * d + r * r
-        _look_up(kind, lines)
+            lines[_CELL, j + _LANES], lines[_SQUARE, j + _LANES] = sorted_in(kind, d * d + r * r)
+            lines[down, j + _LANES] = d
+        _weighted(kind, lines, down)
         for j in range(lines.shape[1] - _LANES):
-            lines[down, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[k, j] - u[i, j])
             lines[_RIGHT, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[i, j + 1] - u[i, j])
     else:
         for j in range(lines.shape[1] - _LANES):

@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
 
-from microlocal.kernels.cubics import cubics_at, sorted_in
+from microlocal.kernels.cubics import cubics_at
 from microlocal.kernels.lanes import lanes_of
 
 OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}  # else a check for zeros ends vectors
@@ -85,7 +85,7 @@ CLOSED: dict[str, type[Any]] = {
 }
 
 
-# The next four are names that kernels call: numba compiles for each kind what is registered for it further down, and
+# The next five are names that kernels call: numba compiles for each kind what is registered for it further down, and
 # in Python they are never run.
 def weight(kind: Kind, q: float) -> float:
     """Return g(√q); kernels compile it for the kind they are called with."""
@@ -102,10 +102,15 @@ def tabled(kind: Kind) -> bool:
     raise NotImplementedError
 
 
-def look_up(kind: Kind, numbers: NDArray[np.floating], room: int, places: int, count: int) -> None:
-    """Put g(√q) in the place of ``count`` numbers q, whole vectors, of which the first is at ``places``.
+def sorted_in(kind: Kind, q: float) -> tuple[float, float]:
+    """Return the cell of q, a whole number in the bits of a float, and its place t there; compiled for tables."""
+    raise NotImplementedError
 
-    Compiled for tables, which need as many more from ``room`` on; both are counted through all rows of ``numbers``.
+
+def look_up(kind: Kind, numbers: NDArray[np.floating], cells: int, places: int, factors: int, count: int) -> None:
+    """Put g(√q) in the place of ``count`` places t, whole vectors, and multiply as many factors by it.
+
+    Compiled for tables; ``cells``, ``places`` and ``factors`` are where they begin, counted through all rows.
     """
     raise NotImplementedError
 
@@ -142,6 +147,8 @@ _P2, _P3, _P4, _P5, _P6 = (1 / f for f in (2, 6, 24, 120, 720))
 _P7, _P8, _P9, _P10, _P11, _P12 = (1 / f for f in (5040, 40320, 362880, 3628800, 39916800, 479001600))
 _F2, _F3, _F4, _F5, _F6 = (np.float32(p) for p in (_P2, _P3, _P4, _P5, _P6))
 _ONE_F = np.float32(1)
+_FIRST, _LAST = 2.0**LOWEST, np.nextafter(2.0 ** (LOWEST + OCTAVES), 0)  # of the numbers in tables
+_FIRST_F, _LAST_F = np.float32(_FIRST), np.nextafter(np.float32(2.0 ** (LOWEST + OCTAVES)), np.float32(0))
 
 
 @register_jitable(**OPTIONS)
@@ -165,13 +172,21 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return _float64((_int64(shifted) + 1023) << 52) * series
 
 
+@intrinsic
+def _less(typing: Any, bits: Any, shift: Any) -> Any:
+    """Bits less the last ``shift`` of them, as wide as they are, where numba's own shift takes 64 bits for 32."""
+    del typing
+    return bits(bits, shift), lambda context, builder, signature, arguments: builder.lshr(*arguments)
+
+
 @register_jitable(**OPTIONS)
 def _cell_f(kind, q):  # type: ignore[no-untyped-def]
-    """The cell of q, and the place in it."""
-    bits = _int32(q * kind.scale)
-    cell = (bits >> kind.shift) - kind.first
+    """Where the numbers of the cell of q begin, and the place in it; what is not in the table is taken for its end."""
+    x = q * kind.scale
+    x = x if x > _FIRST_F else _FIRST_F  # a number that is none, too
+    bits = _int32(x if x < _LAST_F else _LAST_F)
     within = bits & ((np.int32(1) << kind.shift) - np.int32(1))  # what the mantissa has beyond where the cell begins
-    return 4 * min(max(cell, 0), kind.cubics.size // 4 - 1), _float32(within | 0x3F800000) - _ONE_F
+    return 4 * (_less(bits, kind.shift) - kind.first), _float32(within | 0x3F800000) - _ONE_F
 
 
 @register_jitable(**OPTIONS)
@@ -181,10 +196,11 @@ def _mantissa_f(kind, q):  # type: ignore[no-untyped-def]
 
 @register_jitable(**OPTIONS)
 def _cell(kind, q):  # type: ignore[no-untyped-def]
-    bits = _int64(q * kind.scale)
-    cell = (bits >> kind.shift) - kind.first
+    x = q * kind.scale
+    x = x if x > _FIRST else _FIRST
+    bits = _int64(x if x < _LAST else _LAST)
     within = bits & ((1 << kind.shift) - 1)
-    return 4 * min(max(cell, 0), kind.cubics.size // 4 - 1), _float64(within | 0x3FF0000000000000) - 1.0
+    return 4 * (_less(bits, kind.shift) - kind.first), _float64(within | 0x3FF0000000000000) - 1.0
 
 
 @register_jitable(**OPTIONS)
@@ -252,14 +268,24 @@ def _tabled(kind):  # type: ignore[no-untyped-def]
     return lambda kind: answer
 
 
+@overload(sorted_in, jit_options=OPTIONS)
+def _sorted_in(kind, q):  # type: ignore[no-untyped-def]
+    single = q == types.float32
+    cell, number = (_cell_f, _float32) if single else (_cell, _float64)
+
+    def table(kind, q):  # type: ignore[no-untyped-def]
+        k, t = cell(kind, q)
+        return number(k), t
+
+    return table if kind.instance_class is Table else lambda kind, q: (q, q)
+
+
 @overload(look_up, jit_options=OPTIONS)
-def _look_up(kind, numbers, room, places, count):  # type: ignore[no-untyped-def]
+def _look_up(kind, numbers, cells, places, factors, count):  # type: ignore[no-untyped-def]
     lanes = lanes_of(numbers.dtype.bitwidth // 8)
 
-    def table(kind, numbers, room, places, count):  # type: ignore[no-untyped-def]
+    def table(kind, numbers, cells, places, factors, count):  # type: ignore[no-untyped-def]
         for j in range(0, count, lanes):
-            sorted_in(kind.cubics, kind.scale, kind.shift, kind.first, numbers, room + j, places + j)
-        for j in range(0, count, lanes):
-            cubics_at(kind.cubics, numbers, room + j, places + j)
+            cubics_at(kind.cubics, numbers, cells + j, places + j, factors + j)
 
-    return table if kind.instance_class is Table else lambda kind, numbers, room, places, count: None
+    return table if kind.instance_class is Table else lambda kind, numbers, cells, places, factors, count: None
