@@ -85,10 +85,20 @@ CLOSED: dict[str, type[Any]] = {
 }
 
 
-# The next five are names that kernels call: numba compiles for each kind what is registered for it further down, and
+# The next seven are names that kernels call: numba compiles for each kind what is registered for it further down, and
 # in Python they are never run.
 def weight(kind: Kind, q: float) -> float:
     """Return g(√q); kernels compile it for the kind they are called with."""
+    raise NotImplementedError
+
+
+def flux(kind: Kind, s: float, scale: float, size: float) -> float:
+    """Return λ Φ(s/λ), given ``scale`` = 1/λ² and ``size`` = λ, for kinds of contrast one."""
+    raise NotImplementedError
+
+
+def slope(kind: Kind, s: float, scale: float, size: float) -> float:
+    """Return Φ'(s/λ), as ``flux``."""
     raise NotImplementedError
 
 
@@ -233,6 +243,27 @@ def _weight(kind, q):  # type: ignore[no-untyped-def]
         Table: tabled,
     }
     return formulas.get(kind.instance_class)
+
+
+@overload(flux, jit_options=OPTIONS)
+def _flux(kind, s, scale, size):  # type: ignore[no-untyped-def]
+    if kind.instance_class is Soft:
+        return lambda kind, s, scale, size: min(max(s, -size), size)  # which no root is worth
+    return lambda kind, s, scale, size: weight(kind, s * s * scale) * s
+
+
+@overload(slope, jit_options=OPTIONS)
+def _slope(kind, s, scale, size):  # type: ignore[no-untyped-def]
+    zero, one = (np.float32(n) if s == types.float32 else np.float64(n) for n in (0, 1))
+    if kind.instance_class is Soft:
+        return lambda kind, s, scale, size: one if abs(s) <= size else zero
+
+    def general(kind, s, scale, size):  # type: ignore[no-untyped-def]
+        q = s * s * scale
+        g = weight(kind, q)
+        return g + bend(kind, q, g)
+
+    return general
 
 
 @overload(bend, jit_options=OPTIONS)

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from microlocal.kernels.diffusivities import OPTIONS, Kind, weight
+from microlocal.kernels.diffusivities import OPTIONS, Kind, flux
 from microlocal.kernels.threads import threads_for
 
 Floats = NDArray[np.floating]
@@ -13,8 +13,8 @@ _AT_ONCE = 2048  # numbers, which stay in the nearest cache from one contrast to
 
 
 @numba.njit(parallel=True, cache=True, **OPTIONS)
-def _mixed(kind: Kind, s: Floats, shares: Floats, scales: Floats, flux: Floats) -> None:
-    """s, flux (lane, pixel), shares and scales (lane, part): flux <- s Σ share g(√scale |s|)."""
+def _mixed(kind: Kind, s: Floats, shares: Floats, scales: Floats, out: Floats) -> None:
+    """s, out (lane, pixel), shares and scales (lane, part): out <- s Σ share g(√scale |s|)."""
     lanes, pixels = s.shape
     pieces = (pixels + _AT_ONCE - 1) // _AT_ONCE
     for job in numba.prange(lanes * pieces):
@@ -22,14 +22,13 @@ def _mixed(kind: Kind, s: Floats, shares: Floats, scales: Floats, flux: Floats) 
         last = min(first + _AT_ONCE, pixels)
         for part in range(shares.shape[1]):
             share, scale = shares[lane, part], scales[lane, part]
+            size = shares.dtype.type(1) / np.sqrt(scale)
             if part == 0:
                 for k in range(first, last):
-                    flux[lane, k] = share * weight(kind, s[lane, k] * s[lane, k] * scale)
+                    out[lane, k] = share * flux(kind, s[lane, k], scale, size)
             else:
                 for k in range(first, last):
-                    flux[lane, k] += share * weight(kind, s[lane, k] * s[lane, k] * scale)
-        for k in range(first, last):
-            flux[lane, k] *= s[lane, k]
+                    out[lane, k] += share * flux(kind, s[lane, k], scale, size)
 
 
 def mixed(kind: Kind, s: Floats, shares: Floats, scales: Floats) -> Floats:
@@ -37,7 +36,7 @@ def mixed(kind: Kind, s: Floats, shares: Floats, scales: Floats) -> Floats:
 
     ``shares`` and ``scales`` = 1/λ² (lane, part).
     """
-    flux = np.empty_like(s)
+    out = np.empty_like(s)
     with threads_for(8 * s.size * shares.shape[1]):
-        _mixed(kind, s, shares, scales, flux)
-    return flux
+        _mixed(kind, s, shares, scales, out)
+    return out

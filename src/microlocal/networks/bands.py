@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.core.checks import at_least
-from microlocal.networks.mixture import contrasts_at
+from microlocal.networks.mixture import Parts, contrasts_at
 
 RATIO = 3.0  # of neighbouring λ
 STEEP = 0.125  # -φ' at √3: the most that rational Perona-Malik falls
@@ -81,6 +81,10 @@ class Bands(nn.Module):
         pairs = zip(jumps, contrasts, strict=True)
         diffusivity = torch.stack([jump * (square / (square + squared)) for jump, square in pairs]).sum(dim=0)
         return (diffusivity * wide).to(s.dtype)
+
+    def mixture(self, log_noise: Float[Tensor, "batch 1 1 1"] | float = 0.0) -> Parts:
+        """Return the same as a mixture of rational Perona-Malik, some of whose shares may be negative."""
+        return Parts("perona-malik-rational", self._jumps(), self.contrasts(log_noise)[:, :, 0, 0])
 
     def _jumps(self) -> Float[Tensor, "channel part"]:
         """Return c = a_j - a_j+1, with nothing after the last."""

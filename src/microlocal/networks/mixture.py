@@ -14,6 +14,7 @@ Reference: Alt, Weickert, Peter (2020); Alt, Schrader, Weickert, Peter, Augustin
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -34,6 +35,14 @@ LEAST_SLOPES = {
     "garrote": -1.0,  # just above λ
 }
 TINY = 1e-12
+
+
+class Parts(NamedTuple):
+    """Φ(s) = Σ_j share_j λ_j φ(s/λ_j) for every channel, φ that of a row of the dictionary."""
+
+    row: str
+    shares: Float[Tensor, "channel part"]
+    contrasts: Float[Tensor, "batch channel part"]  # λ; a batch of one is for all images
 
 
 class Mixture(nn.Module):
@@ -81,6 +90,12 @@ class Mixture(nn.Module):
         """Return Φ(s), s in units of the noise; ``log_noise``, the logarithm of the noise level over a usual one."""
         wide = s if s.dtype in (torch.float32, torch.float64) else s.float()
         return self._applied(wide, log_noise).to(s.dtype)
+
+    def mixture(self, log_noise: Float[Tensor, "batch 1 1 1"] | float = 0.0) -> Parts | None:
+        """Return what is mixed, none where channels act together."""
+        if self.coupled > 1:
+            return None
+        return Parts(self.row, self.log_weight.softmax(dim=1), self.contrasts(log_noise)[:, :, 0, 0])
 
     def _applied(self, s: Tensor, log_noise: Tensor | float) -> Tensor:
         shares = self.log_weight.to(s.dtype).softmax(dim=1)[:, None, None]

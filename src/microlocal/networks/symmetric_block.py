@@ -31,6 +31,7 @@ from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.networks.bands import Bands
+from microlocal.networks.fused_force import fused_force, fuses
 from microlocal.networks.mixture import Mixture
 from microlocal.networks.trial import NetworkTrial
 
@@ -120,6 +121,9 @@ class SymmetricBlock(nn.Module):
         kernel = (self.filters() if kernel is None else kernel).to(u)
         if any(n <= self.dilation * (side - 1) for n, side in zip(u.shape[-2:], kernel.shape[-2:], strict=True)):
             return torch.zeros_like(u)
+        mixture = self.activation.mixture(log_noise)
+        if mixture is not None and fuses(u):
+            return fused_force(u[:, 0], kernel[:, 0], mixture, self.dilation)[:, None]
         flux = self.activation(functional.conv2d(u, kernel, dilation=self.dilation), log_noise)
         return functional.conv_transpose2d(flux, kernel, dilation=self.dilation)
 
