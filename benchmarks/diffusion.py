@@ -4,13 +4,15 @@
 
 Each contestant is a process (``race``). The picture is one of Set12 where the development data are there, else a
 phantom with noise. The floor reads and writes the image once a step, which is what a kernel that does one step at a
-time cannot do without; tiles that stay in the cache may be faster.
+time cannot do without; tiles that stay in the cache may be faster. Of the forces Kᵀ Φ(K u) of learned energies the
+floor is their multiply-adds (``floors``).
 """
 
 import numpy as np
 import torch
 
-from benchmarks.contestants import ours_plain_diffusion
+from benchmarks.contestants import ours_plain_diffusion, ours_plain_force
+from benchmarks.floors import Work, floor
 from benchmarks.race import Case, Outcome, run
 from benchmarks.table import Row, at_most, shared
 from microlocal.core.seeding import generator
@@ -24,6 +26,8 @@ ROUNDS = 31  # of the race: what plain torch takes differs by half from one turn
 FASTER = {"rational": 8.0, "exponential": 4.0, "tabulated": 4.0, "rational, back": 3.0}
 ROUNDING = 1e-4  # relative, after 100 steps in float32
 FEWER, APART = 25, 1e-2
+FILTERS, SIDE = 32, 7  # of the shipped non-expansive network
+PASSES = {"force": 2, "force, with slopes": 7}  # K and Kᵀ; those, K u again, K of the slope, Kᵀ, and two for filters
 NAMES = ("charbonnier", "perona-malik-rational", "perona-malik")
 
 
@@ -93,6 +97,40 @@ def fewer_steps() -> list[Row]:
     return rows
 
 
+def forces() -> list[Row]:
+    """Kᵀ Φ(K u) of a bank of filters, and back through it."""
+    plane, what = picture()
+    draw, mixture = generator(0), (1, FILTERS, 2)
+    learned = {"filters": torch.randn((FILTERS, SIDE, SIDE), generator=draw) / SIDE}
+    learned |= {"shares": torch.full(mixture, 0.5), "contrasts": 0.1 + torch.rand(mixture, generator=draw)}
+    arrays = {name: values.numpy() for name, values in learned.items()} | {"images": plane[None]}
+    arrays["pull"] = torch.randn(arrays["images"].shape, generator=draw).numpy()
+    title, rows = f"{what}, {FILTERS} filters of {SIDE}², float32", []
+    for name, passes in PASSES.items():
+        truth = ours_plain_force.CASES[name]({key: values.astype(np.float64) for key, values in arrays.items()})()
+
+        def error(got: np.ndarray, truth: np.ndarray = truth) -> float:
+            return float(np.linalg.norm(got - truth) / np.linalg.norm(truth))
+
+        case = Case(name, title, arrays, ("ours_fused_force", "ours_plain_force"), error, 1.0, ROUNDS)
+        outcomes = run(case)
+        rows += [_force_row(case, outcome, outcomes[0]) for outcome in outcomes]
+        work = Work(passes * FILTERS * SIDE**2 * plane.size, passes * plane.nbytes)
+        rows.append(Row(f"{name}: floor", title, "", str(floor(work)), None))
+    return rows
+
+
+def _force_row(case: Case, outcome: Outcome, ours: Outcome) -> Row:
+    what = f"{case.name}: {outcome.contestant.replace('_', ' ')}"
+    if outcome.absent:
+        return Row(what, case.title, "", f"absent: {outcome.absent}", None)
+    shown = f"{1e3 * outcome.seconds:.1f} ms (spread {1e3 * outcome.spread:.1f})"
+    if outcome is ours:
+        shown += f", {outcome.error:.1e} from plain torch in float64"
+        return Row(what, case.title, f"<= {ROUNDING:g} off", shown, outcome.error <= ROUNDING)
+    return Row(what, case.title, "", f"{outcome.seconds / ours.seconds:.2f} x ours, {shown}", None)
+
+
 def suite() -> list[Row]:
     """All rows of diffusion."""
-    return [*races(), *fewer_steps()]
+    return [*races(), *forces(), *fewer_steps()]
