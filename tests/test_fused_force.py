@@ -84,15 +84,16 @@ def test_strips_share_the_slopes_of_the_filters(monkeypatch):
     assert all(far(a, b) < 1e-12 for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("told", [False, True])
 @pytest.mark.parametrize("activation", [Mixture(6, "soft", 2, 0.5), Bands(6, 3, 0.5)])
-def test_a_block_is_fused_and_says_the_same_where_it_is_not(activation, monkeypatch):
+def test_a_block_is_fused_and_says_the_same_where_it_is_not(activation, told, monkeypatch):
     torch.manual_seed(0)
     block = SymmetricBlock(1, 6, 3, activation, dilation=2).double()
     with torch.no_grad():
         for parameter in block.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator(3)))
     u = torch.randn((3, 1, 20, 21), dtype=torch.float64, generator=generator(4))
-    noise = torch.tensor([0.0, 0.5, -1.0], dtype=torch.float64)[:, None, None, None]
+    noise = torch.tensor([0.0, 0.5, -1.0], dtype=torch.float64)[:, None, None, None] if told else 0.0
     fused = block(u, log_noise=noise)
     (slope,) = torch.autograd.grad(block(u, log_noise=noise).square().sum(), block.raw)
     monkeypatch.setattr("microlocal.networks.symmetric_block.fuses", lambda u: False)

@@ -135,5 +135,7 @@ def contrasts_at(
     by_noise: Float[Tensor, "group part"],
 ) -> Float[Tensor, "batch group 1 1 part"]:
     """Return λ at a noise level, from its logarithm at the usual one and the power of the noise with which it grows."""
-    power = by_noise[:, None, None] * torch.as_tensor(log_noise)[..., None]
+    told = torch.as_tensor(log_noise)
+    told = told if told.ndim else told.reshape(1, 1, 1, 1)
+    power = by_noise[:, None, None] * told[..., None]
     return (log_contrast[:, None, None] + power).exp().clamp_min(TINY)
