@@ -157,6 +157,21 @@ def test_a_killed_run_goes_on_where_it_was(counts, whole, tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "what was done was done again"
 
 
+@pytest.mark.parametrize("form", ["tiff", "bigtiff", "zarr"])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_a_killed_writer_left_beside_its_place_goes_when_all_is_done(counts, tmp_path, form, fresh):
+    request = kinder(form=form, slices=(0, 8))
+    reconstruct_stack(counts, tmp_path, request, part=(0, 2) if form != "bigtiff" else (0, 1))
+    volume = {"tiff": "slices", "bigtiff": ".", "zarr": "volume.zarr/image/c/7"}[form]
+    name = {"tiff": ".slice_00007.tif.0123abcd.tmp", "bigtiff": ".volume.tif.0123abcd.tmp", "zarr": "0.0123abcd.partial"}
+    left = [tmp_path / "job" / "done" / ".000004-000008.json.0123abcd.tmp", tmp_path / volume / name[form]]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half of a sl")
+    assert reconstruct_stack(counts, tmp_path, request, fresh=fresh).complete
+    assert not any(path.exists() for path in left)
+
+
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(counts, tmp_path):
     out, shown = tmp_path / "out", tmp_path / "shown.txt"
     arguments = ("stack", counts, "-m", "slow", "--block", 2, "--out", out)
@@ -317,6 +332,12 @@ def test_a_form_that_one_machine_writes_is_refused_for_parts(counts, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_workers_beside_a_cluster_are_refused(counts, tmp_path):
+    result = run("stack", counts, "--scheduler", "tcp://127.0.0.1:1", "--workers", 2, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "leave out --workers" in said(result)
+
+
 @pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])
 def test_a_part_that_does_not_exist_is_refused(counts, tmp_path, part):
     with pytest.raises(InputError, match="Number the parts from 0"):
@@ -362,7 +383,7 @@ def test_mistakes_show_before_anything_is_written(counts, tmp_path):
     for request in (kinder(method="fpb"), kinder(form="tif"), kinder(arc=(200.0, 210.0))):
         with pytest.raises((InputError, GeometryError)):
             reconstruct_stack(counts, tmp_path / "out", request)
-    assert not (tmp_path / "out" / "slices").exists()
+        assert not (tmp_path / "out").exists(), "the right command would be refused for the wrong one's plan"
 
 
 def test_the_state_of_an_interrupted_method_is_found_at_any_depth():
@@ -389,6 +410,9 @@ def test_the_status_of_what_is_incomplete(counts, tmp_path):
     assert result.exit_code == 3
     assert "12 of 24 slices" in said(result)
     assert "Missing: 0–3, 8–11 and 16–19" in said(result)
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "summary.json").mkdir()  # in the way, as a folder is that may only be read
+    assert answer(run("stack", counts, "--out", tmp_path, "--status", "--json"))["done"] == 12
     nothing = run("stack", counts, "--out", tmp_path / "nowhere", "--status")
     assert nothing.exit_code == 2
     assert not (tmp_path / "nowhere").exists()

@@ -103,10 +103,13 @@ def stack(
     screen = screen_of(context)
     lazy.members.load_all()
     if status:
-        _tell(screen, lazy.reconstruction.write_state(out), interrupted=False, status=True)
+        _tell(screen, _found(out), interrupted=False, status=True)
         return
     weights, force = chosen_network(network, no_network, force_network)
     rooms, opened = lazy.reconstruction, lazy.io.open_stack(scan)
+    if scheduler is not None and workers > 1:
+        do = "Start as many dask workers as you want, and leave out --workers."
+        raise lazy.core.InputError("stack", expected="--workers or --scheduler", got="both", do=do)
     where: Where = rooms.Workers(workers) if scheduler is None else rooms.Scheduler(scheduler)
     request = rooms.StackRequest(
         method=method,
@@ -135,6 +138,14 @@ def stack(
                 raise
             state, interrupted = rooms.write_state(folder), True
     _tell(screen, state, interrupted=interrupted, status=False)
+
+
+def _found(out: Path) -> "StackState":
+    """Return the state of ``out``, its summaries brought up to date where they may be written."""
+    try:
+        return lazy.reconstruction.write_state(out)
+    except lazy.core.OutputError:
+        return lazy.reconstruction.stack_state(out)
 
 
 def _tell(screen: Screen, state: "StackState", *, interrupted: bool, status: bool) -> None:

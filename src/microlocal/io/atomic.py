@@ -35,6 +35,14 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(str(path), expected="a place that can be written", got=got, do=do) from error
 
 
+def sweep(path: Path) -> None:
+    """Remove what killed writers left of a file, or in a folder (ours and Zarr's); for what nobody writes any more."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        _removed(left)
+    for left in (*path.rglob(".*.tmp"), *path.rglob("*.partial")):
+        _removed(left)
+
+
 def _removed(path: Path) -> None:
     """Remove a file if it is there and can be removed."""
     try:

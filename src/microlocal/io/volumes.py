@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import DTypeLike
 
 from microlocal.core.errors import OutputError, UnknownNameError
+from microlocal.core.extras import extra
 from microlocal.core.provenance import NAMED
 from microlocal.io.atomic import replacing, writing
 from microlocal.io.images import palette_of, said_of_codes, told_size, write_codes, write_tiff
@@ -157,6 +158,14 @@ FORMS = ("tiff", "bigtiff", "zarr")
 SHARED = ("tiff", "zarr")  # what several machines may write at once
 
 
+def check_form(form: str, who: str) -> None:
+    """Raise UnknownNameError for a form that is none, InputError for one whose package is not installed."""
+    if form not in FORMS:
+        raise UnknownNameError(who, form, FORMS)
+    if form == "zarr":
+        extra("zarr", "cluster", who)
+
+
 def volume_at(
     folder: Path,
     form: str,
@@ -174,10 +183,9 @@ def volume_at(
     >>> volume_at(Path("out"), "zarr", (2, 3, 4), 0, 1.0, "mm").path.name
     'volume.zarr'
     """
+    check_form(form, "volume")
     if form == "tiff":
         return TiffFolder(folder / "slices", shape, first, pixel, unit, coded)
     if form == "bigtiff":
         return BigTiff(folder / "volume.tif", shape, pixel, unit, coded)
-    if form == "zarr":
-        return ZarrVolume(folder / "volume.zarr", shape, coded)
-    raise UnknownNameError("volume", form, FORMS)
+    return ZarrVolume(folder / "volume.zarr", shape, coded)

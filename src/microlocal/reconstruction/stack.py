@@ -18,10 +18,11 @@ from microlocal.core.errors import InputError, OutputError
 from microlocal.core.grid import Grid
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import lookup
+from microlocal.io.atomic import sweep
 from microlocal.io.jsonable import jsonable
 from microlocal.io.stack import Stack
 from microlocal.io.stack_formats import open_stack
-from microlocal.io.volumes import SHARED, Volume, volume_at
+from microlocal.io.volumes import SHARED, Volume, check_form, volume_at
 from microlocal.networks.catalogue import find_weights
 from microlocal.networks.weights import shipped_weights
 from microlocal.reconstruction.journal import Journal
@@ -80,6 +81,9 @@ def reconstruct_stack(
         job.volume.finish({"complete": True, "image_sha256": state.checksum()})
         for volume in (v for v in (job.learned, job.provenance) if v is not None):
             volume.finish({"complete": True})
+            sweep(volume.path)
+        for place in (job.volume.path, job.journal.folder):
+            sweep(place)
     return state
 
 
@@ -168,6 +172,8 @@ def discard(folder: Path) -> None:
         return
     for page in (folder / "slices").glob("slice_*.tif"):
         page.unlink()
+    for name in ("slices", "volume.tif"):
+        sweep(folder / name)
     (folder / "volume.tif").unlink(missing_ok=True)
     shutil.rmtree(folder / "volume.zarr", ignore_errors=True)
     for name in (LEARNED, PROVENANCE):
@@ -176,6 +182,7 @@ def discard(folder: Path) -> None:
 
 
 def _check_form(form: str, several_machines: bool) -> None:
+    check_form(form, "stack")
     if several_machines and form not in SHARED:
         do = "Take one of these."
         expected = "a form that several machines can write: " + " or ".join(SHARED)
@@ -185,6 +192,6 @@ def _check_form(form: str, several_machines: bool) -> None:
 def _check_part(part: tuple[int, int]) -> None:
     number, count = part
     if not 0 <= number < count:
-        do = "Number the parts from 0."
+        do = "Number the parts from 0, below --num-parts."
         got = f"part {number} of {count}"
         raise InputError("stack", expected=f"a part 0..{max(count - 1, 0)}", got=got, do=do)
