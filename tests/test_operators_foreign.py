@@ -65,6 +65,8 @@ def test_ours_become_scipys_and_come_back():
     check("operator", MatrixFree(to_scipy(fourier), (3, 4), (3, 4)))
     with pytest.raises(InputError, match="two real or two complex spaces"):
         to_scipy(AsComplex((3, 4)))
+    with pytest.raises(InputError, match="got torch.complex64"):
+        to_scipy(fourier, torch.complex64)
 
 
 @pytest.mark.parametrize("derive", [False, True])
@@ -92,6 +94,44 @@ def test_a_physics_with_a_bound_is_reconstructed_by_every_method_and_without_one
             from_deepinv(Blur(), (8, 9), bound=bound)
         with pytest.raises(InputError, match="bound >= 0"):
             MatrixFree(to_scipy(Gradient((5, 4))), bound=bound)
+
+
+class SingleBlur(Blur):
+    """As DeepInverse's blurs and tomography are: its own numbers are of one precision, and it takes no other."""
+
+    def __init__(self, precision):
+        super().__init__()
+        self.precision = precision
+
+    def A(self, x):
+        if x.dtype != self.precision:
+            raise RuntimeError("expected scalar type Double but found Float")
+        return super().A(x)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_a_physics_of_one_precision_is_reconstructed_and_certified_in_it(precision):
+    operator = from_deepinv(SingleBlur(precision), (8, 9), bound=3.0)
+    for given in (torch.float32, torch.float64):
+        image = torch.randn(2, 8, 9, dtype=given, generator=torch.Generator().manual_seed(0))
+        assert operator(image).dtype == operator.adjoint(operator(image)).dtype == given
+        assert operator(image).allclose(from_deepinv(Blur(), (8, 9))(image), atol=1e-6)
+    data = operator(torch.ones(8, 9))
+    for measured in (operator, operator @ Gradient((8, 9)).H @ Gradient((8, 9))):
+        found = reconstruct(Observation(measured(torch.ones(8, 9)) + 0.01 * data, measured, 0.05), "cgls", iterations=5)
+        adjoint = found.certificates[0]
+        assert adjoint.holds, adjoint
+        assert ("single precision" in adjoint.claim) == (precision == torch.float32)
+    assert (to_scipy(operator) @ np.ones(72)).shape == (64,)
+
+
+def test_a_physics_that_takes_no_image_of_the_shape_says_so():
+    class Fixed(Blur):
+        def A(self, x):
+            return x.reshape(-1, 1, 4, 4)
+
+    with pytest.raises(InputError, match=r"from_deepinv\(Fixed\): expected .* got RuntimeError: .*Give the shape"):
+        from_deepinv(Fixed(), (3, 5))
 
 
 def test_a_wrong_adjoint_is_named_and_can_be_derived():

@@ -13,7 +13,7 @@ from microlocal.operators.base import LinearOperator
 from microlocal.operators.gradient import Gradient
 from microlocal.operators.norms import norm_estimate
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.operators.spaces import draw, inner
+from microlocal.operators.spaces import draw, finest, inner
 
 LARGE = 1 << 26  # pixels that rays pass in all: beyond, a certificate spends less on each
 POWERS, ROUNDING, LOOSE_GAP = 8, 1e-6, 1e-5  # of operators that are tried before others rest on them
@@ -62,17 +62,19 @@ def _small_ray() -> RayTransform:
 
 @register("certificate", "adjoint", samples=_adjoint_samples)
 def certify_adjoint(operator: LinearOperator) -> Certificate:
-    """Certify by sampling that ``adjoint`` is the transpose of ``forward``, in float64.
+    """Certify by sampling that ``adjoint`` is the transpose of ``forward``, in the finest precision it computes in.
 
     Of a large projector, whose views share one kernel, evenly spaced views are sampled; the claim says how many.
     """
     checked, part = _sample_of(operator)
+    precision = finest(operator)
+    part += ", to the rounding of single precision" * (precision == torch.float32)
     return Certificate(
         claim=f"The adjoint of {type(operator).__name__} is its exact transpose{part}.",
         kind=Kind.ESTIMATED,
-        value=adjoint_gap(checked, pairs=2),
-        bound=ADJOINT_GAP[torch.float64],
-        attack=lambda seed: adjoint_gap(checked, seed + 1),
+        value=adjoint_gap(checked, pairs=2, dtype=precision),
+        bound=ADJOINT_GAP[precision],
+        attack=lambda seed: adjoint_gap(checked, seed + 1, dtype=precision),
     )
 
 

@@ -39,6 +39,7 @@ class LinearOperator(nn.Module, ABC):
     codomain_axes = "row, col"
     domain_complex = False
     codomain_complex = False
+    precision = torch.float64  # the finest in which it computes
     advice = "Resize the input, or build the operator for this shape."
 
     def __init__(self, domain_shape: tuple[int, ...], codomain_shape: tuple[int, ...]) -> None:

@@ -115,8 +115,8 @@ def to_scipy(
 ) -> scipy.sparse.linalg.LinearOperator[Any]:
     """Return the operator as scipy's, on flat vectors: for scipy's solvers, ``svds``, pylops.
 
-    ``precision`` is torch.float32 or torch.float64. Raises InputError where one of the two spaces is real and the
-    other complex, which scipy has no word for.
+    ``precision`` is torch.float32 or torch.float64. Raises InputError for another, and where one of the two spaces is
+    real and the other complex, which scipy has no word for.
 
     >>> to_scipy(Gradient((2, 3))).shape
     (12, 6)
@@ -126,6 +126,9 @@ def to_scipy(
         do = "Compose with AsComplex(shape).H to make both real, or leave AsComplex out to make both complex."
         got = f"{type(operator).__name__} from real to complex arrays, or the reverse"
         raise InputError("to_scipy", expected="two real or two complex spaces", got=got, do=do)
+    if precision not in (torch.float32, torch.float64):
+        do = "Complex operators take the complex numbers of this precision."
+        raise InputError("to_scipy", expected="torch.float32 or torch.float64", got=str(precision), do=do)
     dtype = in_domain(operator, precision)
 
     def through(apply: Any, shape: tuple[int, ...]) -> Any:

@@ -38,6 +38,12 @@ def in_codomain(operator: LinearOperator, precision: torch.dtype = torch.float64
     return precision.to_complex() if operator.codomain_complex else precision
 
 
+def finest(operator: LinearOperator) -> torch.dtype:
+    """Return the finest precision in which all parts of the operator compute, torch.float64 or torch.float32."""
+    parts = (part for part in operator.modules() if isinstance(part, LinearOperator))
+    return torch.float32 if any(part.precision == torch.float32 for part in parts) else torch.float64
+
+
 def draw(
     operator: LinearOperator,
     source: torch.Generator,
