@@ -14,7 +14,7 @@ from microlocal.core import Detector, FanBeam, Grid, InputError, ParallelBeam
 from microlocal.core.registry import registered
 from microlocal.data import phantoms
 from microlocal.kernels.nufft import RealNonUniformFourier
-from microlocal.operators import RayTransform
+from microlocal.operators import NonUniformFourier, RayTransform
 from microlocal.operators.fourier_slice import shadow_overhang
 
 SAMPLES = [ray for ray in registered("operator")["ray-transform"].samples() if ray.method == "fourier"]
@@ -177,3 +177,25 @@ def test_compiles_with_graph_breaks():
     x = _draw(*ray.domain_shape)
     compiled = torch.compile(lambda image: 2 * ray(image), backend="eager")
     assert torch.allclose(compiled(x), 2 * ray(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_tolerance_beyond_the_precision_is_met_as_far_as_it_goes_and_quietly(dtype, capfd, recwarn):
+    projector = RayTransform(SAMPLES[0].geometry, Grid((12, 15), 1.0), "fourier", tolerance=1e-12)
+    image = _draw(12, 15, dtype=dtype)
+    exact = projector.slices.project_directly(image[None].double())[0]
+    reached = {torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
+    assert float((projector(image).double() - exact).norm()) <= reached * float(exact.norm())
+    assert float(projector(image).norm() / image.norm()) <= projector.norm_bound()
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1e-3, 1e-13, 0.5, math.nan])
+def test_a_tolerance_that_no_sum_can_meet_is_refused(tolerance):
+    for make in (
+        lambda: RayTransform(SAMPLES[0].geometry, SAMPLES[0].grid, "fourier", tolerance=tolerance),
+        lambda: NonUniformFourier(torch.zeros(3, 2), (4, 4), tolerance=tolerance),
+    ):
+        with pytest.raises(InputError, match=r"expected tolerance from 1e-12 to 0.1, got tolerance = .*Leave it out"):
+            make()

@@ -65,7 +65,7 @@ def test_ours_become_scipys_and_come_back():
     check("operator", MatrixFree(to_scipy(fourier), (3, 4), (3, 4)))
     with pytest.raises(InputError, match="two real or two complex spaces"):
         to_scipy(AsComplex((3, 4)))
-    with pytest.raises(InputError, match="got torch.complex64"):
+    with pytest.raises(InputError, match=r"got torch\.complex64"):
         to_scipy(fourier, torch.complex64)
 
 

@@ -278,8 +278,8 @@ BOX = VolumeGrid((4, 4, 4), 1.0)
         (lambda: RayTransform3D(CONE, Grid((8, 8), 1.0)), "got ConeBeam and Grid"),
         (lambda: RayTransform(FAN, Grid((8, 8), 1.0, unit="um")), "unit of the geometry, 'mm', got one in 'um'"),
         (lambda: RayTransform3D(CONE, replace(BOX, unit="um")), "unit of the geometry, 'mm', got one in 'um'"),
-        (lambda: RayTransform(FAN, Grid((8, 8), 1.0), tolerance=NAN), "tolerance > 0, got tolerance = nan"),
-        (lambda: NonUniformFourier(torch.zeros(3, 2), (4, 4), tolerance=-1.0), "tolerance > 0, got tolerance = -1"),
+        (lambda: RayTransform(FAN, Grid((8, 8), 1.0), tolerance=NAN), r"to 0\.1, got tolerance = nan"),
+        (lambda: NonUniformFourier(torch.zeros(3, 2), (4, 4), tolerance=-1.0), r"to 0\.1, got tolerance = -1"),
     ],
 )
 def test_geometry_and_grid_that_do_not_belong_together_are_refused(made, words):

@@ -11,6 +11,7 @@ from microlocal.core.registry import registered
 from microlocal.core.seeding import generator
 from microlocal.frames import (
     AtomFrame,
+    CompactShearletFrame,
     DecimatedShearletFrame,
     DyadicShearletFrame,
     ShearletFrame,
@@ -78,6 +79,22 @@ def test_backward_keeps_no_intermediate():
 def test_fewer_than_one_scale_is_refused():
     with pytest.raises(InputError, match="scales >= 1"):
         ShearletFrame((32, 32), scales=0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "shape", "name"),
+    [
+        (ShearletFrame, (32, 32), "shears"),
+        (DecimatedShearletFrame, (32, 32), "shears"),
+        (ShearletFrame3D, (8, 8, 8), "shears"),
+        (CompactShearletFrame, (32, 32), "shear_levels"),
+    ],
+)
+def test_scales_that_the_shears_contradict_are_not_passed_over(frame, shape, name):
+    with pytest.raises(InputError, match=rf"{frame.__name__}: expected {name} for 2 scales, got {name} = \(1,\)"):
+        frame(shape, scales=2, **{name: (1,)})
+    one = frame(shape, scales=1, **{name: (1,)})
+    assert one.filters == frame(shape, **{name: (1,)}).filters
 
 
 @pytest.mark.parametrize("entry", registered("frame").values(), ids=lambda entry: entry.name)

@@ -163,8 +163,8 @@ def test_what_a_killed_writer_left_beside_its_place_goes_when_all_is_done(counts
     request = kinder(form=form, slices=(0, 8))
     reconstruct_stack(counts, tmp_path, request, part=(0, 2) if form != "bigtiff" else (0, 1))
     volume = {"tiff": "slices", "bigtiff": ".", "zarr": "volume.zarr/image/c/7"}[form]
-    name = {"tiff": ".slice_00007.tif.0123abcd.tmp", "bigtiff": ".volume.tif.0123abcd.tmp", "zarr": "0.0123abcd.partial"}
-    left = [tmp_path / "job" / "done" / ".000004-000008.json.0123abcd.tmp", tmp_path / volume / name[form]]
+    named = {"tiff": ".slice_00007.tif.01ab.tmp", "bigtiff": ".volume.tif.01ab.tmp", "zarr": "0.01ab.partial"}
+    left = [tmp_path / "job" / "done" / ".000004-000008.json.01ab.tmp", tmp_path / volume / named[form]]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half of a sl")

@@ -30,7 +30,7 @@ from microlocal.frames.base import FilterIndex
 from microlocal.frames.fourier import FourierFrame
 from microlocal.frames.lanes import lanes
 from microlocal.frames.maxflat import FLATNESS, absolute_sum_of_fan, doubled, fan, low_pass, low_pass_cascade
-from microlocal.frames.shearlet import shearlet_index
+from microlocal.frames.shearlet import checked_shears, shearlet_index
 from microlocal.frames.storage import empty
 
 Array = NDArray[np.float64]
@@ -168,10 +168,10 @@ class CompactShearletFrame(FourierFrame):
     ) -> None:
         self._size = shape_of(shape, [self.domain_axes], "CompactShearletFrame")
         fitting = max(1, min(4, int(math.log2(max(min(self._size), 2))) - 3))
-        count = fitting if scales is None else at_least(scales, 1, "scales", "CompactShearletFrame")
+        who = type(self).__name__
+        count = fitting if scales is None else at_least(scales, 1, "scales", who)
         levels = default_shear_levels(count) if shear_levels is None else shear_levels
-        self.shear_levels = tuple(at_least(level, 0, "shear_levels", "CompactShearletFrame") for level in levels)
-        at_least(len(self.shear_levels), 1, "scales", "CompactShearletFrame")
+        self.shear_levels = checked_shears(levels, scales, who, name="shear_levels", least=0)
         super().__init__(self._size, shearlet_index([2**level for level in self.shear_levels]))
 
     def _responses(self) -> Tensor:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 
 from microlocal.core.checks import at_least, shape_of
+from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 from microlocal.frames.base import FilterIndex
 from microlocal.frames.spectra import Element
@@ -85,17 +86,22 @@ def _node(record: FilterIndex, shear_max: int) -> tuple[int, int]:
     return -record.shear, shear_max
 
 
-def checked_shears(shears: Sequence[int], who: str) -> tuple[int, ...]:
-    """Return the shears, one whole number above zero for each of at least one scale; raises InputError otherwise."""
-    at_least(len(shears), 1, "number of shears", who)
-    return tuple(at_least(k, 1, "shears", who) for k in shears)
+def checked_shears(
+    shears: Sequence[int], scales: int | None, who: str, *, name: str = "shears", least: int = 1
+) -> tuple[int, ...]:
+    """Return the shears, a whole number of at least ``least`` for each scale; raises InputError for other counts."""
+    at_least(len(shears), 1, f"number of {name}", who)
+    if scales is not None and scales != len(shears):
+        do = f"Leave out scales, which is the number of {name}."
+        raise InputError(who, expected=f"{name} for {scales} scales", got=f"{name} = {tuple(shears)}", do=do)
+    return tuple(at_least(k, least, name, who) for k in shears)
 
 
 def shearlet_system(shape: tuple[int, ...], scales: int | None, shears: Sequence[int] | None, who: str) -> System:
     """Return the shears, the records and the responses of a system, with the defaults filled in."""
     size = shape_of(shape, ["row, col"], who)
     count = default_scales(size) if scales is None else at_least(scales, 1, "scales", who)
-    chosen = definition_shears(count) if shears is None else checked_shears(shears, who)
+    chosen = definition_shears(count) if shears is None else checked_shears(shears, scales, who)
     records = shearlet_index(chosen)
     return chosen, records, shearlet_elements(records, chosen)
 

@@ -87,7 +87,7 @@ def shearlet3d_system(shape: tuple[int, ...], scales: int | None, shears: Sequen
     """Return the shears, the records and the responses of a system, with the defaults filled in."""
     size = shape_of(shape, ["slice, row, col"], who)
     count = default_scales3d(size) if scales is None else at_least(scales, 1, "scales", who)
-    chosen = definition_shears(count) if shears is None else checked_shears(shears, who)
+    chosen = definition_shears(count) if shears is None else checked_shears(shears, scales, who)
     return chosen, *shearlet3d_index(chosen)
 
 

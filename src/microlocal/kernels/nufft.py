@@ -24,6 +24,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from microlocal.core.checks import is_finite
+from microlocal.core.errors import InputError
 from microlocal.kernels.pool import at_once
 from microlocal.kernels.threads import threads_allowed
 
@@ -37,6 +39,27 @@ _LEAST = 32  # the kernel is up to 15 wide and must not wrap onto itself
 _MARGIN = 9  # columns beyond the half spectrum, for the kernel's half width
 _POINTS_WORTH_A_THREAD = 1 << 14
 _SAMPLES = 1024  # of half of the kernel, for its transform
+_FINEST = {"complex64": 1e-6, "complex128": 1e-12}  # asked for more, finufft says on the screen that it cannot
+_COARSEST = 0.1
+
+
+def checked_tolerance(tolerance: float | None, who: str) -> float | None:
+    """Return a relative accuracy of the sums from 1e-12 to 0.1, or None; raises InputError for another."""
+    if tolerance is None or (is_finite(tolerance) and _FINEST["complex128"] <= tolerance <= _COARSEST):
+        return tolerance
+    do = "Leave it out for 1e-5 in float32 and 1e-11 in float64."
+    expected = f"tolerance from {_FINEST['complex128']} to {_COARSEST}"
+    raise InputError(who, expected=expected, got=f"tolerance = {tolerance}", do=do)
+
+
+def eps_of(dtype: str, tolerance: float | None) -> float:
+    """Return the accuracy to ask of finufft: what was chosen, as far as the precision reaches, or the default."""
+    return TOLERANCE[dtype] if tolerance is None else max(tolerance, _FINEST[dtype])
+
+
+def error_bound(tolerance: float | None) -> float:
+    """Return the relative error of the sums to allow for in bounds, in the precision where it is larger."""
+    return max(tolerance or 0.0, TOLERANCE["complex64"])
 
 
 @dataclass
@@ -147,8 +170,7 @@ class RealNonUniformFourier:
 
     def _interpolation(self, grid: tuple[int, int], dtype: str) -> finufft.Plan:
         options = {"upsampfac": _FINER[dtype], "nthreads": 1, "showwarn": 0, "spreadinterponly": 1}
-        eps = TOLERANCE[dtype] if self.tolerance is None else self.tolerance
-        return finufft.Plan(2, grid, 1, eps, -1, dtype, **options)
+        return finufft.Plan(2, grid, 1, eps_of(dtype, self.tolerance), -1, dtype, **options)
 
     def _correction(self, count: int, fine: int, dtype: str) -> Floats:
         """Return 1/φ̂ at the modes -⌊n/2⌋ … of one axis, by the trapezoidal rule over samples of finufft's kernel."""

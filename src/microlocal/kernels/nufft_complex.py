@@ -15,12 +15,12 @@ import finufft
 import numpy as np
 from numpy.typing import NDArray
 
+from microlocal.kernels.nufft import eps_of
 from microlocal.kernels.threads import threads_allowed
 
 Complex = NDArray[np.complexfloating]
 Floats = NDArray[np.float64]
 
-TOLERANCE = {"complex64": 1e-5, "complex128": 1e-11}
 _POINTS_WORTH_A_THREAD = 1 << 14
 
 
@@ -60,7 +60,7 @@ class ComplexNonUniformFourier:
     def _plan(self, dtype: str) -> tuple[finufft.Plan, threading.Lock]:
         threads = threads_allowed() if self.rows_rad.size > _POINTS_WORTH_A_THREAD else 1
         if (dtype, threads) not in self._plans:
-            eps = TOLERANCE[dtype] if self.tolerance is None else self.tolerance
+            eps = eps_of(dtype, self.tolerance)
             plan = finufft.Plan(2, self.shape, 1, eps, -1, dtype, nthreads=threads, showwarn=0)
             real = np.float32 if dtype == "complex64" else np.float64
             plan.setpts(self.rows_rad.astype(real), self.cols_rad.astype(real))

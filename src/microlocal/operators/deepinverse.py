@@ -139,8 +139,9 @@ def from_deepinv(
     Noise and sensor models are left behind. ``bound``, a proved bound of the norm where you have one, is what the steps
     of all methods but ``cgls`` are made of; ``physics.compute_norm`` is none, it estimates from below.
 
-    Raises InputError where the physics fails on an image of this shape, and where <A x, y> and <x, A_adjoint y> differ by more than 1e-4 |A x| |y| in single precision;
-    ``derive_adjoint=True`` then takes the derivative of ``A`` for the adjoint.
+    Raises InputError where the physics fails on an image of this shape, and where <A x, y> and <x, A_adjoint y> differ
+    by more than 1e-4 |A x| |y| in single precision; ``derive_adjoint=True`` then takes the derivative of ``A`` for the
+    adjoint.
 
     >>> from_deepinv(_Halves(), (3, 4)).codomain_shape
     (3, 2)

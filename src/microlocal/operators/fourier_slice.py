@@ -25,7 +25,7 @@ from torch import Tensor
 
 from microlocal.core.geometry import ParallelBeam
 from microlocal.core.grid import Grid
-from microlocal.kernels.nufft import TOLERANCE, RealNonUniformFourier
+from microlocal.kernels.nufft import RealNonUniformFourier
 from microlocal.kernels.threads import threads_allowed
 
 Array = NDArray[np.float64]
@@ -66,11 +66,6 @@ class FourierSlice:
     def is_toeplitz(self) -> bool:
         """Whether the normal operator is a convolution: the detector catches the shadow of every pixel at its pitch."""
         return self.covered and self.finer == 1
-
-    @property
-    def largest_tolerance(self) -> float:
-        """The tolerance of the sums in the precision where it is largest."""
-        return max(TOLERANCE.values()) if self.tolerance is None else self.tolerance
 
     def project(self, images: Float[Tensor, "image row col"]) -> Float[Tensor, "image angle detector"]:
         """Return the projections of images, float32 or float64."""

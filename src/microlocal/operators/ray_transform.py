@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.geometry import Detector, FanBeam, Geometry, ParallelBeam
 from microlocal.core.grid import Grid
 from microlocal.core.registry import register
+from microlocal.kernels.nufft import checked_tolerance
 from microlocal.operators import rays
 from microlocal.operators.autograd import traced_pair
 from microlocal.operators.base import LinearOperator, linear_pair
@@ -65,12 +65,12 @@ class RayTransform(LinearOperator):
     Parameters: ``geometry``, parallel or fan beam with any angles, detector offset or reversal; ``grid``, any
     rectangular grid of square pixels; ``method``, "rays" (Joseph), "fourier" (parallel beams only) or "auto", which
     is "fourier" for parallel beams where it is the faster one: from about 128 x 128 pixels and 64 views on, unless the
-    detector cuts the grid's shadow and there are fewer views than a twelfth of the rows, or its pixels are larger than
-    the image's;
-    ``tolerance`` of the Fourier sums, relative, by default 1e-5 in float32 and 1e-11 in float64. The image holds
-    1/unit, the data are dimensionless. Raises InputError for "fourier" with other beams, for a grid in another unit
-    than the geometry, and where a fan's source enters the grid or has some of it behind its rays, which are
-    integrated as whole lines.
+    detector cuts the grid's shadow and there are fewer views than a twelfth of the rows, or its pixels are more than
+    1.25 times the image's;
+    ``tolerance`` of the Fourier sums, relative, from 1e-12 to 0.1, by default 1e-5 in float32, which cannot reach more
+    than about 5e-6, and 1e-11 in float64. The image holds 1/unit, the data are dimensionless. Raises InputError for
+    "fourier" with other beams, for a grid in another unit than the geometry, for another tolerance, and where a fan's
+    source enters the grid or has some of it behind its rays, which are integrated as whole lines.
 
     Guarantee: the adjoint is the exact transpose (both directions share their weights); ``norm_bound`` is proved.
     ``normal`` is a convolution where the method is "fourier" and the detector catches the whole grid's shadow.
@@ -89,12 +89,10 @@ class RayTransform(LinearOperator):
 
     def __init__(self, geometry: Geometry, grid: Grid, method: str = "auto", *, tolerance: float | None = None) -> None:
         check_plane(geometry, grid, "RayTransform")
-        if tolerance is not None:
-            positive(tolerance, "tolerance", "RayTransform")
         super().__init__(grid.shape, geometry.shape)
         self.geometry, self.grid = geometry, grid
         self.method = _chosen(geometry, grid) if method == "auto" else method
-        self.tolerance = tolerance
+        self.tolerance = checked_tolerance(tolerance, "RayTransform")
         self.slices = self._fourier(tolerance) if self.method == "fourier" else None
         self._convolution: list[Toeplitz] = []  # R* R, made when first asked for, and the bounds by iterations
         self._bounds: dict[int, tuple[float, float]] = {}

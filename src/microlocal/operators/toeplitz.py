@@ -24,7 +24,7 @@ from microlocal.core.arrays import to_numpy
 from microlocal.core.checks import real
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
-from microlocal.kernels.nufft import RealNonUniformFourier
+from microlocal.kernels.nufft import RealNonUniformFourier, error_bound
 from microlocal.kernels.threads import threads_allowed
 from microlocal.operators.base import LinearOperator, linear_pair
 from microlocal.operators.fourier_slice import FourierSlice
@@ -154,4 +154,4 @@ def fourier_norm_bounds(slices: FourierSlice, normal: Toeplitz, iterations: int 
     """
     upper, x = wielandt_bound(Toeplitz(normal.kernel.abs()), slices.shape, iterations)
     lower = float(slices.project(x[None]).norm() / x.norm())
-    return lower, math.sqrt(upper) * (1 + 10 * slices.largest_tolerance)
+    return lower, math.sqrt(upper) * (1 + 10 * error_bound(slices.tolerance))
