@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from microlocal.core.checks import is_finite
 from microlocal.core.errors import InputError
+from microlocal.kernels.forks import waited_for
 from microlocal.kernels.pool import at_once
 from microlocal.kernels.threads import threads_allowed
 
@@ -68,7 +69,7 @@ class _Plan:
 
     share: slice
     plan: finufft.Plan
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=lambda: waited_for(threading.Lock()))
 
     def interpolate(self, grid: Complex, values: Complex) -> None:
         with self.lock:

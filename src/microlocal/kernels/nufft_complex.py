@@ -15,6 +15,7 @@ import finufft
 import numpy as np
 from numpy.typing import NDArray
 
+from microlocal.kernels.forks import waited_for
 from microlocal.kernels.nufft import eps_of
 from microlocal.kernels.threads import threads_allowed
 
@@ -64,5 +65,5 @@ class ComplexNonUniformFourier:
             plan = finufft.Plan(2, self.shape, 1, eps, -1, dtype, nthreads=threads, showwarn=0)
             real = np.float32 if dtype == "complex64" else np.float64
             plan.setpts(self.rows_rad.astype(real), self.cols_rad.astype(real))
-            self._plans.setdefault((dtype, threads), (plan, threading.Lock()))
+            self._plans.setdefault((dtype, threads), (plan, waited_for(threading.Lock())))
         return self._plans[dtype, threads]

@@ -19,11 +19,13 @@ from contextvars import ContextVar
 import numba
 import torch
 
+from microlocal.kernels.forks import waited_for
+
 _WORTH_A_SECOND_THREAD = 1_000_000  # updates, about half a millisecond of one core: less than waking another costs
 # A 256 x 256 FFT of torch takes 0.1 ms; with two threads on a busy machine the barriers made it take 40 ms.
 _FFT_WORTH_THREADS = 1 << 21  # pixels
-_LOCK = threading.RLock()
-_HOLDERS_LOCK = threading.Lock()
+_LOCK = waited_for(threading.RLock())
+_HOLDERS_LOCK = waited_for(threading.Lock())
 _own: ContextVar[int] = ContextVar("own", default=0)  # threads of our own pools where torch's are held, 0 elsewhere
 _holders: list[int] = []  # torch's number of threads, once for every caller that holds it at one
 
