@@ -1,13 +1,17 @@
 """Shearlets of volumes beyond their laws: counts, directions, filter-by-filter work, coefficients in a file."""
 
+import errno
 import math
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from microlocal.core.errors import InputError
+from microlocal.core.errors import InputError, OutputError
 from microlocal.core.seeding import generator
 from microlocal.frames import ShearletFrame, ShearletFrame3D, storage
 from microlocal.frames.shearlet3d import cube_directions
@@ -102,7 +106,7 @@ def test_coefficients_larger_than_the_memory_go_to_a_file(monkeypatch, tmp_path)
     want = frame(x)
     monkeypatch.setattr(storage, "available_bytes", lambda: 1000)
     monkeypatch.setattr(storage.tempfile, "gettempdir", lambda: str(tmp_path))
-    with pytest.warns(ResourceWarning, match="temporary file") as said:
+    with pytest.warns(UserWarning, match="temporary file") as said:
         got = frame(x)
     assert "map_filters" in str(said[0].message)
     assert torch.equal(got, want)
@@ -131,3 +135,36 @@ def test_threads_do_not_change_a_bit():
         torch.set_num_threads(before)
     assert torch.equal(two[0], one[0])
     assert torch.equal(two[1], one[1])
+
+
+def test_the_warning_of_a_temporary_file_is_seen_by_users():
+    code = (
+        "import torch; from microlocal.frames import ShearletFrame3D, storage; storage.available_bytes = lambda: 1000;"
+        "ShearletFrame3D((8, 8, 8))(torch.rand(8, 8, 8))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "they lie in a temporary file" in done.stderr
+
+
+def test_a_disk_without_space_is_told_before_coefficients_are_written(monkeypatch):
+    def full(file, offset, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.warns(UserWarning, match="temporary"), pytest.raises(OutputError, match=r"GiB of space, got No space left.*TMPDIR"):
+        ShearletFrame3D((8, 8, 8))(torch.rand(8, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("limit", "used"), [("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")]
+)
+def test_the_memory_of_a_container_is_what_its_group_has_left(tmp_path, monkeypatch, limit, used):
+    for folder, most in (("none", None), ("all", "max"), ("part", "5000")):
+        (tmp_path / folder).mkdir()
+        if most:
+            (tmp_path / folder / limit).write_text(most + "\n")
+            (tmp_path / folder / used).write_text("3000\n")
+            (tmp_path / folder / "memory.stat").write_text("anon 2000\ninactive_file 500\n")
+        monkeypatch.setattr(storage, "_GROUPS", tmp_path / folder)
+        assert (storage.available_bytes() == 2500) == (folder == "part")
