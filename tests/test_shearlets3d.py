@@ -152,7 +152,10 @@ def test_a_disk_without_space_is_told_before_coefficients_are_written(monkeypatc
 
     monkeypatch.setattr(storage, "available_bytes", lambda: 1000)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.warns(UserWarning, match="temporary"), pytest.raises(OutputError, match=r"GiB of space, got No space left.*TMPDIR"):
+    with (
+        pytest.warns(UserWarning, match="temporary"),
+        pytest.raises(OutputError, match=r"space, got No space left.*TMPDIR"),
+    ):
         ShearletFrame3D((8, 8, 8))(torch.rand(8, 8, 8))
 
 
