@@ -118,6 +118,9 @@ def main(names: list[str]) -> int:
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or [name for name in SUITES if name not in ALONE]
+    if {"-h", "--help"} & set(chosen):
+        print(__doc__)
+        sys.exit()
     unknown = set(chosen) - set(SUITES)
     if unknown:
         sys.exit(f"unknown suite: {', '.join(unknown)}; known: {', '.join(SUITES)}")

@@ -1,9 +1,11 @@
 """The page of numbers: running one suite keeps what the others have measured."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from benchmarks import systems
-from benchmarks.__main__ import BEGIN, END, TITLES, as_page, as_readme, merged, sections
+from benchmarks.__main__ import BEGIN, END, SUITES, TITLES, as_page, as_readme, merged, sections
 from benchmarks.digest import BEST_KNOWN, MET, MISSED, digest
 from benchmarks.table import Row, markdown
 
@@ -60,3 +62,10 @@ def test_rows_of_a_system_judge_what_is_asked_of_it():
     assert [row.met for row in systems.rows_of("compact", 512, 1, found)] == [False, True, False, None, True]
     assert [row.met for row in systems.rows_of("compact", 1024, 1, found)] == [None, None, False, None, True]
     assert [row.met for row in systems.rows_of("compact", 512, 8, found | {"ratio": 2.0})] == [False, None, False]
+
+
+def test_help_names_every_suite_and_runs_none():
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "benchmarks", "--help"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert all(f"[{name}]" in done.stdout for name in SUITES)
