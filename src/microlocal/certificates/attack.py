@@ -6,8 +6,9 @@ finite counts as infinitely bad: it is never within a bound.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import Parameter, signature
+from time import monotonic
 
 import torch
 from jaxtyping import Float
@@ -29,13 +30,30 @@ TINY = 1e-30
 ZERO = 1e-12  # values of a result that count as zero, in parts of the largest of the signal: their sign is rounding
 
 
+def unwatched(part: float) -> bool:
+    """Let a search go on."""
+    del part
+    return False
+
+
 @dataclass(frozen=True)
 class Search:
-    """How long is searched: ``starts`` of each size, ``steps`` of ascent, with a ``rate`` in parts of the signal."""
+    """How long is searched: ``starts`` of each size, ``steps`` of ascent, with a ``rate`` in parts of the signal.
+
+    It ends early after ``seconds``, or when ``watch``, which hears before every step what part of the search is over,
+    says so. The rate falls with that part, so that a search that has little time ends in small steps, too.
+    """
 
     starts: int = 4
     steps: int = 40
     rate: float = 0.1
+    seconds: float = math.inf
+    watch: Callable[[float], bool] = field(default=unwatched, compare=False, repr=False)
+
+    def part(self, step: int, begun: float) -> float:
+        """Return what part is over before a ``step``, of a search that began at a time of ``time.monotonic``."""
+        by_steps = step / self.steps if self.steps else 1.0
+        return min(max(by_steps, (monotonic() - begun) / max(self.seconds, TINY)), 1.0)
 
 
 def gain(run: Map, u: Signals, d: Signals) -> Float[Tensor, " batch"]:
@@ -142,19 +160,21 @@ def worst(
     u, d = (x.repeat_interleave(max(len(noises), 1), dim=0) for x in pairs)  # each at every level
     told = torch.tensor(noises, dtype=torch.float64).repeat(len(pairs[0])) if noises else None
     run = _in_float64(network, told)
-    found, place = -float("inf"), u[0]
+    found, place, begun = -float("inf"), u[0], monotonic()
     for step in range(how.steps + 1):
+        part = how.part(step, begun)
+        last = how.watch(part) or part >= 1
         u, d = u.detach().requires_grad_(), d.detach().requires_grad_()
         with torch.enable_grad():
             values = score(run, u, d)
-            slopes = torch.autograd.grad(values.sum(), (u, d), allow_unused=True) if step < how.steps else ()
+            slopes = () if last else torch.autograd.grad(values.sum(), (u, d), allow_unused=True)
         scores = values.detach().nan_to_num(nan=math.inf, posinf=math.inf)
         best = int(scores.argmax())
         if float(scores[best]) > found:
             found, place = float(scores[best]), u[best].detach()
-        if slopes:
-            rate = how.rate * (1 - step / how.steps)
-            u, d = (_moved(x, slope, rate) for x, slope in zip((u, d), slopes, strict=True))
+        if last:
+            break
+        u, d = (_moved(x, slope, how.rate * (1 - part)) for x, slope in zip((u, d), slopes, strict=True))
     return found, place
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from microlocal.cli import lazy
-from microlocal.cli.failures import BROKEN
+from microlocal.cli.failures import BROKEN, INTERRUPTED
 from microlocal.cli.screen import screen_of
 from microlocal.cli.summary import certificate_table
 from microlocal.cli.teaching import examples
@@ -25,32 +25,42 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     ("what is proved of the denoiser that ships", "microlocal certify nonexpansive"),
-    ("and a long search for a counterexample", "microlocal certify nonexpansive --attack"),
+    ("and a minute's search for a counterexample", "microlocal certify nonexpansive --attack"),
+    ("the whole search, for as long as it takes up to an hour", "microlocal certify shrinkage --minutes 60"),
     ("your own weights", "microlocal certify run/weights"),
     ("does it hold? for a script", "microlocal certify run/weights --json | jq .holds"),
     after="Proved claims hold for every image of every size, in float32 and float64 up to\n"
     "rounding, not in half precision. The value is the worst that a search found\n"
     "(gradient ascent from noise, alternating signs and jumps), a lower estimate of\n"
-    "what is possible; --attack searches longer, and from more places.",
+    "what is possible; --attack searches longer, and from more places. Ctrl-C ends the\n"
+    "search, and prints what was found until then.",
 )
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME|FILE", show_default=False, help="Shipped weights, or a file of weights.")
 ]
-Long = Annotated[bool, typer.Option("--attack", help="Search for counterexamples for a minute or so.")]
+Long = Annotated[bool, typer.Option("--attack", help="Search longer for counterexamples: a minute at most.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", metavar="T", show_default=False, help="As --attack, with so many minutes at most."),
+]
 
 
-def certify(context: typer.Context, name: Name, attack: Long = False) -> None:
+def certify(context: typer.Context, name: Name, attack: Long = False, minutes: Minutes = None) -> None:
     """Print what is proved of a network, what the proof rests on, and how near an attack comes.
 
-    The exit code is 1 where something that is claimed does not hold.
+    The exit code is 1 where something that is claimed does not hold, and 3 where
+    Ctrl-C ended the search; what was found until then is printed.
     """
     screen = screen_of(context)
-    with screen.bars() as bars:
-        found = lazy.certify.examine(name, attack, bars)
+    seconds = lazy.certify.MINUTE * (1 if minutes is None else minutes)
+    with lazy.interruption.stopping() as stop, screen.bars() as bars:
+        found = lazy.certify.examine(name, attack or minutes is not None, bars, seconds=seconds, stopped=stop.is_set)
     screen.answer(fields_of(found), *lines_of(found))
     if found.claims and not found.holds:
         raise typer.Exit(BROKEN)
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 def fields_of(found: "Examination") -> dict[str, Any]:
@@ -70,6 +80,7 @@ def fields_of(found: "Examination") -> dict[str, Any]:
         ],
         "averaged": found.proved.averaged,
         "half_precision_gap": found.half_gap,
+        "search": {"seconds": found.seconds, "complete": found.complete, "interrupted": found.interrupted},
     }  # fmt: skip
 
 
@@ -84,9 +95,19 @@ def lines_of(found: "Examination") -> "list[RenderableType | Path]":
     else:
         parts.append(Text("Nothing is proved of this network.", style="caution"))
     parts += [heading("Measured on images with noise"), facts([(k, number(v)) for k, v in found.measured.items()])]
+    parts.append(_search(found))
     if len(found.parts) > 1:
         parts += [heading("Layer by layer"), _parts(found)]
     return [*parts, _precision(found.half_gap)] if found.holds else parts
+
+
+def _search(found: "Examination") -> Text:
+    """Say how long was searched, and whether more could be found."""
+    took = f"{round(found.seconds)} s of search"
+    if found.interrupted:
+        return Text(f"\nInterrupted after {took}: these are the worst values until then.", style="caution")
+    more = "" if found.complete else ", all that it was given; --minutes gives it more"
+    return Text(f"\n{took}{more}.", style="quiet")
 
 
 def _precision(gap: float) -> Text:

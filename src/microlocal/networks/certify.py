@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +15,25 @@ from microlocal.certificates.base import Certificate, Hypothesis, Kind
 from microlocal.certificates.guarantee import Guarantee
 from microlocal.certificates.layers import Part, costliest, guarantee_of, parts_of
 from microlocal.certificates.maps import Certified, attacked, certify_map, claims_of, hypotheses_of
+from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
 from microlocal.networks import deblurring_flow, denoisers, diffusion_maps
 from microlocal.networks.loading import Maker, load_network
+from microlocal.networks.searches import Searches, never
 from microlocal.networks.weights import name_of
 
 SIDE = 32  # pixels of the images of an attack: several filters wide
 SHORT, LONG = Search(starts=2, steps=30), Search(starts=8, steps=200)
 SEEDS = 4  # of a long attack
+MINUTE = 60.0  # seconds of a long attack
 MAKERS: dict[str, Maker] = {
     denoisers.TASK: denoisers.denoiser,
     deblurring_flow.TASK: deblurring_flow.deblurring_network,
     diffusion_maps.TASK: diffusion_maps.diffusion_map,
 }  # of the tasks whose networks take an image to an image
+MEASURED = 2  # searches of measure()
 LEVELS = (0.02, 0.1, 0.2)  # noise of the images near which amplification is measured, in [0, 1]
 
 
@@ -40,7 +44,8 @@ class Examination:
     ``proved``, nothing where a hypothesis fails; ``certificates``, one for each claim, with the worst value found, and
     the ``hypotheses`` they rest on; ``measured``, what attacks found near
     images with noise, where nothing need be proved; ``parts`` and the name of the ``costliest``; ``half_gap``, by
-    how much bfloat16 changes the result on one image, in parts of its range: an example, and no bound.
+    how much bfloat16 changes the result on one image, in parts of its range: an example, and no bound; ``seconds``
+    that the attacks took; ``complete``, whether none was cut short by its time; ``interrupted``, or by the user.
     """
 
     name: str
@@ -52,6 +57,9 @@ class Examination:
     measured: dict[str, float]
     parts: list[Part]
     half_gap: float
+    seconds: float = 0.0
+    complete: bool = True
+    interrupted: bool = False
 
     @property
     def claims(self) -> bool:
@@ -71,26 +79,26 @@ class Examination:
 
 
 def examine(
-    weights: str | Path, attack: bool = False, progress: Progress = SILENT, shape: tuple[int, int] = (SIDE, SIDE)
+    weights: str | Path,
+    attack: bool = False,
+    progress: Progress = SILENT,
+    shape: tuple[int, int] = (SIDE, SIDE),
+    seconds: float = MINUTE,
+    stopped: Callable[[], bool] = never,
 ) -> Examination:
     """Return what is proved of a map of images and how near attacks come, a long search with ``attack``.
 
-    ``weights``, a file, or the name of shipped ones; ``shape`` of the images of the attacks. Raises InputError for
-    weights of another task.
+    ``weights``, a file, or the name of shipped ones; ``shape`` of the images of the attacks; ``seconds`` that a long
+    search may take, a step or two more; ``stopped`` is asked at every step whether to end it with what was found.
+    Raises InputError for weights of another task, or no time.
     """
+    positive(seconds, "seconds", "examine")
     network, card = load_network(weights, MAKERS)
-    search = LONG if attack else SHORT
     full = (1, *shape)
     hypotheses = hypotheses_of(network, full) if isinstance(network, Certified) else ()
     sound = all(hypothesis.holds for hypothesis in hypotheses)
-    rounds = SEEDS if attack else 1
-    progress.start("attack", rounds)
-    certificates: tuple[Certificate, ...] = ()
-    for seed in range(rounds):
-        certificates = _attacked(network, full, search, seed, certificates)
-        progress.advance("attack")
-    measured = measure(network, full, search)
-    progress.finish("attack")
+    searches = Searches(seconds if attack else math.inf, progress, stopped)
+    certificates, measured = _searched(network, full, attack, searches)
     return Examination(
         name=name_of(weights),
         kind=str(card["architecture"]["kind"]),
@@ -101,15 +109,44 @@ def examine(
         measured=measured,
         parts=parts_of(network) if sound else [],
         half_gap=_half_gap(network, full),
+        seconds=searches.took,
+        complete=searches.complete,
+        interrupted=searches.interrupted,
     )
 
 
-def measure(network: nn.Module, shape: tuple[int, int, int], search: Search = SHORT) -> dict[str, float]:
+def _searched(
+    network: nn.Module, shape: tuple[int, int, int], attack: bool, searches: Searches
+) -> tuple[tuple[Certificate, ...], dict[str, float]]:
+    """Return the certificates and what was measured, each with the worst of all rounds: a short one, then long ones."""
+    certificates: tuple[Certificate, ...] = ()
+    measured: dict[str, float] = {}
+    jobs = _count(network) + MEASURED
+    for search, seed in [(SHORT, 0), *((LONG, seed) for seed in range(SEEDS if attack else 0))]:
+        if measured and searches.over:
+            break
+        limited = searches.round(search, jobs)
+        certificates = _attacked(network, shape, limited, seed, certificates)
+        found = measure(network, shape, limited, seed)
+        measured = {name: max(value, measured.get(name, value)) for name, value in found.items()}
+    searches.finish()
+    return certificates, measured
+
+
+def _count(network: nn.Module) -> int:
+    """Return how many claims are attacked; none where bounds are no numbers."""
+    try:
+        return len(list(claims_of(network))) if isinstance(network, Certified) else 0
+    except InputError:
+        return 0
+
+
+def measure(network: nn.Module, shape: tuple[int, int, int], search: Search = SHORT, seed: int = 0) -> dict[str, float]:
     """Return the worst that attacks find near an image with noise, for any network of one channel: lower estimates."""
     images = torch.cat([_scene(shape) + level * _noise(shape, 5) for level in LEVELS])
-    beyond = worst(network, shape, overshoot, search, 0, images)[0]
+    beyond = worst(network, shape, overshoot, search, seed, images)[0]
     return {
-        "|N(u + d) - N(u)|/|d|": worst(network, shape, spread, search, 0, images)[0],
+        "|N(u + d) - N(u)|/|d|": worst(network, shape, spread, search, seed, images)[0],
         "values beyond the range of u, over that range": max(beyond, 0.0),
     }
 
