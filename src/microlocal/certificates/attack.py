@@ -51,9 +51,13 @@ class Search:
     watch: Callable[[float], bool] = field(default=unwatched, compare=False, repr=False)
 
     def part(self, step: int, begun: float) -> float:
-        """Return what part is over before a ``step``, of a search that began at a time of ``time.monotonic``."""
+        """Return what part is over before a ``step``, of a search that began at a time of ``time.monotonic``.
+
+        That of the steps wherever they are quick enough, so that such a search can be repeated to the last bit.
+        """
         by_steps = step / self.steps if self.steps else 1.0
-        return min(max(by_steps, (monotonic() - begun) / max(self.seconds, TINY)), 1.0)
+        by_time = (monotonic() - begun) / max(self.seconds, TINY) if step or self.seconds < TINY else 0.0
+        return min(max(by_steps, by_time), 1.0)
 
 
 def gain(run: Map, u: Signals, d: Signals) -> Float[Tensor, " batch"]:
