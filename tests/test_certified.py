@@ -285,6 +285,22 @@ def test_certificates_outlive_the_compiler_and_16_bits():
     assert guarantee_of(compiled) == network.guarantee()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_nothing_is_proved_of_a_network_of_16_bits(dtype):
+    """The attacks, in float64 and on weights that were rounded once, find nothing; the network itself moves means."""
+    network = denoiser(SMALL).eval()
+    nn.init.normal_(network.blocks[0].raw)
+    half = copy.deepcopy(network).to(dtype)
+    u = (1 + 0.02 * torch.rand(1, 1, 16, 16, generator=generator(0))).to(dtype)
+    with torch.no_grad():
+        assert float((half(u).double().mean() - u.double().mean()).abs()) > 1e-6
+    with pytest.raises(InputError, match=f"numbers have 32 bits or more: some have {str(dtype)[6:]}"):
+        certify_map(half, (1, 8, 8), Search(1, 2))
+    assert guarantee_of(half) == Guarantee()
+    assert guarantee_of(nn.Sequential(nn.Conv2d(1, 1, 3, bias=False)).to(dtype)) == Guarantee()
+    assert certify_map(half.float(), (1, 8, 8), Search(1, 2))[0].holds
+
+
 def test_networks_are_known_by_what_they_answer_not_by_what_stands_in_their_class():
     """As compiled modules answer: where a look-up without __getattr__ finds nothing."""
 

@@ -12,7 +12,7 @@ counts as one; stride and borders leave parts of the whole.
 
 The Lipschitz constant of a sequence is at most the product. A layer that is not listed has none that is known here, and
 neither has one of a class of one's own: its ``forward`` may do anything, and so may hooks. Nor has one with complex
-weights, whose images are not real.
+weights, whose images are not real, or with weights of 16 bits, whose rounding makes jumps.
 """
 
 import math
@@ -24,7 +24,7 @@ from torch import nn
 
 from microlocal.certificates.filters import filter_norm_bound
 from microlocal.certificates.guarantee import IDENTITY, Guarantee, chain
-from microlocal.certificates.maps import Certified, hypotheses_of, is_altered
+from microlocal.certificates.maps import Certified, hypotheses_of, is_altered, is_narrow
 
 FINE = 16  # places along an axis, for every pixel of a filter: 2 % above the norm at most
 SMOOTH = 20.0  # threshold of softplus from which its jump, e^-20, is below rounding in float32
@@ -64,7 +64,8 @@ def guarantee_of(network: nn.Module) -> Guarantee:
     if isinstance(network, Certified):
         sound = all(hypothesis.holds for hypothesis in hypotheses_of(network))
         return network.guarantee() if sound else Guarantee()
-    if is_altered(network) or any(value.is_complex() for value in network.parameters(recurse=False)):
+    own = network.parameters(recurse=False)
+    if is_altered(network) or any(value.is_complex() or is_narrow(value) for value in own):
         return Guarantee()
     if type(network) is nn.Sequential:
         return chain([guarantee_of(layer) for layer in network])

@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from microlocal.certificates.attack import (
@@ -29,6 +29,7 @@ from microlocal.core.errors import InputError
 from microlocal.core.registry import register
 
 ROUNDING = 1e-9  # what rounding may add in float64
+LEAST_BITS = 32  # of numbers whose rounding is none of what is claimed
 
 
 class _ByMethods(type(Protocol)):  # type: ignore[misc]
@@ -117,7 +118,7 @@ def attacked(
 
 
 def hypotheses_of(network: Certified, shape: Sequence[int] | None = None) -> tuple[Hypothesis, ...]:
-    """Return what every proof rests on, finite weights and modules as written, and what that of this network does.
+    """Return what every proof rests on, finite weights, 32 bits or more, modules as written, and what this one's does.
 
     With the ``shape`` of an input, also that the network does not overflow in the precision of its weights: attacks run
     in float64, and would not see it. Where weights are not finite nothing else can be measured, and the first is the
@@ -126,7 +127,8 @@ def hypotheses_of(network: Certified, shape: Sequence[int] | None = None) -> tup
     finite = _finite(network)
     if not finite.holds:
         return (finite,)
-    return (finite, _as_written(network), *network.hypotheses(), *([] if shape is None else [_fits(network, shape)]))
+    fits = [] if shape is None else [_fits(network, shape)]
+    return (finite, _wide(network), _as_written(network), *network.hypotheses(), *fits)
 
 
 def is_altered(module: nn.Module) -> bool:
@@ -143,6 +145,22 @@ def is_altered(module: nn.Module) -> bool:
     """
     replaced = "forward" in vars(module) and "_orig_mod" not in module._modules  # compiled modules have one, too
     return bool(module._forward_hooks or module._forward_pre_hooks or replaced)
+
+
+def is_narrow(value: Shaped[Tensor, "..."]) -> bool:
+    """Return whether numbers have 16 bits or less: their rounding moves means and distances by more than is claimed.
+
+    >>> is_narrow(torch.ones(3, dtype=torch.bfloat16)), is_narrow(torch.ones(3))
+    (True, False)
+    """
+    return value.is_floating_point() and torch.finfo(value.dtype).bits < LEAST_BITS
+
+
+def _wide(network: Certified) -> Hypothesis:
+    state = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
+    narrow = sorted({str(value.dtype).removeprefix("torch.") for value in state if is_narrow(value)})
+    told = f"some have {' and '.join(narrow)}" if narrow else "all have"
+    return Hypothesis(f"numbers have {LEAST_BITS} bits or more", told, not narrow)
 
 
 def _as_written(network: Certified) -> Hypothesis:
