@@ -7,6 +7,7 @@ import pytest
 import tifffile
 import torch
 from matplotlib.image import imsave
+from PIL import Image
 
 from microlocal.core import Detector, Grid, ParallelBeam
 from microlocal.core.errors import InputError
@@ -22,6 +23,9 @@ from microlocal.training.scans import ScanTable, scan_example
 from microlocal.training.tiny import SCANS
 
 RAMP = np.linspace(0, 1, 12 * 20).reshape(12, 20)
+CT_NUMBERS = np.round(2000 * RAMP - 1000).astype("<i2")
+COLOURS = np.round(255 * np.stack([RAMP, RAMP**2, 1 - RAMP], axis=-1)).astype(np.uint8)
+GREY = COLOURS @ np.array([0.299, 0.587, 0.114]) / 255
 
 
 def test_pictures_keep_their_grey_values(tmp_path):
@@ -74,8 +78,8 @@ def test_nifti_slices_are_the_last_axis(tmp_path):
     np.testing.assert_allclose(read.numpy(), np.moveaxis(volume, -1, 0), atol=1e-6)
 
 
-def dicom(path):
-    """Write a slice of CT numbers as scanners do."""
+def dicom(path, values=CT_NUMBERS, meaning="MONOCHROME2"):
+    """Write a slice of CT numbers as scanners do, or other values."""
     pydicom = pytest.importorskip("pydicom")
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
@@ -86,16 +90,47 @@ def dicom(path):
     meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     data.Rows, data.Columns = RAMP.shape
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.BitsAllocated = data.BitsStored = 16
-    data.HighBit, data.PixelRepresentation = 15, 1
-    data.PixelData = np.round(2000 * RAMP - 1000).astype("<i2").tobytes()
+    data.SamplesPerPixel, data.PhotometricInterpretation = values[0, 0].size, meaning
+    if values.ndim == 3:
+        data.PlanarConfiguration = 0
+    data.BitsAllocated = data.BitsStored = 8 * values.itemsize
+    data.HighBit, data.PixelRepresentation = 8 * values.itemsize - 1, int(values.dtype.kind == "i")
+    data.PixelData = values.tobytes()
     data.save_as(path)
 
 
 def test_dicom(tmp_path):
     dicom(tmp_path / "slice")
     np.testing.assert_allclose(slices_of(tmp_path / "slice")[0].numpy(), RAMP, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_dicom_whose_zero_is_white_is_taken_as_it_is_seen(tmp_path, kind):
+    dicom(tmp_path / "slice", np.round(255 * RAMP).astype(kind), "MONOCHROME1")
+    np.testing.assert_allclose(slices_of(tmp_path / "slice")[0].numpy(), 1 - RAMP, atol=3e-3)
+
+
+def test_colours_of_dicom_and_npy_are_no_volume(tmp_path):
+    dicom(tmp_path / "a.dcm", COLOURS, "RGB")
+    np.save(tmp_path / "b.npy", COLOURS)
+    np.save(tmp_path / "c.npy", np.stack([COLOURS, COLOURS[::-1]]))
+    for name in ("a.dcm", "b.npy"):
+        np.testing.assert_allclose(slices_of(tmp_path / name).numpy(), GREY[None], atol=3e-3)
+    np.testing.assert_allclose(slices_of(tmp_path / "c.npy").numpy(), np.stack([GREY, GREY[::-1]]), atol=3e-3)
+
+
+def test_a_dicom_of_a_palette_is_refused(tmp_path):
+    dicom(tmp_path / "slice", np.round(255 * RAMP).astype(np.uint8), "PALETTE COLOR")
+    with pytest.raises(InputError, match="palette"):
+        slices_of(tmp_path / "slice")
+
+
+def test_a_png_of_16_bits_spans_from_least_to_greatest(tmp_path):
+    """A camera of 12 bits fills a sixteenth of them."""
+    Image.fromarray(np.round(4095 * RAMP).astype(np.uint16)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(slices_of(tmp_path / "a.png")[0].numpy(), RAMP, atol=3e-4)
+    Image.fromarray(np.round(100 * RAMP).astype(np.uint8)).save(tmp_path / "b.png")
+    assert float(slices_of(tmp_path / "b.png").max()) == pytest.approx(100 / 255)
 
 
 def test_dicom_without_its_package_says_what_to_install(tmp_path, monkeypatch):

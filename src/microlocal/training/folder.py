@@ -17,11 +17,13 @@ from microlocal.core.errors import InputError
 from microlocal.core.extras import extra
 from microlocal.io.npz import load_array
 from microlocal.io.photograph import read_photograph
+from microlocal.io.png16 import png_depth
 from microlocal.io.reader import guarded, head
 from microlocal.io.tiff import is_tiff, load_tiff, meaning_of, opened_tiff
 
 LUMINANCE = (0.299, 0.587, 0.114)
 MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "NPY": b"\x93NUMPY"}
+BITS = 8  # of a value that is divided by the largest that there can be
 KEPT = 64  # files of which the images stay in memory
 
 
@@ -30,8 +32,8 @@ class ImageFolder:
     """The images in a folder and the folders inside it; the content of a file decides what it is.
 
     An image has values in [0, 1]: those of 8 bits are divided by 255, all others span from the least to the greatest
-    value of their file. Colours become luminance, and a TIFF whose zero is white is taken as it is seen; of a volume
-    (slice first, in NIfTI last), every slice is an image.
+    value of their file. Colours become luminance (in NPY a last axis of 3 or 4 holds them), and a TIFF or DICOM whose
+    zero is white is taken as it is seen; of a volume (slice first, in NIfTI last), every slice is an image.
     """
 
     files: tuple[Path, ...]
@@ -73,13 +75,13 @@ class ImageFolder:
 def slices_of(path: Path) -> Float[Tensor, "slice row col"]:
     """Return the images of one file, with values in [0, 1]; raises InputError naming it."""
     form = _form(path)
-    values = _READERS[form](path) if form else np.zeros(())
-    grey = _grey(values) if form in ("PNG", "JPEG") else values
+    grey = _READERS[form](path) if form else np.zeros(())
     if grey.ndim not in (2, 3) or grey.size == 0 or grey.dtype.kind not in "biuf":
         got = f"{grey.dtype} of shape {grey.shape}"
         raise InputError(str(path), expected="an image (row, col) or a volume of numbers", got=got, do="Remove it.")
     stack = np.moveaxis(grey, -1, 0) if form == "NIfTI" and grey.ndim == 3 else grey
-    return torch.from_numpy(_unit(stack.reshape(-1, *stack.shape[-2:]), str(path)))
+    divided = form == "PNG" and png_depth(path)[0] <= BITS  # by matplotlib
+    return torch.from_numpy(_unit(stack.reshape(-1, *stack.shape[-2:]), str(path), divided))
 
 
 def window(
@@ -141,13 +143,25 @@ def _form(path: Path) -> str:
 
 def _picture(path: Path) -> Shaped[np.ndarray, "..."]:
     with guarded(path, "image"):
-        return np.asarray(imread(path))
+        values = np.asarray(imread(path))
+    return values if values.ndim == 2 else _grey(values)
+
+
+def _npy(path: Path) -> Shaped[np.ndarray, "..."]:
+    values = load_array(path)
+    return _grey(values) if values.ndim > 2 and values.shape[-1] in (3, 4) else values
 
 
 def _dicom(path: Path) -> Shaped[np.ndarray, "..."]:
     pydicom = extra("pydicom", "io", str(path))
     with guarded(path, "DICOM image"):
-        return np.asarray(pydicom.dcmread(path).pixel_array)
+        found = pydicom.dcmread(path)
+        values, meaning = np.asarray(found.pixel_array), str(found.PhotometricInterpretation)
+    if meaning == "PALETTE COLOR":
+        raise InputError(str(path), expected="grey values or colours", got="numbers of a palette", do="Remove it.")
+    if meaning == "MONOCHROME1":  # zero is white
+        return 255 - values if values.dtype == np.uint8 else -values.astype(np.float32)
+    return values if meaning == "MONOCHROME2" else _grey(values)
 
 
 def _tiff(path: Path) -> Shaped[np.ndarray, "..."]:
@@ -173,30 +187,29 @@ def _nifti(path: Path) -> Shaped[np.ndarray, "..."]:
 _READERS: dict[str, Callable[[Path], Shaped[np.ndarray, "..."]]] = {
     "PNG": _picture,
     "JPEG": _picture,
-    "NPY": load_array,
+    "NPY": _npy,
     "DICOM": _dicom,
     "NIfTI": _nifti,
     "TIFF": _tiff,
 }
 
 
-def _grey(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "row col"]:
-    """Return a picture without colours: (row, col), (row, col, grey+alpha) or (row, col, colours)."""
-    if values.ndim == 2:
-        return values
-    if values.shape[-1] < 3:
+def _grey(values: Shaped[np.ndarray, "*page row col channel"]) -> Shaped[np.ndarray, "*page row col"]:
+    """Return a picture without colours, of (row, col, grey+alpha) or (row, col, colours), whole numbers rounded."""
+    if values.shape[-1] < 3 or values.dtype.kind not in "biuf":
         return values[..., 0]
-    return (values[..., :3] @ np.array(LUMINANCE)).astype(values.dtype)
+    grey = values[..., :3] @ np.array(LUMINANCE)
+    return (np.rint(grey) if values.dtype.kind in "iu" else grey).astype(values.dtype)
 
 
-def _unit(values: Shaped[np.ndarray, "slice row col"], who: str) -> Float[np.ndarray, "slice row col"]:
-    """Scale to [0, 1]; pictures that matplotlib has divided already stay as they are."""
+def _unit(values: Shaped[np.ndarray, "slice row col"], who: str, divided: bool) -> Float[np.ndarray, "slice row col"]:
+    """Scale to [0, 1]; values of 8 bits that are ``divided`` already stay as they are."""
     if values.dtype == np.uint8:
         return values.astype(np.float32) / 255
     wide = values.astype(np.float32)
     low, high = float(wide.min()), float(wide.max())
     if not math.isfinite(low + high):
         raise InputError(who, expected="finite values", got="NaN or infinity", do="Mend or remove the image.")
-    if values.dtype == np.float32 and who.lower().endswith(".png"):
+    if divided:
         return wide
     return (wide - low) / (high - low) if high > low else np.zeros_like(wide)
