@@ -163,6 +163,16 @@ def test_everything_about_one_file_of_weights(folder):
     shown = said(run("weights", folder / "fits"))
     for part in ("100 steps in 12 minutes", "CPU, 2 threads", "seed 7", "20 to 100°", "ellipses 75%", "24.25"):
         assert part in shown, part
+    lines = [line.strip() for line in run("weights", folder / "fits").output.splitlines()]
+    assert str(folder / "fits.safetensors") in lines  # whole, to be copied
+
+
+def test_a_blur_that_was_drawn_is_told_in_words(tmp_path):
+    drawn, said_so = ({"low": 0.0, "high": 1.5}, "blur 0 to 1.5 pixels"), ("gaussian:1.5", "blur gaussian:1.5")
+    for k, (blur, told) in enumerate((drawn, said_so)):
+        path = tiny_weights(tmp_path / str(k), **{"trained on": {"beam": "", "data": {"blur": blur}}})
+        assert described(path).trained_on() == told
+        assert told in said(run("weights", path))
 
 
 def test_several_trainings_become_one_file_of_weights_whose_network_is_their_mean(folder, tmp_path):

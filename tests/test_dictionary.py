@@ -418,6 +418,10 @@ def test_the_verb_lists_translates_draws_and_typesets(tmp_path):
     for part in ("r - θ²/r", "sup |Φ(s)/s| 1", "from -1 to 1", "τ <= 0.5 h²", "not convex"):
         assert part in shown
     assert matplotlib.image.imread(tmp_path / "new" / "garrote.png").shape[1] > 800
+    table = run("dictionary").stdout
+    assert max(map(len, table.splitlines())) <= 80
+    for word in ("Whittaker-Tikhonov", "Perona-Malik", "truncated", "activation", "perona-malik-rational"):
+        assert word in table  # in one piece on a narrow terminal
     assert run("dictionary", "soft", "--latex").stdout.startswith(r"\begin{tabular}")
     unknown = run("dictionary", "sof")
     assert unknown.exit_code == 2

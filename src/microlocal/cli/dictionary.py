@@ -65,10 +65,11 @@ def fields_of(row: "Row") -> dict[str, Any]:
 
 
 def _all(rows: "list[Row]") -> list[RenderableType | Path]:
-    table = Table(box=None, padding=(0, 1), header_style="quiet")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="quiet")
     table.add_column("name", style="what", no_wrap=True)
     for face in lazy.dictionary.FACES:
-        table.add_column(face, overflow="fold")
+        words = " ".join(row.formulas.names.get(face, "") for row in rows).split()
+        table.add_column(face, overflow="fold", width=max(map(len, (face, *words))))  # no word is broken
     for row in rows:
         known, best = row.formulas.names, row.formulas.best
         faces = [Text(known.get(face, ""), style="bold" if face == best else "") for face in lazy.dictionary.FACES]

@@ -84,29 +84,28 @@ def table_of(listed: "list[Weights]") -> Table:
     return table
 
 
-def lines_of(found: "Weights") -> list[RenderableType]:
+def lines_of(found: "Weights") -> list[RenderableType | Path]:
     """Return the answer for people."""
     card = found.card
     rows = [
         ("task", found.task),
-        ("file", str(found.path)),
         ("parameters", f"{card['parameters']:,}".replace(",", " ") if "parameters" in card else "–"),
         *_training(card),
         ("command", textwrap.shorten(str(card.get("command") or "–"), 200)),
         ("SHA-256", str(card["sha256"])[:16] + "…"),
     ]
-    parts: list[RenderableType] = [Text(found.name, style="what"), facts(rows), heading("Trained on")]
+    parts: list[RenderableType | Path] = [Text(found.name, style="what"), facts(rows), heading("Trained on")]
     unit = lazy.catalogue.unit_of
     spans = [(name, f"{number(low)} to {number(high)}{unit(name)}") for name, (low, high) in found.ranges.items()]
     data = dict(dict(card.get("trained on", {})).get("data", {}))
-    spans += [("blur", str(data["blur"]))] if data.get("blur") else []
+    spans += [("blur", found.blur)] if found.blur else []
     for kind in ("objects", "scenes"):
         if data.get(kind):
             spans.append((kind, ", ".join(f"{name} {share:.0%}" for name, share in data[kind].items())))
     parts.append(facts([("beam", found.beam or "–"), *spans] if found.beam or not spans else spans))
     if found.metrics:
         parts += [heading("On its validation set"), facts([(k, number(v)) for k, v in found.metrics.items()])]
-    return parts
+    return [*parts, heading("File"), found.path]
 
 
 def _training(card: Mapping[str, Any]) -> list[tuple[str, str]]:

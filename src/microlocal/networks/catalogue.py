@@ -50,6 +50,12 @@ class Weights:
         return {name: (float(low), float(high)) for name, (low, high) in self._trained.get("ranges", {}).items()}
 
     @property
+    def blur(self) -> str:
+        """What blurred its images: the words for a kernel, or the widths of Gaussians; empty where nothing did."""
+        found = self._trained.get("data", {}).get("blur") or ""
+        return f"{found['low']:.3g} to {found['high']:.3g} pixels" if isinstance(found, Mapping) else str(found)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """How well it did on its validation set."""
         return {name: float(value) for name, value in dict(self.card.get("metrics", {})).items()}
@@ -73,7 +79,7 @@ class Weights:
         # Where a folder is named, scenes are made beside it only by those who mix both.
         made = [f"made images: {', '.join(scenes)}"] if scenes and ("photographs" in data or not folder) else []
         read = [f"images of {folder}"] if folder and data.get("photographs", 1) else []
-        blur = [f"blur {data['blur']}"] if data.get("blur") else []
+        blur = [f"blur {self.blur}"] if self.blur else []
         return ", ".join([*beam, *blur, *told, *made, *read]) or "not recorded"
 
     def differences(self, beam: str, facts: tuple[Fact, ...]) -> list[str]:
