@@ -4,6 +4,7 @@ import copy
 import inspect
 import math
 
+import numba
 import pytest
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from microlocal.networks import (
     ReactionDiffusion,
     StoppedFlow,
     SymmetricBlock,
+    mixture,
 )
 from microlocal.networks.certify import examine
 from microlocal.networks.denoisers import denoiser, load_denoiser
@@ -283,6 +285,15 @@ def test_certificates_outlive_the_compiler_and_16_bits():
     search = Search(starts=1, steps=2)
     assert certify_map(compiled, (1, 6, 6), search) == certify_map(network, (1, 6, 6), search)
     assert guarantee_of(compiled) == network.guarantee()
+
+
+def test_the_compiler_need_not_look_into_kernels_that_are_not_compiled_yet(monkeypatch):
+    """It cannot: a network whose first call was a compiled one ended in an error of the compiler."""
+    cold = numba.njit(lambda s: 2 * s)
+    monkeypatch.setattr(mixture, "mixed", lambda kind, s, shares, scales: cold(s))
+    u = torch.rand(1, 2, 5, 6, generator=generator(0))
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(Mixture(2), backend="eager", fullgraph=True)(u), 2 * u)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

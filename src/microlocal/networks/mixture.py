@@ -120,9 +120,20 @@ class Mixture(nn.Module):
             values.detach()[..., 0, 0, :].expand(batch, channels, parts).reshape(count, parts)
             for values in (shares, contrast)
         )
-        kind = CLOSED[self.row](lanes.numpy().dtype.type(1))
-        found = mixed(kind, lanes.numpy(), weights.contiguous().numpy(), (1 / sizes.square()).contiguous().numpy())
-        return torch.from_numpy(found).reshape(s.shape)
+        return _mixed_lanes(lanes, weights.contiguous(), (1 / sizes.square()).contiguous(), self.row).reshape(s.shape)
+
+
+# An operator of torch, which its compiler does not look into: it stumbles over kernels that are not compiled yet.
+@torch.library.custom_op("microlocal::mixed_lanes", mutates_args=(), device_types="cpu")
+def _mixed_lanes(s: Tensor, shares: Tensor, scales: Tensor, row: str) -> Tensor:
+    kind = CLOSED[row](s.numpy().dtype.type(1))
+    return torch.from_numpy(mixed(kind, s.numpy(), shares.numpy(), scales.numpy()))
+
+
+@_mixed_lanes.register_fake
+def _(s, shares, scales, row):  # type: ignore[no-untyped-def]
+    del shares, scales, row
+    return torch.empty_like(s)
 
 
 def _learns(s: Tensor, mixture: nn.Module) -> bool:
