@@ -32,8 +32,8 @@ EXAMPLES = examples(
     after="Proved claims hold for every image of every size, in float32 and float64 up to\n"
     "rounding, not in half precision. The value is the worst that a search found\n"
     "(gradient ascent from noise, alternating signs and jumps), a lower estimate of\n"
-    "what is possible; --attack searches longer, and from more places. Ctrl-C ends the\n"
-    "search, and prints what was found until then.",
+    "what is possible; --attack searches longer, and from more places. Ctrl-C ends\n"
+    "the search, and prints what was found until then.",
 )
 
 Name = Annotated[
@@ -49,8 +49,8 @@ Minutes = Annotated[
 def certify(context: typer.Context, name: Name, attack: Long = False, minutes: Minutes = None) -> None:
     """Print what is proved of a network, what the proof rests on, and how near an attack comes.
 
-    The exit code is 1 where something that is claimed does not hold, and 3 where
-    Ctrl-C ended the search; what was found until then is printed.
+    The exit code is 1 where something that is claimed does not hold. It is 3
+    where Ctrl-C ended the search; what was found until then is printed.
     """
     screen = screen_of(context)
     seconds = lazy.certify.MINUTE * (1 if minutes is None else minutes)
