@@ -9,7 +9,7 @@ from microlocal.calibration.outline import air_around
 from microlocal.core import Detector, Grid, ParallelBeam, Scan
 from microlocal.core.arrays import to_numpy
 from microlocal.frames import ShearletFrame
-from microlocal.functionals import GroupL1, WeightedL1
+from microlocal.functionals import DirectionalL1, GroupL1, WeightedL1
 from microlocal.io.jsonable import jsonable
 from microlocal.io.own import write_scan
 from microlocal.io.tensors import read_tensors, write_tensors
@@ -64,6 +64,9 @@ IMAGES = {
     "weights of views": lambda x, _: fourier_normal(RAY.slices, x.reshape(-1)[:45].abs()).kernel,
     "l1": lambda x, _: WeightedL1(0.5).dual_step(torch.zeros(1, 20, 24).double(), -(-x.detach())[None], 0.3),
     "group l1": lambda x, _: GroupL1(0.5).dual_step(torch.stack((x, x)).detach(), torch.ones(2, 20, 24).double(), 0.3),
+    "directional l1": lambda x, _: DirectionalL1(0.5, 0.8, 0.3).dual_step(
+        torch.stack((x, x)).detach(), torch.ones(2, 20, 24).double(), 0.3
+    ),
     "edges": lambda x, _: edges(x, model="shearlet").row,
 }
 

@@ -8,7 +8,7 @@ import torch
 
 from microlocal.core import Detector, Grid, ParallelBeam
 from microlocal.frames import ShearletFrame
-from microlocal.functionals import Box, GroupL1, PairL1, SquaredDistance, WeightedL1
+from microlocal.functionals import Box, DirectionalL1, GroupL1, PairL1, SquaredDistance, WeightedL1
 from microlocal.operators import (
     CoilSensitivities,
     FourierSampling,
@@ -101,6 +101,8 @@ def test_a_dual_step_on_pairs_is_the_conjugate_prox_of_a_step(dtype):
         GroupL1(0.0),
         GroupL1(torch.rand(4, 5)),
         GroupL1(0.8, axes=1),
+        DirectionalL1(0.5, 0.8, 0.3),
+        DirectionalL1(1.2, 0.4, 2.0),
         SquaredDistance(torch.ones(4, 5), 2.5),
     ],
 )

@@ -15,6 +15,8 @@ from torch import Tensor
 from microlocal.core.checks import positive
 from microlocal.core.registry import register
 from microlocal.functionals.base import Proximable, Step
+from microlocal.functionals.norms import length, plain
+from microlocal.kernels.dual_steps import stadium_step
 
 
 def _samples() -> list["DirectionalL1"]:
@@ -38,7 +40,7 @@ class DirectionalL1(Proximable):
 
     def __call__(self, x: Float[Tensor, "*batch 2 row col"]) -> float:
         along = self._along(x)
-        return float((self.isotropic * torch.linalg.vector_norm(x, dim=-3) + self.directional * along.abs()).sum())
+        return float((self.isotropic * length(x, -3)[..., 0, :, :] + self.directional * along.abs()).sum())
 
     def prox(self, x: Float[Tensor, "*batch 2 row col"], step: Step) -> Float[Tensor, "*batch 2 row col"]:
         return x - step * self.conjugate_prox(x / step, 1 / step)
@@ -53,8 +55,18 @@ class DirectionalL1(Proximable):
             along = along.clamp(-self.directional, self.directional)
         segment = torch.stack((along * self.down, along * self.right), dim=-3)
         rest = y - segment
-        size = torch.linalg.vector_norm(rest, dim=-3, keepdim=True)
+        size = length(rest, -3)
         return segment + rest * (self.isotropic / size.clamp_min(self.isotropic))
+
+    def dual_step(
+        self, y: Float[Tensor, "*batch 2 row col"], image: Float[Tensor, "*batch 2 row col"], step: Step
+    ) -> Float[Tensor, "*batch 2 row col"]:
+        if not plain(y, image, step):
+            return super().dual_step(y, image, step)
+        sizes, normal = (self.isotropic, self.directional), (self.down, self.right)
+        for old, new in zip(y.reshape(-1, *y.shape[-3:]), image.reshape(-1, *y.shape[-3:]), strict=True):
+            stadium_step(old.numpy(), new.numpy(), float(step), sizes, normal)
+        return image
 
     def _along(self, y: Tensor) -> Tensor:
         return self.down * y[..., 0, :, :] + self.right * y[..., 1, :, :]

@@ -42,6 +42,20 @@ def _shortened(y: Floats, image: Floats, sigma: float, limit: float) -> None:
 
 
 @numba.njit(**_OPTIONS)
+def _into_stadium(y: Floats, image: Floats, sigma: float, radii: Floats, down: float, right: float) -> None:
+    """y, image (row, component, pixel): vectors go to the nearest point of a segment along v with a disc around it."""
+    step, isotropic, directional = image.dtype.type(sigma), radii[0], radii[1]
+    v, w = image.dtype.type(down), image.dtype.type(right)
+    for row in numba.prange(y.shape[0]):
+        for k in range(y.shape[2]):
+            a, b = y[row, 0, k] + step * image[row, 0, k], y[row, 1, k] + step * image[row, 1, k]
+            along = min(max(v * a + w * b, -directional), directional)
+            c, d = a - along * v, b - along * w
+            scale = isotropic / max(np.sqrt(c * c + d * d), isotropic)
+            image[row, 0, k], image[row, 1, k] = along * v + scale * c, along * w + scale * d
+
+
+@numba.njit(**_OPTIONS)
 def _shrunk_pairs(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
     """y, image (batch, 2 pair), limits (2 pair,): adjacent numbers are vectors, shortened to their limit."""
     step, zero = image.dtype.type(sigma), image.dtype.type(0)
@@ -66,6 +80,18 @@ def shorten_step(y: Floats, image: Floats, sigma: float, limit: float) -> None:
     """Overwrite ``image`` (component, row, pixel) by y + σ image with every vector shortened to at most ``limit``."""
     with threads_for(4 * image.size):
         _shortened(y.swapaxes(0, 1), image.swapaxes(0, 1), sigma, limit)
+
+
+def stadium_step(
+    y: Floats, image: Floats, sigma: float, radii: tuple[float, float], normal: tuple[float, float]
+) -> None:
+    """Overwrite ``image`` (2, row, pixel) by y + σ image, projected on the stadium of ``radii``: disc, half segment.
+
+    The segment lies along the unit vector ``normal`` (down, right).
+    """
+    with threads_for(4 * image.size):
+        sizes = np.asarray(radii, image.dtype)
+        _into_stadium(y.swapaxes(0, 1), image.swapaxes(0, 1), sigma, sizes, *normal)
 
 
 def shorten_pairs_step(y: Floats, image: Floats, sigma: float, limits: Floats) -> None:
