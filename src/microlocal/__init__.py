@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from microlocal.core import Scan as Scan
     from microlocal.core import ViewVectors as ViewVectors
     from microlocal.core import VolumeGrid as VolumeGrid
+    from microlocal.core import VolumeScan as VolumeScan
     from microlocal.data import Measurement as Measurement
     from microlocal.data import random_object as random_object
     from microlocal.data import simulate as simulate
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from microlocal.frames import ShearletFrame3D as ShearletFrame3D
     from microlocal.frames import UndecimatedWaveletFrame as UndecimatedWaveletFrame
     from microlocal.frames import WaveletFrame as WaveletFrame
+    from microlocal.io import open_projections as open_projections
     from microlocal.io import open_stack as open_stack
     from microlocal.io import read_scan as read_scan
     from microlocal.io import write_scan as write_scan
@@ -124,6 +126,7 @@ _NAMES = {
         "Scan",
         "ViewVectors",
         "VolumeGrid",
+        "VolumeScan",
     ),
     "data": ("Measurement", "random_object", "simulate"),
     "frames": (
@@ -137,7 +140,7 @@ _NAMES = {
         "UndecimatedWaveletFrame",
         "WaveletFrame",
     ),
-    "io": ("open_stack", "read_scan", "write_scan"),
+    "io": ("open_projections", "open_stack", "read_scan", "write_scan"),
     "operators": (
         "AsComplex",
         "BlockMatrix",

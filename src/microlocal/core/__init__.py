@@ -20,3 +20,4 @@ from microlocal.core.scan import Scan as Scan
 from microlocal.core.scan import Source as Source
 from microlocal.core.view_vectors import ViewVectors as ViewVectors
 from microlocal.core.volume import VolumeGrid as VolumeGrid
+from microlocal.core.volume_scan import VolumeScan as VolumeScan

@@ -1,5 +1,6 @@
 """Readers and writers, one format a file. Importing a reader registers it."""
 
+from microlocal.io.description import Description as Description
 from microlocal.io.dxchange import DataExchange as DataExchange
 from microlocal.io.helsinki import Helsinki as Helsinki
 from microlocal.io.hspy import HyperSpy as HyperSpy
@@ -14,6 +15,10 @@ from microlocal.io.photograph import Photograph as Photograph
 from microlocal.io.photograph import read_photograph as read_photograph
 from microlocal.io.photograph import write_photograph as write_photograph
 from microlocal.io.picture import read_picture as read_picture
+from microlocal.io.projection_formats import ProjectionReader as ProjectionReader
+from microlocal.io.projection_formats import holds_projections as holds_projections
+from microlocal.io.projection_formats import open_projections as open_projections
+from microlocal.io.projections import Projections as Projections
 from microlocal.io.read import find_reader as find_reader
 from microlocal.io.read import read_scan as read_scan
 from microlocal.io.reader import Reader as Reader

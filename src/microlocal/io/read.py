@@ -17,6 +17,8 @@ _SEEN = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive without arrays"),
     (b"\x1f\x8b", "a gzip archive (unpack it first)"),
+    (b"[XTekCT]", "a Nikon cone-beam scan (that is for microlocal volume)"),
+    (b"\xef\xbb\xbf[XTekCT]", "a Nikon cone-beam scan (that is for microlocal volume)"),
     (b"<", "a text file (XML or HTML)"),
     (b"{", "a JSON file (give the data file; the JSON is found beside it)"),
 )

@@ -15,6 +15,7 @@ from microlocal.core.geometry import Geometry, geometry_from_dict
 from microlocal.core.grid import Grid
 
 QUANTITIES = ("line integrals", "transmission", "counts")
+VOLUME_KINDS = ("parallel-3d", "cone", "vectors")
 GEOMETRY_FIELDS = ("kind", "angles_deg", "detector", "unit", "source_axis", "source_detector", "detector_shape")
 OTHER_FIELDS = ("grid", "axes", "quantity", "flats", "darks", "tilt_axis")
 
@@ -66,6 +67,9 @@ def find_sidecar(path: Path, given: Path | None) -> Sidecar:
 def read_sidecar(path: Path) -> Sidecar:
     """Return the checked content of a JSON sidecar; raises ScanFileError or GeometryError that names the field."""
     who, fields = str(path), _fields(path)
+    if fields.get("kind") in VOLUME_KINDS:
+        do = "Use microlocal volume, or open_projections in Python."
+        raise ScanFileError(who, expected="a scan of slices", got="projections of a volume", do=do)
     unknown = sorted(set(fields) - {*GEOMETRY_FIELDS, *OTHER_FIELDS})
     if unknown:
         expected = "fields among " + ", ".join((*GEOMETRY_FIELDS, *OTHER_FIELDS))

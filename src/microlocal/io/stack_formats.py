@@ -26,11 +26,9 @@ from microlocal.io.reader import OWN_MARK, Reader, guarded
 from microlocal.io.readings import Readings, sample_of
 from microlocal.io.sidecar import QUANTITIES, Sidecar, find_sidecar, parsed_geometry, parsed_grid
 from microlocal.io.stack import Draft, Stack, described, stack_of
-from microlocal.io.stored import Hdf5Stored, MrcStored, NpyStored, Stored, TiffStored
+from microlocal.io.stored import VIEW_FIRST, Hdf5Stored, MrcStored, NpyStored, Stored, TiffStored
 from microlocal.io.tiff import TiffStack, is_tiff, opened_tiff, pages
 from microlocal.io.zarr_store import ZarrStored, describe, is_zarr
-
-VIEW_FIRST = ("angle", "slice", "detector")
 
 
 def open_stack(path: str | Path, *, geometry: str | Path | None = None) -> Stack:
@@ -170,10 +168,10 @@ def _numpy(path: Path, sidecar: Sidecar) -> Draft:
     if archive_names(path):
         do = "Save the array as NPY, HDF5 or Zarr, which can be read in part."
         raise ScanFileError(str(path), expected="a stack that can be read in part", got="an NPZ archive", do=do)
-    return _plain(_npy_stored(path, sidecar.axes), sidecar, "npy")
+    return _plain(npy_stored(path, sidecar.axes), sidecar, "npy")
 
 
-def _npy_stored(path: Path, axes: tuple[str, ...]) -> NpyStored:
+def npy_stored(path: Path, axes: tuple[str, ...]) -> NpyStored:
     with guarded(path, "NumPy file"):
         shape = tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
     return NpyStored(path, axes or DEFAULT_AXES.get(len(shape), ()), shape)
@@ -181,10 +179,10 @@ def _npy_stored(path: Path, axes: tuple[str, ...]) -> NpyStored:
 
 def _tiff(path: Path, sidecar: Sidecar) -> Draft:
     files = tuple(pages(path, without=(sidecar.flats, sidecar.darks)) or [path])
-    return _plain(_tiff_stored(path, files, sidecar.axes), sidecar, "tiff")
+    return _plain(tiff_stored(path, files, sidecar.axes), sidecar, "tiff")
 
 
-def _tiff_stored(path: Path, files: tuple[Path, ...], axes: tuple[str, ...]) -> TiffStored:
+def tiff_stored(path: Path, files: tuple[Path, ...], axes: tuple[str, ...]) -> TiffStored:
     with guarded(files[0], "TIFF stack"), opened_tiff(files[0]) as (_, series):
         shape = tuple(n for n in series.shape if n != 1)
     shape = shape if len(files) == 1 else (len(files), *shape[-2:])
@@ -212,9 +210,9 @@ def _plain(array: Stored, sidecar: Sidecar, name: str, inside: dict[str, Stored]
 def _frames(path: Path) -> Stored:
     """Return flats or darks in a TIFF or NPY file or a folder of TIFF files: (frame, slice, detector), or one frame."""
     if path.is_dir() or is_tiff(path):
-        found: Stored = _tiff_stored(path, tuple(pages(path) or [path]), ())
+        found: Stored = tiff_stored(path, tuple(pages(path) or [path]), ())
     else:
-        found = _npy_stored(path, ())
+        found = npy_stored(path, ())
     return replace(found, axes=("slice", "detector") if len(found.stored_shape) == 2 else VIEW_FIRST)
 
 

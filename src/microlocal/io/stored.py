@@ -21,6 +21,7 @@ from microlocal.io.reader import guarded
 from microlocal.io.tiff import opened_tiff
 
 ORDER = ("slice", "angle", "detector")
+VIEW_FIRST = ("angle", "slice", "detector")
 Index = tuple[slice, ...]
 
 
@@ -53,9 +54,28 @@ class Stored(ABC):
         axes = self.axes if "angle" in self.axes else ("angle", *self.axes)
         return np.ascontiguousarray(whole.transpose([axes.index(name) for name in ORDER]))
 
+    def frames(self, first: int, last: int) -> Shaped[np.ndarray, "angle slice detector"]:
+        """Return the views first..last-1 as the file holds them, in memory of their own."""
+        index = tuple(slice(first, last) if name == "angle" else slice(None) for name in self.axes)
+        with guarded(self.path, "stack"):
+            part = np.asarray(self._part(index))
+        whole = part if "angle" in self.axes else np.expand_dims(part, 0)
+        axes = self.axes if "angle" in self.axes else ("angle", *self.axes)
+        return np.ascontiguousarray(whole.transpose([axes.index(name) for name in VIEW_FIRST]))
+
     @abstractmethod
     def _part(self, index: Index) -> Shaped[np.ndarray, "..."]:
         """Return the part of the stored array, its axes as they are stored."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldStored(Stored):
+    """An array in memory, of a file that can be read as a whole only."""
+
+    values: Shaped[np.ndarray, "..."]
+
+    def _part(self, index: Index) -> Shaped[np.ndarray, "..."]:
+        return np.array(self.values[index])
 
 
 @dataclass(frozen=True)
