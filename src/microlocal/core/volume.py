@@ -6,7 +6,7 @@ voxel (s, r, c) is
     x = x0 + (c - (cols - 1)/2) h,    y = y0 - (r - (rows - 1)/2) h,    z = z0 + (s - (slices - 1)/2) h.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,15 @@ class VolumeGrid:
         x, y = self.plane.coordinates()
         slices = np.arange(self.shape[0], dtype=np.float64)
         return x, y, self.center[2] + (slices - (self.shape[0] - 1) / 2) * self.voxel
+
+    def slab(self, slices: range) -> "VolumeGrid":
+        """Return the grid of some slices in their places, ``slices`` without steps.
+
+        >>> VolumeGrid((8, 2, 2), 1.0).slab(range(6, 8)).center
+        (0.0, 0.0, 3.0)
+        """
+        z = self.center[2] + (slices.start + (len(slices) - 1) / 2 - (self.shape[0] - 1) / 2) * self.voxel
+        return replace(self, shape=(len(slices), *self.shape[1:]), center=(*self.center[:2], z))
 
     @property
     def plane(self) -> Grid:

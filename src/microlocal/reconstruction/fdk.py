@@ -17,7 +17,7 @@ References: Feldkamp, Davis and Kress, J. Opt. Soc. Am. A 1 (1984); Myagotin et 
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -91,16 +91,43 @@ def _filtered_backprojection(data: Tensor, geometry: Geometry3D, grid: VolumeGri
     if not data.numel():
         return data.sum().expand((*data.shape[:-3], *grid.shape))
     stack = data.reshape(-1, *geometry.shape)
-    volumes = stack.new_zeros((stack.shape[0], *grid.shape))
-    # The shares of all views, since a view's depends on where the others end; the scale of the ramp is the axis'.
-    shares = torch.tensor(_shares(geometry)[:, None, :] * _cosines(geometry)).to(data)
-    steps = view_steps(geometry.midplane()) * math.cos(geometry.tilt_rad)
-    power = 2 if isinstance(geometry, ConeBeam) else 0
+    volumes, backprojection = stack.new_zeros((stack.shape[0], *grid.shape)), Backprojection.of(geometry, grid)
     for first in range(0, geometry.shape[0], CHUNK):
         views = range(first, min(first + CHUNK, geometry.shape[0]))
-        part, wide = _filtered(stack[:, views] * shares[views], geometry.select(views))
-        volumes = _with(volumes, part, panel_map(wide, grid), steps[views], power)
+        volumes = backprojection.added(volumes, stack[:, views], views)
     return volumes.reshape(*data.shape[:-3], *grid.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Backprojection:
+    """A filtered backprojection whose views come a few at a time, in any order.
+
+    Parameters: ``shares`` (angle, 1, u) of the data of all views, since a view's depend on where the others end;
+    ``cosines`` (v, u); ``steps`` of the views, and ``power`` of the depth that they are divided by.
+    """
+
+    geometry: Geometry3D
+    grid: VolumeGrid
+    shares: Array
+    cosines: Array
+    steps: Array
+    power: int
+
+    @classmethod
+    def of(cls, geometry: Geometry3D, grid: VolumeGrid) -> "Backprojection":
+        """Return what all views of ``geometry`` have in common."""
+        steps = view_steps(geometry.midplane()) * math.cos(geometry.tilt_rad)
+        power = 2 if isinstance(geometry, ConeBeam) else 0
+        return cls(geometry, grid, _shares(geometry)[:, None, :], _cosines(geometry), steps, power)
+
+    def added(
+        self, volumes: Float[Tensor, "batch slice row col"], part: Float[Tensor, "batch view v u"], views: range
+    ) -> Float[Tensor, "batch slice row col"]:
+        """Return the volumes with these views added: in place, unless a gradient is wanted."""
+        weights = torch.tensor(self.shares[views] * self.cosines).to(part)
+        # The scale of the ramp is that of the axis.
+        filtered, wide = _filtered(part * weights, self.geometry.select(views))
+        return _with(volumes, filtered, panel_map(wide, self.grid), self.steps[views], self.power)
 
 
 def _with(volumes: Tensor, part: Tensor, table: Array, steps: Array, power: int) -> Tensor:
