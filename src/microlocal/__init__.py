@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import Reconstruction as Reconstruction
     from microlocal.reconstruction import Scheduler as Scheduler
     from microlocal.reconstruction import StackRequest as StackRequest
+    from microlocal.reconstruction import VolumeRequest as VolumeRequest
     from microlocal.reconstruction import Workers as Workers
     from microlocal.reconstruction import deblur as deblur
     from microlocal.reconstruction import deblur_network as deblur_network
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import read_result as read_result
     from microlocal.reconstruction import reconstruct as reconstruct
     from microlocal.reconstruction import reconstruct_stack as reconstruct_stack
+    from microlocal.reconstruction import reconstruct_volume as reconstruct_volume
     from microlocal.reconstruction import relative_error as relative_error
     from microlocal.reconstruction import separate as separate
     from microlocal.reconstruction import ssim as ssim
@@ -179,6 +181,7 @@ _NAMES = {
         "Reconstruction",
         "Scheduler",
         "StackRequest",
+        "VolumeRequest",
         "Workers",
         "deblur",
         "deblur_network",
@@ -200,6 +203,7 @@ _NAMES = {
         "read_result",
         "reconstruct",
         "reconstruct_stack",
+        "reconstruct_volume",
         "relative_error",
         "separate",
         "ssim",

@@ -1,6 +1,7 @@
 """What can be certified of a reconstruction: how well it explains the measured data."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Inexact
@@ -67,11 +68,22 @@ def certify_residual(
     has residual one and explains nothing, so a bound above one, or a residual not below it, leaves the certificate
     without force: it does not hold.
     """
-    value = relative_residual(operator, image, data)
     name = "R" if isinstance(operator, RayTransform) else "A"
-    finite = bool(torch.isfinite(image).all())
+    return residual_certificate(
+        f"The image explains the measured data: |{name} f - g| / |g| stays below the bound.",
+        relative_residual(operator, image, data),
+        target,
+        finite=bool(torch.isfinite(image).all()),
+        attack=lambda seed: _residual_of_the_oracle(operator, image, data, seed),
+    )
+
+
+def residual_certificate(
+    claim: str, value: float, target: float, *, finite: bool, attack: Callable[[int], float]
+) -> Certificate:
+    """Return the certificate of a relative residual that was computed, with the second opinion that ``attack`` is."""
     return Certificate(
-        claim=f"The image explains the measured data: |{name} f - g| / |g| stays below the bound.",
+        claim=claim,
         kind=Kind.BOUNDED,
         value=value,
         bound=target,
@@ -84,7 +96,7 @@ def certify_residual(
             ),
         ),
         reference="morozov1966",
-        attack=lambda seed: _residual_of_the_oracle(operator, image, data, seed),
+        attack=attack,
     )
 
 

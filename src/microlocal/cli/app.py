@@ -22,6 +22,7 @@ from microlocal.cli import (
     stack,
     train,
     visible,
+    volume,
     weights,
 )
 from microlocal.cli.guard import Guarded
@@ -82,6 +83,7 @@ def options(
 
 app.command(epilog=reconstruct.EXAMPLES)(reconstruct.reconstruct)
 app.command(epilog=stack.EXAMPLES)(stack.stack)
+app.command(epilog=volume.EXAMPLES)(volume.volume)
 app.command(epilog=visible.EXAMPLES)(visible.visible)
 app.command(epilog=edges.EXAMPLES)(edges.edges)
 app.command(epilog=denoise.EXAMPLES)(denoise.denoise)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from microlocal import report as report
     from microlocal import training as training
     from microlocal import wavefront as wavefront
+    from microlocal.calibration import axis_of_volumes as axis_of_volumes
     from microlocal.calibration import center as center
     from microlocal.calibration import outline as outline
     from microlocal.cli import health as health
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from microlocal.core import provenance as provenance
     from microlocal.core import registry as registry
     from microlocal.dictionary import latex as latex
+    from microlocal.io import angle_files as angle_files
+    from microlocal.io import description as description
     from microlocal.io import gaps as gaps
     from microlocal.io import point_files as point_files
+    from microlocal.io import projection_formats as projection_formats
     from microlocal.networks import catalogue as catalogue
     from microlocal.networks import certify as certify
     from microlocal.networks import weights as weights
@@ -48,6 +52,10 @@ if TYPE_CHECKING:
 _ROOMS = ("core", "data", "dictionary", "io", "members", "reconstruction", "report", "training", "wavefront")
 _MODULES = {
     "center": "microlocal.calibration.center",
+    "axis_of_volumes": "microlocal.calibration.axis_of_volumes",
+    "angle_files": "microlocal.io.angle_files",
+    "description": "microlocal.io.description",
+    "projection_formats": "microlocal.io.projection_formats",
     "outline": "microlocal.calibration.outline",
     "interruption": "microlocal.core.interruption",
     "provenance": "microlocal.core.provenance",

@@ -205,7 +205,7 @@ def _angles(keys: Keys) -> tuple[Float[np.ndarray, " angle"], tuple[str, ...]]:
         if off > abs(step) / 2:
             said = (
                 f"{listed[0].name} lists other angles, up to {off:.3g}° off: the even steps of the .xtekct file are "
-                "taken. --angles takes the list.",
+                "taken. --angle-file takes the list.",
             )
     return first + even, said
 

@@ -7,8 +7,10 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 
 from microlocal.core.errors import ScanFileError
+from microlocal.core.geometry3d import ConeBeam, FlatPanel
 from microlocal.core.registry import register, registered
 from microlocal.core.scan import Source
+from microlocal.io.angle_files import angles_in
 from microlocal.io.description import FLIPS, NAMES, Description, describes_volume, find_description
 from microlocal.io.nikon import Nikon
 from microlocal.io.npz import archive_names, is_numpy, load_array
@@ -19,6 +21,7 @@ from microlocal.io.reader import OWN_MARK, sha256
 from microlocal.io.stack_formats import npy_stored, tiff_stored
 from microlocal.io.stored import VIEW_FIRST, HeldStored, Stored
 from microlocal.io.tiff import is_tiff, load_frames, pages
+from microlocal.io.units import unit_name
 
 NO_DARKS = "No dark frames: the dark level is taken as zero."
 SMALL = 64 << 20  # bytes of files of which the SHA-256 is of all of them
@@ -102,6 +105,47 @@ def holds_projections(path: str | Path) -> bool:
     if Nikon.sniff(target) or OwnProjections.sniff(target):
         return True
     return (TiffProjections.sniff(target) or ArrayProjections.sniff(target)) and describes_volume(target)
+
+
+def simple_cone(
+    path: Path,
+    *,
+    distances: tuple[float, float],
+    pitch: tuple[float, float],
+    offset: tuple[float, float] = (0.0, 0.0),
+    turn_deg: float = 360.0,
+    angles: Path | None = None,
+    unit: str = "mm",
+    without: tuple[Path | None, ...] = (),
+) -> ConeBeam:
+    """Return the cone beam of projections whose numbers of views, rows and columns the files themselves show.
+
+    Parameters: ``distances`` from the source to the axis and to the panel; ``pitch`` and ``offset`` (v, u) of the
+    panel; ``turn_deg``, over which the views are spread evenly, without its end, below zero for the other direction; or
+    ``angles``, a file that lists them; ``without``, files that are no projections.
+    Raises ScanFileError or GeometryError.
+    """
+    views, rows, cols = _shape(path, without)
+    listed = turn_deg * np.arange(views) / views if angles is None else angles_in(angles)
+    if listed.size != views:
+        do = "Give one angle a line, in degrees."
+        raise ScanFileError(str(angles), expected=f"{views} angles", got=f"{listed.size} angles", do=do)
+    panel = FlatPanel(rows, cols, pitch, offset)
+    radians = tuple(np.radians(listed).tolist())
+    return ConeBeam(radians, panel, unit_name(unit, "--unit"), source_axis=distances[0], source_detector=distances[1])
+
+
+def _shape(path: Path, without: tuple[Path | None, ...]) -> tuple[int, int, int]:
+    if is_numpy(path):
+        shape = load_array(path).shape if archive_names(path) else npy_stored(path, ()).stored_shape
+    elif TiffProjections.sniff(path):
+        shape = tiff_stored(path, tuple(pages(path, without=without) or [path]), VIEW_FIRST).stored_shape
+    else:
+        raise _refused(path)
+    if len(shape) != 3:
+        got = f"an array of shape {tuple(shape)}"
+        raise ScanFileError(str(path), expected="projections (angle, v, u)", got=got, do="Give one picture a view.")
+    return int(shape[0]), int(shape[1]), int(shape[2])
 
 
 def _refused(path: Path) -> ScanFileError:

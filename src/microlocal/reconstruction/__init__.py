@@ -47,5 +47,8 @@ from microlocal.reconstruction.stack_state import has_begun as has_begun
 from microlocal.reconstruction.stack_state import stack_state as stack_state
 from microlocal.reconstruction.stack_state import write_state as write_state
 from microlocal.reconstruction.tv import tv as tv
+from microlocal.reconstruction.volume_job import VolumeResult as VolumeResult
+from microlocal.reconstruction.volume_job import reconstruct_volume as reconstruct_volume
+from microlocal.reconstruction.volume_request import VolumeRequest as VolumeRequest
 from microlocal.reconstruction.wavelet_residual import wavelet_residual as wavelet_residual
 from microlocal.reconstruction.writers import read_result as read_result

@@ -20,6 +20,7 @@ METHODS = (FORMULA, *COPIES)
 BASE_BYTES = 200 << 20  # kernels and libraries
 LARGEST_SLAB = 4 << 30  # bytes
 VIEWS_AT_ONCE = 16
+LEAST_SLABS, THIN = 4, 32  # slabs of a volume, unless they were thinner than so many slices
 
 
 @dataclass(frozen=True)
@@ -115,5 +116,6 @@ def slabs(numbers: range, grid: VolumeGrid, there: int | None = None) -> list[ra
     """
     there = available_bytes() if there is None else there
     most = max(1, min(LARGEST_SLAB, there // 4) // (4 * math.prod(grid.shape[1:])))
+    most = min(most, max(THIN, -(-len(numbers) // LEAST_SLABS)))  # so that Ctrl-C leaves something
     thick = -(-len(numbers) // -(-len(numbers) // most))
     return [numbers[k : k + thick] for k in range(0, len(numbers), thick)]
