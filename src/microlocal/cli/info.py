@@ -8,7 +8,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from microlocal.cli import lazy
+from microlocal.cli import lazy, volume_info
 from microlocal.cli.choices import ScanFile
 from microlocal.cli.prepare import WITHOUT_AXIS
 from microlocal.cli.screen import plain, screen_of
@@ -23,8 +23,8 @@ EXAMPLES = examples(
     ("for a program", "microlocal info tilts.mrc --json | jq .geometry"),
     after="Readable: MATLAB files of the Helsinki challenge (v5, v7.3), MRC/ALI with\n"
     ".rawtlt or .tlt, HyperSpy .hspy, Data Exchange HDF5, TIFF stacks, NPY and NPZ\n"
-    "with a JSON geometry beside them, and what microlocal.write_scan wrote. The\n"
-    "content decides, not the name.",
+    "with a JSON geometry beside them, what microlocal.write_scan wrote, and of\n"
+    "volumes Nikon .xtekct. The content decides, not the name.",
 )
 
 
@@ -33,8 +33,13 @@ LOOKED_AT = ("missing wedge", "noise", "step between views")
 
 def info(context: typer.Context, scan: ScanFile) -> None:
     """Tell what is in a scan file: geometry, units, values, warnings."""
+    screen = screen_of(context)
+    if lazy.io.holds_projections(scan):
+        found = lazy.io.open_projections(scan)
+        screen.answer(volume_info.fields_of(found), *volume_info.lines_of(found))
+        return
     loaded = lazy.io.read_scan(scan)
-    screen_of(context).answer(fields_of(loaded), *lines_of(loaded))
+    screen.answer(fields_of(loaded), *lines_of(loaded))
 
 
 def fields_of(scan: "Scan") -> dict[str, Any]:

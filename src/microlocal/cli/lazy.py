@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from microlocal.io import gaps as gaps
     from microlocal.io import point_files as point_files
     from microlocal.io import projection_formats as projection_formats
+    from microlocal.io import readings as readings
     from microlocal.networks import catalogue as catalogue
     from microlocal.networks import certify as certify
     from microlocal.networks import weights as weights
     from microlocal.reconstruction import facts as facts
     from microlocal.reconstruction import joining as joining
+    from microlocal.reconstruction import volume_overview as volume_overview
     from microlocal.reconstruction.images import blur as blur
     from microlocal.reconstruction.images import colours as colours
     from microlocal.reconstruction.images import models as models
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from microlocal.report import edge_picture as edge_picture
     from microlocal.report import picture_jobs as picture_jobs
     from microlocal.report import rose as rose
+    from microlocal.report import volume_picture as volume_picture
     from microlocal.wavefront import lengths as lengths
 
 _ROOMS = ("core", "data", "dictionary", "io", "members", "reconstruction", "report", "training", "wavefront")
@@ -56,6 +59,9 @@ _MODULES = {
     "angle_files": "microlocal.io.angle_files",
     "description": "microlocal.io.description",
     "projection_formats": "microlocal.io.projection_formats",
+    "readings": "microlocal.io.readings",
+    "volume_overview": "microlocal.reconstruction.volume_overview",
+    "volume_picture": "microlocal.report.volume_picture",
     "outline": "microlocal.calibration.outline",
     "interruption": "microlocal.core.interruption",
     "provenance": "microlocal.core.provenance",

@@ -8,12 +8,13 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from microlocal.cli import lazy
+from microlocal.cli import lazy, volume_visible
 from microlocal.cli.choices import ArcChoice, CenterChoice, GridChoice, OutFolder, PixelChoice, ScanFile
 from microlocal.cli.folders import output_folder
 from microlocal.cli.prepare import chosen_grid, load_scan
 from microlocal.cli.screen import screen_of
 from microlocal.cli.teaching import examples
+from microlocal.cli.volume_choices import narrowed
 from microlocal.cli.words import angles_in_words, degrees, facts, heading
 
 if TYPE_CHECKING:
@@ -40,8 +41,17 @@ def visible(
     grid: GridChoice = None,
     pixel: PixelChoice = None,
 ) -> None:
-    """Tell which edges a scan can see, in numbers and in visibility.png."""
+    """Tell which edges (of a volume: surfaces) a scan can see, in numbers and in visibility.png."""
     screen = screen_of(context)
+    if lazy.io.holds_projections(scan):
+        if grid is not None or pixel is not None:
+            raise typer.BadParameter("expected neither --grid nor --pixel for a volume, whose own grid is looked at.")
+        lazy.members.load_all()
+        with output_folder(out) as folder:
+            opened = narrowed(lazy.io.open_projections(scan), 1, angles, 1, center)
+            fields, shown = volume_visible.told(opened, folder)
+        screen.answer(fields, *shown)
+        return
     with output_folder(out) as folder:
         loaded = load_scan(scan, None, angles, center)
         target = chosen_grid(loaded, grid, pixel)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from microlocal.core import Geometry
+    from microlocal.core import Geometry, Geometry3D
 
 
 def number(value: float) -> str:
@@ -50,7 +50,7 @@ def joined(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
-def angles_in_words(geometry: "Geometry") -> str:
+def angles_in_words(geometry: "Geometry | Geometry3D") -> str:
     """Return the views in words: how many, from where to where."""
     views = [math.degrees(angle) for angle in geometry.angles_rad]
     if len(views) == 1:

@@ -120,9 +120,13 @@ class Projections:
         """Return the line integrals of these views; raises ScanFileError for readings that cannot be used."""
         return torch.from_numpy(np.ascontiguousarray(self._read(chosen)[0], dtype=np.float32))
 
+    def frames_of_all(self) -> Float[Tensor, "view v u"]:
+        """Return the line integrals of all views."""
+        return self.frames(range(len(self.numbers)))
+
     def load(self) -> VolumeScan:
         """Return all of it in memory."""
-        data = self.frames(range(len(self.numbers)))
+        data = self.frames_of_all()
         return VolumeScan(data, self.geometry, self.grid, self.source, self.warnings)
 
     def looked_at(self) -> "Projections":

@@ -5,7 +5,7 @@ any page, is what surfaces are found and labelled in.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -70,18 +70,24 @@ class Overview:
 
     def planes(self, geometry: AnyGeometry3D) -> tuple[Plane, ...]:
         """Return the three planes, with surfaces and maps where all slices have come."""
+        plain = self._plain()
+        if not self.seen.all():
+            return plain
+        labels, maps = self._labels(geometry), self.maps(geometry)
+        found = zip(plain, labels, maps, strict=True)
+        return tuple(replace(plane, labels=codes, measured=share) for plane, codes, share in found)
+
+    def measured(self, geometry: AnyGeometry3D) -> tuple[Plane, ...]:
+        """Return the planes with their maps of measured surfaces: what is known before any reconstruction."""
+        pairs = zip(self._plain(), self.maps(geometry), strict=True)
+        return tuple(replace(plane, measured=share) for plane, share in pairs)
+
+    def _plain(self) -> tuple[Plane, ...]:
         names = [f"{kind} {n // 2}" for kind, n in zip(("slice", "row", "column"), self.grid.shape, strict=True)]
-        plain = (
+        return (
             Plane(f"Level, {names[0]}", "x", "y", self.level),
             Plane(f"Upright, {names[1]}", "x", "z", self.front[::-1]),
             Plane(f"Upright, {names[2]}", "y", "z", self.side[::-1, ::-1]),
-        )
-        if not self.seen.all():
-            return plain
-        labels, maps = self._labels(geometry), self._maps(geometry)
-        return tuple(
-            Plane(p.name, p.across, p.down, p.image, found, share)
-            for p, found, share in zip(plain, labels, maps, strict=True)
         )
 
     def _middle(self) -> tuple[float, float, float]:
@@ -95,7 +101,7 @@ class Overview:
         s, r, c = (n // 2 for n in self.small.shape)
         return [self.codes[s], self.codes[::-1, r], self.codes[::-1, ::-1, c]]
 
-    def _maps(self, geometry: AnyGeometry3D) -> list[Float[np.ndarray, "row col"]]:
+    def maps(self, geometry: AnyGeometry3D) -> list[Float[np.ndarray, "row col"]]:
         """Return the share of measured normals in each plane, on thin grids of few voxels."""
         voxel = self.grid.voxel * max(1.0, max(self.grid.shape) / MAP_SIDE)
         counts = tuple(max(1, round(n * self.grid.voxel / voxel)) for n in self.grid.shape)
