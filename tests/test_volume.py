@@ -1,22 +1,38 @@
 """Volumes from projections in files: slab by slab by formula, or by iteration, with what is said of them."""
 
+import json
 import math
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import cone_files as cones
 import numpy as np
 import pytest
+import tifffile
 import torch
 
+from microlocal.calibration.axis_of_volumes import with_axis
 from microlocal.core import ConeBeam, FlatPanel, ParallelBeam3D, VolumeGrid, VolumeScan
-from microlocal.core.errors import GeometryError, InputError, UnknownNameError
+from microlocal.core.errors import GeometryError, InputError, OutputError, UnknownNameError
 from microlocal.data.phantoms3d import projections
 from microlocal.io import open_projections, write_scan
+from microlocal.io.images import write_tiff
 from microlocal.io.projections import Projections
+from microlocal.io.readings import sample_of
+from microlocal.io.volumes import volume_at
+from microlocal.members import load_all
+from microlocal.operators.ray_transform3d import RayTransform3D
+from microlocal.reconstruction import Observation, VolumeResult, reconstruct, reconstruct_volume
 from microlocal.reconstruction.fdk import fbp_volume, fdk
 from microlocal.reconstruction.slabs import formula_slab, levelled, rows_of, upright
+from microlocal.reconstruction.volume_job import PART
+from microlocal.reconstruction.volume_overview import Overview
 from microlocal.reconstruction.volume_request import VolumeRequest, check_memory, needed_bytes, slabs
+from microlocal.testing.laws.certificate import LAWS
+
+load_all()  # the page is written by a room above
 
 TURN = tuple(np.radians(np.arange(0.0, 360.0, 6.0)))
 CONE = ConeBeam(TURN, FlatPanel(40, 48, (0.9, 0.9), (1.5, 1.0)), source_axis=60.0, source_detector=150.0)
@@ -108,3 +124,172 @@ def test_the_memory_is_asked_before_the_start_and_a_binning_that_fits_is_named(t
         check_memory("fdk", scan.grid, scan, there=1)
     assert [len(part) for part in slabs(range(3, 20), GRID, there=4 * 4 * 24 * 26 * 5)] == [5, 5, 5, 2]
     assert math.isclose(GRID.slab(range(20)).center[2], GRID.center[2])
+
+
+def run(folder: Path, scan: Projections, **asked: object) -> VolumeResult:
+    return reconstruct_volume(scan, folder, VolumeRequest(**asked))
+
+
+def slices_in(folder: Path) -> np.ndarray:
+    return np.stack([tifffile.imread(path) for path in sorted((folder / "slices").iterdir())])
+
+
+def test_a_volume_is_written_with_what_can_be_told_of_it(tmp_path: Path) -> None:
+    scan = open_projections(cones.nikon(tmp_path / "scan"))
+    result = run(tmp_path / "out", scan)
+    exact = cones.truth(result.grid)
+    assert result.grid == scan.geometry.default_grid()
+    assert distance(slices_in(tmp_path / "out"), exact) < 0.2
+    assert distance(slices_in(tmp_path / "out"), fdk(scan.load().data, scan.geometry, result.grid)) < 1e-5
+    fields = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert fields["method"] == "fdk"
+    assert fields["data_sha256"] == scan.fingerprint()
+    assert fields["grid"] == result.grid.to_dict()
+    assert fields["config"]["seed"] == 0
+    assert fields["certificates"][0]["holds"] is True
+    assert fields["metrics"]["relative residual"] == fields["certificates"][0]["value"] < 0.06
+    assert fields["versions"]["microlocal"]
+    assert 0.9 < fields["surfaces"]["measured"] < 1.0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<img") == 12
+    assert "98." in page
+    assert "Upright, row 28" in page
+    assert "<script" not in page
+
+
+def test_the_certificate_is_of_what_the_files_hold(tmp_path: Path) -> None:
+    scan = held(tmp_path, CONE, CONE.default_grid())
+    result = run(tmp_path / "out", scan)
+    (certificate,) = result.certificates
+    for law in LAWS:
+        law(certificate)
+    assert certificate.falsify(1) == pytest.approx(certificate.value, rel=1e-4)
+    chosen = scan.select(list(sample_of(len(TURN))))
+    ray = RayTransform3D(chosen.geometry, result.grid)
+    whole = torch.from_numpy(slices_in(tmp_path / "out"))
+    assert certificate.value == pytest.approx(distance(ray(whole), chosen.load().data), rel=1e-4)
+    for path in (tmp_path / "out" / "slices").iterdir():
+        write_tiff(np.zeros(result.grid.shape[1:], np.float32), path, 1.0, "mm")
+    assert certificate.falsify(0) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("method", ["cgls", "tv", "shearlet"])
+def test_methods_that_iterate_give_what_they_give_in_python(tmp_path: Path, method: str) -> None:
+    grid = VolumeGrid((10, 12, 12), 1.5)
+    scan = held(tmp_path, replace(CONE, detector=FlatPanel(20, 24, (1.8, 1.8))), grid).select(range(0, 60, 6))
+    result = run(tmp_path / "out", scan, method=method, iterations=6)
+    observation = Observation(scan.load().data, RayTransform3D(scan.geometry, grid), bounds=(0.0, math.inf))
+    expected = reconstruct(observation, method, iterations=6)
+    assert distance(slices_in(tmp_path / "out"), expected.image) < 1e-6
+    assert [c.claim for c in result.certificates] == [c.claim for c in expected.certificates]
+    assert result.config["iterations"] == expected.config["iterations"]
+    assert result.metrics["relative residual"] < 0.3
+
+
+@pytest.mark.parametrize("form", ["bigtiff", "zarr"])
+def test_other_forms_hold_the_same_slices(tmp_path: Path, form: str) -> None:
+    scan = held(tmp_path, CONE)
+    run(tmp_path / "a", scan, slices=(4, 7))
+    run(tmp_path / "b", scan, slices=(4, 7), form=form)
+    place = volume_at(tmp_path / "b", form, (3, 24, 26), 4, 0.7, "mm")
+    assert [path.name for path in sorted((tmp_path / "a" / "slices").iterdir())] == [
+        f"slice_0000{k}.tif" for k in (4, 5, 6)
+    ]
+    assert np.array_equal(slices_in(tmp_path / "a"), np.stack([place.read(k) for k in range(3)]))
+    assert json.loads((tmp_path / "b" / "result.json").read_text())["notes"] == [PART]
+
+
+def test_slices_of_two_runs_do_not_mix(tmp_path: Path) -> None:
+    scan = held(tmp_path, CONE)
+    run(tmp_path / "out", scan, slices=(0, 4))
+    with pytest.raises(OutputError, match="--fresh"):
+        run(tmp_path / "out", scan, slices=(8, 9))
+    reconstruct_volume(scan, tmp_path / "out", VolumeRequest(slices=(8, 9), form="bigtiff"), fresh=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "result.json", "volume.tif"]
+
+
+class Interrupting:
+    """A progress that presses Ctrl-C after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def start(self, task: str, total: int) -> None:
+        del task, total
+
+    def advance(self, task: str, steps: int = 1) -> None:
+        del task
+        self.left -= steps
+        if self.left <= 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.left = 1 << 30
+
+    def finish(self, task: str) -> None:
+        del task
+
+
+def test_ctrl_c_keeps_the_slabs_that_are_complete(tmp_path: Path) -> None:
+    tall = VolumeGrid((80, 10, 10), 0.2)
+    scan = held(tmp_path, CONE, tall)
+    result = reconstruct_volume(scan, tmp_path / "out", VolumeRequest(), progress=Interrupting(70))
+    assert result.interrupted
+    assert result.done == len(list((tmp_path / "out" / "slices").iterdir())) == 27
+    whole = fdk(scan.load().data, scan.geometry, tall)[:27]
+    assert distance(slices_in(tmp_path / "out"), whole) < 1e-5
+    fields = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert fields["config"]["status"] == "interrupted"
+    assert fields["notes"] == ["Interrupted: slices 0:27 are complete, the others are missing."]
+    assert fields["certificates"] == []
+    assert "interrupted" in (tmp_path / "out" / "report.html").read_text()
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct_volume(scan, tmp_path / "none", VolumeRequest(), progress=Interrupting(3))
+    assert not (tmp_path / "none").exists()
+
+
+def test_ctrl_c_keeps_the_best_iterate(tmp_path: Path) -> None:
+    scan = held(tmp_path, CONE, VolumeGrid((8, 10, 10), 1.5)).select(range(0, 60, 6))
+    request = VolumeRequest(method="cgls", iterations=30)
+    result = reconstruct_volume(scan, tmp_path / "out", request, progress=Interrupting(3))
+    assert result.interrupted
+    assert len(list((tmp_path / "out" / "slices").iterdir())) == 8
+
+
+def test_views_of_any_kind_iterate_on_a_grid_that_is_named(tmp_path: Path) -> None:
+    table = CONE.select(range(0, 60, 5)).to_vectors()
+    grid = VolumeGrid((8, 10, 10), 1.5)
+    scan = held(tmp_path, table, grid)
+    assert run(tmp_path / "out", scan, method="cgls", iterations=3).grid == grid
+    with pytest.raises(GeometryError, match="Iterate"):
+        run(tmp_path / "none", scan)
+    with pytest.raises(InputError, match="--size"):
+        _ = replace(scan, own_grid=None).grid
+
+
+def test_the_small_copy_of_a_large_volume_stands_where_its_blocks_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microlocal.reconstruction.volume_overview.SIDE", 7)
+    grid = VolumeGrid((9, 20, 22), 0.5, (1.0, 2.0, 3.0))
+    overview = Overview(grid)
+    assert overview.small.shape == (2, 5, 5)
+    z, y, x = np.meshgrid(*grid.coordinates()[::-1], indexing="ij")
+    for values, axis in ((x, 0), (y, 1), (z, 2)):
+        one = Overview(grid)
+        for k in range(9):
+            one.add(k, values[k])
+        expected = np.meshgrid(*one.small.coordinates()[::-1], indexing="ij")[2 - axis]
+        assert np.allclose(one.copy, expected, atol=1e-5)
+    assert overview.planes(CONE)[0].labels is None
+
+
+def test_the_axis_is_found_in_the_middle_row(tmp_path: Path) -> None:
+    moved = replace(CONE, detector=FlatPanel(40, 64, (0.9, 0.9), (0.0, 2.2)))
+    scan = held(tmp_path, moved)
+    lost = replace(scan, geometry=replace(moved, detector=FlatPanel(40, 64, (0.9, 0.9))))
+    found = with_axis(lost)
+    assert found.geometry.detector.offset[1] == pytest.approx(2.2, abs=0.1 * 0.9)
+    assert "axis of rotation was found" in found.warnings[-1]
+    told = with_axis(lost, 31.5 - 2.2 / 0.9)
+    assert told.geometry.detector.offset[1] == pytest.approx(2.2)
+    with pytest.raises(InputError, match="near 0"):
+        with_axis(lost, 1e4)
+    with pytest.raises(InputError, match="one that leans"):
+        with_axis(held(tmp_path, replace(CONE, tilt_rad=0.1)))

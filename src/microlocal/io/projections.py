@@ -160,7 +160,7 @@ class Projections:
 
     def _read(self, chosen: range) -> tuple[Float[np.ndarray, "view v u"], tuple[str, ...]]:
         numbers = [self.numbers[i] for i in chosen]
-        raw = np.concatenate([self._joined(self.stored.frames(a, b)) for a, b in _runs(numbers)])
+        raw = np.concatenate([self._joined(self.stored.frames(a, b, self._rows)) for a, b in _runs(numbers)])
         values, said = self._converted(raw)
         bad = int(values.size - np.count_nonzero(np.isfinite(values)))
         if bad or float(np.abs(values).max()) > LARGEST:
@@ -188,12 +188,18 @@ class Projections:
         if frames is None:
             return None
         count = frames.shape[1]
-        return np.asarray(sum(self._joined(frames.frames(k, k + 1))[0] for k in range(count)) / count)
+        return np.asarray(sum(self._joined(frames.frames(k, k + 1, self._rows))[0] for k in range(count)) / count)
+
+    @property
+    def _rows(self) -> slice:
+        """The rows of the pictures that the part of the panel lies in."""
+        first, last, count = self.rows.start, self.rows.stop, self.stored.shape[0]
+        return slice(count - last, count - first) if self.flip.rows else slice(first, last)
 
     def _joined(self, frames: Shaped[np.ndarray, "view row col"]) -> Float[np.ndarray, "view v u"]:
-        """Return stored frames as floats along v and u, cut to the part of the panel, in blocks."""
+        """Return stored rows of frames as floats along v and u, in blocks."""
         rows, cols = (-1 if turned else 1 for turned in self.flip)
-        part = frames[:, ::rows, ::cols][:, self.rows.start : self.rows.stop, self.cols.start : self.cols.stop]
+        part = frames[:, ::rows, ::cols][:, :, self.cols.start : self.cols.stop]
         if self.binning == 1:
             return floats(part, self.who)
         k, (height, width) = self.binning, panel_of(self.geometry)

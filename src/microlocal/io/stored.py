@@ -54,9 +54,10 @@ class Stored(ABC):
         axes = self.axes if "angle" in self.axes else ("angle", *self.axes)
         return np.ascontiguousarray(whole.transpose([axes.index(name) for name in ORDER]))
 
-    def frames(self, first: int, last: int) -> Shaped[np.ndarray, "angle slice detector"]:
-        """Return the views first..last-1 as the file holds them, in memory of their own."""
-        index = tuple(slice(first, last) if name == "angle" else slice(None) for name in self.axes)
+    def frames(self, first: int, last: int, rows: slice = slice(None)) -> Shaped[np.ndarray, "angle slice detector"]:
+        """Return the views first..last-1, some ``rows`` of them, as the file holds them, in memory of their own."""
+        chosen = {"angle": slice(first, last), "slice": rows}
+        index = tuple(chosen.get(name, slice(None)) for name in self.axes)
         with guarded(self.path, "stack"):
             part = np.asarray(self._part(index))
         whole = part if "angle" in self.axes else np.expand_dims(part, 0)
