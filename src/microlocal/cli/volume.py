@@ -17,7 +17,9 @@ from microlocal.cli.summary import certificate_table, where_to_look
 from microlocal.cli.teaching import examples
 from microlocal.cli.volume_choices import (
     QUANTITIES,
+    Pair,
     Setup,
+    Size,
     chosen_volume,
     narrowed,
     opened,
@@ -79,7 +81,7 @@ def volume(
         ),
     ] = None,
     size: Annotated[
-        tuple[int, int, int] | None,
+        Size | None,
         typer.Option("--size", metavar="N|SxRxC", parser=parse_size, help="Voxels; default: the field of view."),
     ] = None,
     voxel: Annotated[
@@ -115,13 +117,13 @@ def volume(
         ),
     ] = None,
     pixel: Annotated[
-        tuple[float, float] | None,
+        Pair | None,
         typer.Option(
             "--pixel", metavar="P|VxU", parser=parse_pair, help="Size of the panel's pixels.", rich_help_panel=SETUP
         ),
     ] = None,
     offset: Annotated[
-        tuple[float, float] | None,
+        Pair | None,
         typer.Option(
             "--offset",
             metavar="V,U",

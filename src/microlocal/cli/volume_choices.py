@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 QUANTITIES = {"counts": "counts", "transmission": "transmission", "lines": "line integrals"}
 
 
+class Pair(NamedTuple):
+    """Two lengths along the panel's columns and along its rows."""
+
+    v: float
+    u: float
+
+
+class Size(NamedTuple):
+    """Voxels of a volume."""
+
+    slices: int
+    rows: int
+    cols: int
+
+
 @dataclass(frozen=True)
 class Setup:
     """How projections were measured, as options tell it; None where they do not."""
@@ -24,8 +39,8 @@ class Setup:
     geometry: Path | None = None
     source_axis: float | None = None
     source_detector: float | None = None
-    pixel: tuple[float, float] | None = None
-    offset: tuple[float, float] | None = None
+    pixel: Pair | None = None
+    offset: Pair | None = None
     turn: float = 360.0
     angles: Path | None = None
     unit: str = "mm"
@@ -41,21 +56,21 @@ class Setup:
         return any(value is not None for value in (self.source_axis, self.source_detector, self.pixel))
 
 
-def parse_pair(text: str) -> tuple[float, float]:
+def parse_pair(text: str) -> Pair:
     """Read "P" or "VxU", lengths above zero: along the panel's columns and along its rows.
 
     >>> parse_pair("0.2"), parse_pair("0.4x0.2")
-    ((0.2, 0.2), (0.4, 0.2))
+    (Pair(v=0.2, u=0.2), Pair(v=0.4, u=0.2))
     """
     v, cross, u = text.lower().partition("x")
-    return parse_pixel(v), parse_pixel(u if cross else v)
+    return Pair(parse_pixel(v), parse_pixel(u if cross else v))
 
 
-def parse_offset(text: str) -> tuple[float, float]:
+def parse_offset(text: str) -> Pair:
     """Read "V,U", lengths of any sign.
 
     >>> parse_offset("0,-1.5")
-    (0.0, -1.5)
+    Pair(v=0.0, u=-1.5)
     """
     try:
         v, u = (float(part) for part in text.split(","))
@@ -64,21 +79,21 @@ def parse_offset(text: str) -> tuple[float, float]:
         u = math.nan
     if not (math.isfinite(v) and math.isfinite(u)):
         raise typer.BadParameter(f"expected V,U in the scan's unit, such as 0,-1.5, got {text!r}.")
-    return v, u
+    return Pair(v, u)
 
 
-def parse_size(text: str) -> tuple[int, int, int]:
+def parse_size(text: str) -> Size:
     """Read "N" for a cube or "SLICESxROWSxCOLS".
 
     >>> parse_size("64"), parse_size("20x30x40")
-    ((64, 64, 64), (20, 30, 40))
+    (Size(slices=64, rows=64, cols=64), Size(slices=20, rows=30, cols=40))
     """
     parts = text.lower().split("x")
     form = f"expected N or SLICESxROWSxCOLS with whole numbers above 0, got {text!r}."
     if len(parts) not in (1, 3) or not all(part.isdecimal() and int(part) for part in parts):
         raise typer.BadParameter(form)
     sizes = [int(part) for part in parts] * (3 if len(parts) == 1 else 1)
-    return sizes[0], sizes[1], sizes[2]
+    return Size(*sizes)
 
 
 def opened(path: Path, setup: Setup) -> "Projections":
@@ -160,18 +175,18 @@ def _chosen(found: "Projections", arc: Arc | None) -> list[int]:
     return views
 
 
-def chosen_volume(found: "Projections", size: tuple[int, int, int] | None, voxel: float | None) -> "VolumeGrid | None":
+def chosen_volume(found: "Projections", size: Size | None, voxel: float | None) -> "VolumeGrid | None":
     """Return the grid for ``--size`` and ``--voxel``; what is not given keeps the field of view of the scan's."""
     if size is None and voxel is None:
         return None
     if found.own_grid is None and not isinstance(found.geometry, lazy.core.Geometry3D):
         if size is None or voxel is None:
             raise typer.BadParameter("expected both --size and --voxel for a table of views.")
-        return lazy.core.VolumeGrid(size, voxel, unit=found.geometry.unit)
+        return lazy.core.VolumeGrid((size[0], size[1], size[2]), voxel, unit=found.geometry.unit)
     own = found.grid
     if size is None and voxel is not None:
         slices, rows, cols = (max(1, round(n * own.voxel / voxel)) for n in own.shape)
-        size = slices, rows, cols
+        size = Size(slices, rows, cols)
     shape = size or own.shape
     side = voxel or max(n * own.voxel / m for n, m in zip(own.shape, shape, strict=True))
-    return lazy.core.VolumeGrid(shape, side, own.center, own.unit)
+    return lazy.core.VolumeGrid((shape[0], shape[1], shape[2]), side, own.center, own.unit)

@@ -75,8 +75,7 @@ class OwnScan:
         who = str(path)
         with guarded(path, FORM):
             header = own_header(path)
-            if header["geometry"].get("kind") in VOLUME_KINDS:
-                raise ScanFileError(who, expected="a scan of slices", got="projections of a volume", do=OF_VOLUMES)
+            refuse_volumes(header, who)
             data, angles = _parts(path)
             return Scan(
                 torch.from_numpy(data),
@@ -111,6 +110,12 @@ def parsed_header(text: str, who: str) -> dict[str, Any]:
         got = f"version {header.get('version')!r}" if isinstance(header, dict) else "no header"
         raise ScanFileError(who, expected=f"version {VERSION}", got=got, do=AGAIN)
     return header
+
+
+def refuse_volumes(header: dict[str, Any], who: str) -> None:
+    """Raise ScanFileError for the header of projections of a volume."""
+    if header["geometry"].get("kind") in VOLUME_KINDS:
+        raise ScanFileError(who, expected="a scan of slices", got="projections of a volume", do=OF_VOLUMES)
 
 
 def header_geometry(header: dict[str, Any], angles_rad: Float[np.ndarray, " angle"], who: str) -> Geometry:

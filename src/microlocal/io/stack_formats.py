@@ -20,7 +20,7 @@ from microlocal.io.electrons import BACKGROUND_PERCENTILE, contradiction
 from microlocal.io.hdf5 import opened, sized_dataset
 from microlocal.io.mrc import AXIS_TAKEN, FEI_PIXEL, Mrc, check_size, fei_records, tilts_of, values_of
 from microlocal.io.npz import Npz, archive_names
-from microlocal.io.own import OwnScan, header_geometry, parsed_header
+from microlocal.io.own import OwnScan, header_geometry, parsed_header, refuse_volumes
 from microlocal.io.read import find_reader
 from microlocal.io.reader import OWN_MARK, Reader, guarded
 from microlocal.io.readings import Readings, sample_of
@@ -119,6 +119,7 @@ def _own(path: Path, sidecar: Sidecar) -> Draft:
         raise ScanFileError(who, expected="a stack that can be read in part", got="an NPZ archive", do=do)
     with opened(path, "microlocal scan file") as file:
         header = parsed_header(file[OWN_MARK][()].decode("utf-8"), who)
+        refuse_volumes(header, who)
         geometry = header_geometry(header, np.asarray(file["angles_rad"][()], np.float64).reshape(-1), who)
         shape = tuple(file["data"].shape)
         stack_of(path, ("slice", "angle", "detector")[-len(shape) :], shape)
