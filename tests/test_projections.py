@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from hypothesis import HealthCheck, given, settings
+from test_fuzz_readers import mutated, mutations
 
 from microlocal.core import ConeBeam, FlatPanel, ParallelBeam3D, ViewVectors, VolumeGrid, VolumeScan
 from microlocal.core.errors import GeometryError, InputError, ScanFileError
@@ -345,3 +347,35 @@ def test_a_scan_of_another_shape_is_refused() -> None:
     assert scan.views([2]).geometry.angles_rad == (4.4,)
     with pytest.raises(InputError, match="at least one view"):
         scan.views([])
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(changes=mutations)
+@pytest.mark.parametrize("kind", ["nikon", "own", "json"])
+def test_damaged_files_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list) -> None:
+    folder = tmp_path_factory.getbasetemp() / f"damaged-{kind}"
+    if not folder.exists():
+        folder.mkdir()
+        MAKE[kind](folder)
+    path, subject = WHERE[kind]
+    whole = folder / f"whole-{subject}"
+    if not whole.exists():
+        whole.write_bytes((folder / subject).read_bytes())
+    (folder / subject).write_bytes(mutated(whole.read_bytes(), changes))
+    try:
+        assert isinstance(open_projections(folder / path).load(), VolumeScan)
+    except InputError:
+        return
+
+
+def _own(folder: Path) -> None:
+    write_scan(VolumeScan(torch.rand(REST.shape), REST, REST.default_grid()), folder / "scan.npz")
+
+
+def _json(folder: Path) -> None:
+    np.save(folder / "a.npy", projections(cones.SHAPES, REST))
+    (folder / "a.json").write_text(json.dumps(REST.to_dict() | {"axes": "angle, v, u", "flip": "rows"}))
+
+
+MAKE = {"nikon": lambda folder: cones.nikon(folder, Projections=2), "own": _own, "json": _json}
+WHERE = {"nikon": ("pear.xtekct", "pear.xtekct"), "own": ("scan.npz", "scan.npz"), "json": ("a.npy", "a.json")}

@@ -29,7 +29,7 @@ from microlocal.core.scan import Source
 from microlocal.io.angle_files import angles_in
 from microlocal.io.description import Description
 from microlocal.io.projections import Flip, Projections, whole_panel
-from microlocal.io.reader import head, sha256
+from microlocal.io.reader import guarded, head, sha256
 from microlocal.io.stack_formats import tiff_stored
 from microlocal.io.stored import VIEW_FIRST
 from microlocal.io.tiff import pages
@@ -56,27 +56,32 @@ class Nikon:
         if len(files) > 1:
             got = ", ".join(file.name for file in files[:4])
             raise ScanFileError(str(path), expected="one .xtekct file", got=got, do="Name the one to read.")
-        keys = Keys.of(files[0])
-        angles, said = _angles(keys)
-        geometry, more = _geometry(keys, angles)
-        pictures = _pictures(keys, len(angles))
-        stored = tiff_stored(pictures[0].parent, tuple(pictures), VIEW_FIRST)
-        source = Source(str(files[0]), "nikon", sha256([files[0]]), dict(keys.values))
-        return whole_panel(
-            stored,
-            geometry,
-            source=source,
-            warnings=(*said, *more),
-            quantity="counts",
-            white=keys.number("WhiteLevel", least=1e-12),
-            flip=Flip(True, True),
-            own_grid=description.grid,
-        )
+        with guarded(files[0], FORM):
+            return _opened(Keys.of(files[0]), description)
+
+
+def _opened(keys: "Keys", description: Description) -> Projections:
+    pictures = _pictures(keys, keys.count("Projections"))
+    angles, said = _angles(keys)
+    geometry, more = _geometry(keys, angles)
+    return whole_panel(
+        tiff_stored(pictures[0].parent, tuple(pictures), VIEW_FIRST),
+        geometry,
+        source=Source(str(keys.path), "nikon", sha256([keys.path]), dict(keys.values)),
+        warnings=(*said, *more),
+        quantity="counts",
+        white=keys.number("WhiteLevel", least=1e-12),
+        flip=Flip(True, True),
+        own_grid=description.grid,
+    )
 
 
 def _parameter_files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(p for p in path.iterdir() if p.suffix.lower() == ".xtekct" and _is_parameters(p))
+    try:
+        if path.is_dir():
+            return sorted(p for p in path.iterdir() if p.suffix.lower() == ".xtekct" and _is_parameters(p))
+    except OSError:
+        return []
     return [path] if _is_parameters(path) else []
 
 
@@ -159,7 +164,7 @@ def _axis(keys: Keys, scale: float, height: float) -> tuple[float, float]:
     """Return how far the axis of rotation stands aside, as ObjectOffsetX, and its roll in radians."""
     top, bottom = keys.number("CentreOfRotationTop", 0.0), keys.number("CentreOfRotationBottom", 0.0)
     shift = keys.number("ObjectOffsetX", (top + bottom) / 2 * scale)
-    roll = keys.number("ObjectRoll", math.degrees(-math.atan2(top - bottom, height)))
+    roll = keys.number("ObjectRoll", math.degrees(math.atan2(bottom - top, height)))
     return shift, math.radians(roll)
 
 

@@ -224,7 +224,7 @@ def _by_formula(job: _Job) -> _Written:
 
 
 def _formula_told(job: _Job, done: int, sample: Projections, sums: Tensor | None) -> _Written:
-    config: dict[str, Any] = {"status": "converged" if done == len(job.numbers) else "interrupted"}
+    config: dict[str, Any] = {"status": "complete" if done == len(job.numbers) else "interrupted"}
     roll = float(getattr(job.projections.geometry, "roll_rad", 0.0))
     notes = [ROLLED.format(math.degrees(roll))] * (roll != 0)
     certificates: tuple[Certificate, ...] = ()
