@@ -238,7 +238,7 @@ def test_ctrl_c_keeps_the_slabs_that_are_complete(tmp_path: Path) -> None:
     assert distance(slices_in(tmp_path / "out"), whole) < 1e-5
     fields = json.loads((tmp_path / "out" / "result.json").read_text())
     assert fields["config"]["status"] == "interrupted"
-    assert fields["notes"] == ["Interrupted: slices 0:27 are complete, the others are missing."]
+    assert fields["notes"] == ["Interrupted: slices 0 to 26 are complete, the others are missing."]
     assert fields["certificates"] == []
     assert "interrupted" in (tmp_path / "out" / "report.html").read_text()
     with pytest.raises(KeyboardInterrupt):

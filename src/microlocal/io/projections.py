@@ -30,6 +30,8 @@ from microlocal.io.stored import Stored
 
 NEEDS_FLATS = "Give the frames without sample (flats), or the brightness of the open beam (white)."
 
+AT_ONCE = 16  # views
+
 
 class Flip(NamedTuple):
     """Which axes of the stored pictures run against v and u."""
@@ -121,8 +123,12 @@ class Projections:
         return torch.from_numpy(np.ascontiguousarray(self._read(chosen)[0], dtype=np.float32))
 
     def frames_of_all(self) -> Float[Tensor, "view v u"]:
-        """Return the line integrals of all views."""
-        return self.frames(range(len(self.numbers)))
+        """Return the line integrals of all views, read a few at a time: whole pictures may be much larger."""
+        found = torch.empty(self.geometry.shape)
+        for first in range(0, len(found), AT_ONCE):
+            chosen = range(first, min(first + AT_ONCE, len(found)))
+            found[first : first + len(chosen)] = self.frames(chosen)
+        return found
 
     def load(self) -> VolumeScan:
         """Return all of it in memory."""

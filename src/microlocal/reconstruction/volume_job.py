@@ -43,7 +43,7 @@ PACKAGES = ("microlocal", "torch", "numpy", "scipy", "numba")
 PLACES = ("slices", "volume.tif", "volume.zarr")
 PART = "The residual was not computed: beside these slices there is more that the rays cross."
 ROLLED = "The panel's roll of {:.3g}° was undone before the formula: its pictures were turned by cubic splines."
-INTERRUPTED = "Interrupted: slices {}:{} are complete, the others are missing."
+INTERRUPTED = "Interrupted: slices {} to {} are complete, the others are missing."
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +230,7 @@ def _formula_told(job: _Job, done: int, sample: Projections, sums: Tensor | None
     certificates: tuple[Certificate, ...] = ()
     residual = math.nan
     if done < len(job.numbers):
-        notes.append(INTERRUPTED.format(job.numbers.start, job.numbers.start + done))
+        notes.append(INTERRUPTED.format(job.numbers.start, job.numbers.start + done - 1))
     elif sums is None:
         notes.append(PART)
     else:

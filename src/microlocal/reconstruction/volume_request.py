@@ -15,7 +15,7 @@ from microlocal.io.volumes import FORMS
 
 FORMULA = "fdk"
 # How many arrays of the volume's and of the data's size a method holds at its peak, as measured.
-COPIES = {"cgls": (6, 6), "tv": (50, 15), "shearlet": (120, 15)}
+COPIES = {"cgls": (10, 8), "tv": (50, 15), "shearlet": (120, 15)}
 METHODS = (FORMULA, *COPIES)
 BASE_BYTES = 200 << 20  # kernels and libraries
 LARGEST_SLAB = 4 << 30  # bytes
