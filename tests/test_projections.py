@@ -270,6 +270,7 @@ def test_an_array_is_taken_as_it_stands(tmp_path: Path) -> None:
         opened = open_projections(tmp_path / name)
         assert np.array_equal(opened.load().data.numpy(), exact)
         assert opened.grid == VolumeGrid((3, 4, 5), 2.0, unit="mm")
+        assert opened.binned(2).grid == VolumeGrid((1, 2, 2), 4.0, unit="mm")
 
 
 def test_a_json_that_is_wrong_is_named(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def test_the_memory_is_asked_before_the_start_and_a_binning_that_fits_is_named(t
     check_memory("tv", scan.grid, scan, there=needed)
     with pytest.raises(InputError, match=r"--binning 2 would fit \(20 x 24 x 24 voxels\); or take fdk"):
         check_memory("tv", scan.grid, scan, there=needed - 1)
+    with pytest.raises(InputError, match="smaller --size"):
+        check_memory("tv", GRID, scan, there=1 << 20)
     fits = needed_bytes("tv", VolumeGrid((20, 24, 24), 1.0), scan.binned(2))
     assert fits < needed
     with pytest.raises(InputError, match="Free some memory"):

@@ -31,4 +31,7 @@ def methods(context: typer.Context) -> None:
     weights = lazy.catalogue.at_hand()
     shown: list[RenderableType] = [heading("Shipped weights of the learned ones"), table_of(weights)] if weights else []
     named = [{"name": w.name, "task": w.task, "trained_on": w.trained_on()} for w in weights]
-    screen_of(context).answer({"methods": listed, "weights": named}, table, *shown)
+    of_volumes = ", ".join(lazy.reconstruction.VOLUME_METHODS)
+    shown.append(Text(f"\nOf volumes (microlocal volume): {of_volumes}."))
+    answer = {"methods": listed, "volume_methods": list(lazy.reconstruction.VOLUME_METHODS), "weights": named}
+    screen_of(context).answer(answer, table, *shown)

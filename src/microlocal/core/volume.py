@@ -53,6 +53,15 @@ class VolumeGrid:
         z = self.center[2] + (slices.start + (len(slices) - 1) / 2 - (self.shape[0] - 1) / 2) * self.voxel
         return replace(self, shape=(len(slices), *self.shape[1:]), center=(*self.center[:2], z))
 
+    def coarser(self, side: int) -> "VolumeGrid":
+        """Return the grid of as large a volume in voxels ``side`` times as large, around the same middle.
+
+        >>> VolumeGrid((8, 5, 1), 1.0).coarser(2).shape
+        (4, 2, 1)
+        """
+        slices, rows, cols = (max(1, n // side) for n in self.shape)
+        return replace(self, shape=(slices, rows, cols), voxel=self.voxel * side)
+
     @property
     def plane(self) -> Grid:
         """The planar grid of every slice."""

@@ -96,13 +96,15 @@ class Projections:
     def binned(self, side: int) -> "Projections":
         """Return the projections with blocks of ``side`` x ``side`` pixels joined; what is left at the ends is dropped.
 
-        Counts are joined before their logarithm is taken, as a detector with larger pixels would.
+        Counts are joined before their logarithm is taken, as a detector with larger pixels would; a volume that the
+        file names gets larger voxels.
         """
         at_least(side, 1, "binning", "Projections.binned")
         sizes = panel_of(self.geometry)
         smaller = cropped(self.geometry, range(sizes[0]), range(sizes[1]), side)
         kept = [range(part.start, part.start + n // side * side * self.binning) for part, n in self._parts()]
-        return replace(self, geometry=smaller, rows=kept[0], cols=kept[1], binning=self.binning * side)
+        grid = None if self.own_grid is None else self.own_grid.coarser(side)
+        return replace(self, geometry=smaller, rows=kept[0], cols=kept[1], binning=self.binning * side, own_grid=grid)
 
     def band(self, rows: range) -> "Projections":
         """Return the projections of some rows of the panel, counted along v."""

@@ -49,6 +49,7 @@ from microlocal.reconstruction.stack_state import write_state as write_state
 from microlocal.reconstruction.tv import tv as tv
 from microlocal.reconstruction.volume_job import VolumeResult as VolumeResult
 from microlocal.reconstruction.volume_job import reconstruct_volume as reconstruct_volume
+from microlocal.reconstruction.volume_request import VOLUME_METHODS as VOLUME_METHODS
 from microlocal.reconstruction.volume_request import VolumeRequest as VolumeRequest
 from microlocal.reconstruction.wavelet_residual import wavelet_residual as wavelet_residual
 from microlocal.reconstruction.writers import read_result as read_result

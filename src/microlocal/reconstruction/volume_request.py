@@ -7,6 +7,7 @@ from typing import Any
 
 from microlocal.core.checks import at_least, positive
 from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.core.geometry3d import Geometry3D
 from microlocal.core.volume import VolumeGrid
 from microlocal.frames.storage import available_bytes
 from microlocal.io.jsonable import jsonable
@@ -16,7 +17,7 @@ from microlocal.io.volumes import FORMS
 FORMULA = "fdk"
 # How many arrays of the volume's and of the data's size a method holds at its peak, as measured.
 COPIES = {"cgls": (10, 8), "tv": (50, 15), "shearlet": (120, 15)}
-METHODS = (FORMULA, *COPIES)
+VOLUME_METHODS = (FORMULA, *COPIES)
 BASE_BYTES = 200 << 20  # kernels and libraries
 LARGEST_SLAB = 4 << 30  # bytes
 VIEWS_AT_ONCE = 16
@@ -27,9 +28,12 @@ LEAST_SLABS, THIN = 4, 32  # slabs of a volume, unless they were thinner than so
 class VolumeRequest:
     """What a user asks for.
 
-    Parameters: ``method``, one of ``METHODS``; ``grid`` (None: that of the scan); ``slices`` first and last + 1 of it;
-    ``weight`` (None: by the noise), ``iterations`` and ``seed`` of methods that iterate; ``form`` of the volume.
+    Parameters: ``method``, one of ``VOLUME_METHODS``; ``grid`` (None: that of the scan); ``slices`` first and last + 1
+    of it; ``weight`` (None: by the noise), ``iterations`` and ``seed`` of methods that iterate; ``form`` of the volume.
     Raises UnknownNameError or InputError for anything else.
+
+    >>> VolumeRequest(slices=(2, 5)).numbers(VolumeGrid((8, 4, 4), 1.0))
+    range(2, 5)
     """
 
     method: str = FORMULA
@@ -41,7 +45,7 @@ class VolumeRequest:
     form: str = "tiff"
 
     def __post_init__(self) -> None:
-        for kind, name, known in (("method", self.method, METHODS), ("format", self.form, FORMS)):
+        for kind, name, known in (("method", self.method, VOLUME_METHODS), ("format", self.form, FORMS)):
             if name not in known:
                 raise UnknownNameError(f"volume --{kind}", name, known)
         if self.weight is not None:
@@ -98,13 +102,16 @@ def check_memory(method: str, grid: VolumeGrid, projections: Projections, there:
 
 
 def _what_fits(method: str, grid: VolumeGrid, projections: Projections, there: int) -> str:
-    rows, cols = projections.geometry.shape[1:]
-    for side in range(2, min(rows, cols) + 1):
-        slices, lines, columns = (max(1, n // side) for n in grid.shape)
-        coarse = VolumeGrid((slices, lines, columns), grid.voxel * side, grid.center, grid.unit)
-        if method != FORMULA and needed_bytes(method, coarse, projections.binned(side)) <= there:
-            told = f"--binning {side * projections.binning} would fit ({' x '.join(map(str, coarse.shape))} voxels)"
-            return f"{told}; or take {FORMULA}, whose memory does not grow with the volume."
+    other = f"or take {FORMULA}, whose memory does not grow with the volume."
+    named = projections.own_grid is not None or isinstance(projections.geometry, Geometry3D)
+    if method != FORMULA:
+        if not named or grid != projections.grid:
+            return f"Take a smaller --size, or larger voxels; {other}"
+        for side in range(2, min(projections.geometry.shape[1:]) + 1):
+            coarse = projections.binned(side)
+            if needed_bytes(method, coarse.grid, coarse) <= there:
+                told = f"--binning {coarse.binning} would fit ({' x '.join(map(str, coarse.grid.shape))} voxels)"
+                return f"{told}; {other}"
     return "Free some memory, or use another machine."
 
 
