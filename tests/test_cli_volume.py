@@ -119,6 +119,14 @@ def _angles(folder: Path) -> Path:
 WRONG = {
     "a scan of slices": (lambda folder: [scan_file(folder)], "microlocal reconstruct and stack"),
     "half a geometry": (lambda folder: [pictures(folder / "p"), "--pixel", 2], "without --source-axis"),
+    "a turn of a file that has its angles": (
+        lambda folder: [own(folder), "--turn", -360],
+        "with --offset, --turn, --unit",
+    ),
+    "a white of a file of line integrals": (
+        lambda folder: [own(folder), "--white", 9, "--flip", "rows"],
+        "none of --white, --flip for scan.h5",
+    ),
     "no geometry": (lambda folder: [pictures(folder / "p")], "--source-axis, --source-detector and --pixel"),
     "too few angles": (lambda folder: [own(folder), "--angle-file", _angles(folder)], "36 angles"),
     "an unknown method": (lambda folder: [own(folder), "--method", "fdq"], "Did you mean 'fdk'"),

@@ -16,6 +16,7 @@ from microlocal.cli.screen import screen_of
 from microlocal.cli.summary import certificate_table, where_to_look
 from microlocal.cli.teaching import examples
 from microlocal.cli.volume_choices import (
+    FULL_TURN,
     QUANTITIES,
     Pair,
     Setup,
@@ -137,7 +138,7 @@ def volume(
         typer.Option(
             "--turn", metavar="DEG", help="Turn of all views; below zero: the other way.", rich_help_panel=SETUP
         ),
-    ] = 360.0,
+    ] = FULL_TURN,
     angle_file: Annotated[
         Path | None,
         typer.Option("--angle-file", metavar="FILE", help="Angles in degrees, one a line.", rich_help_panel=SETUP),

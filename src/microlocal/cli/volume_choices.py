@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 QUANTITIES = {"counts": "counts", "transmission": "transmission", "lines": "line integrals"}
 
+FULL_TURN = 360.0
+
 
 class Pair(NamedTuple):
     """Two lengths along the panel's columns and along its rows."""
@@ -41,7 +43,7 @@ class Setup:
     source_detector: float | None = None
     pixel: Pair | None = None
     offset: Pair | None = None
-    turn: float = 360.0
+    turn: float = FULL_TURN
     angles: Path | None = None
     unit: str = "mm"
     flats: Path | None = None
@@ -49,6 +51,12 @@ class Setup:
     white: float | None = None
     quantity: str | None = None
     flip: str | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The options given that describe the data, but for the angles."""
+        names = ("geometry", "source_axis", "source_detector", "pixel", "flats", "darks", "white", "quantity", "flip")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
     @property
     def named(self) -> bool:
@@ -98,6 +106,13 @@ def parse_size(text: str) -> Size:
 
 def opened(path: Path, setup: Setup) -> "Projections":
     """Return the projections of a file with what the options say of them."""
+    loose = setup.offset is not None or setup.turn != FULL_TURN or setup.unit != "mm"
+    if loose and not setup.named:
+        wanted = "--source-axis, --source-detector and --pixel with --offset, --turn, --unit"
+        raise typer.BadParameter(f"expected {wanted}. Give them, or leave these out.")
+    if setup.told and lazy.projection_formats.says_all(path):
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in setup.told)
+        raise typer.BadParameter(f"expected none of {told} for {path.name}, which says it itself.")
     found = lazy.io.open_projections(path, description=_description(path, setup))
     if setup.angles is None or setup.named:
         return found

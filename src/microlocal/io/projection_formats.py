@@ -99,10 +99,15 @@ def open_projections(
     raise _refused(target)
 
 
+def says_all(path: Path) -> bool:
+    """Return whether a file or folder holds projections of a volume and says itself how they were measured."""
+    return Nikon.sniff(path) or OwnProjections.sniff(path)
+
+
 def holds_projections(path: str | Path) -> bool:
     """Return whether a file or folder holds projections of a volume: by itself, or as a JSON beside it says."""
     target = Path(path)
-    if Nikon.sniff(target) or OwnProjections.sniff(target):
+    if says_all(target):
         return True
     return (TiffProjections.sniff(target) or ArrayProjections.sniff(target)) and describes_volume(target)
 
