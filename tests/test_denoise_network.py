@@ -6,6 +6,7 @@ from tiny_weights import tiny_denoiser
 
 import microlocal as ml
 from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.core.progress import SILENT
 from microlocal.core.seeding import generator
 from microlocal.networks import LearnedDiffusivity
 from microlocal.networks.denoisers import denoiser, load_denoiser
@@ -113,7 +114,7 @@ def test_results_that_are_not_finite_are_refused_by_the_name_of_the_weights(tmp_
     with pytest.raises(InputError, match="the result of the weights AdaptiveShrinkage"):
         ml.denoise_network(noisy(), network)
     with pytest.raises(InputError, match="the result of the weights spoilt"):
-        denoiser_of(None, path).run(noisy(), 0.1)
+        denoiser_of(None, path).run(noisy(), 0.1, SILENT)
 
 
 def test_noise_unlike_that_of_the_training_is_told(tmp_path):

@@ -63,7 +63,7 @@ def test_a_step_of_a_large_image_is_that_of_the_whole(kind, scheme, monkeypatch)
     u = image(1, 1, *operator.domain_shape, seed=3)
     seen: list[tuple[int, ...]] = []
 
-    def small(run, x, margin, whole):
+    def small(run, x, margin, whole, progress):
         def told(part, place):
             seen.append(tuple(part.shape))
             return run(part, place)

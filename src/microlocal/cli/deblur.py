@@ -70,7 +70,7 @@ def deblur(
 
     def one(image: Path, bars: "Bars") -> "DenoisedPicture":
         picture = lazy.io.read_photograph(image)
-        chosen = lazy.restorers.deblurrer(choice._replace(progress=bars), known)
+        chosen = lazy.restorers.deblurrer(choice, known)
         known.within(picture.values.shape[-2:], str(image))
         found = lazy.colours.denoise_pages(lazy.colours.as_pages(picture.values), chosen, noise, bars)
         return lazy.denoised.DenoisedPicture(picture, found, chosen, noise, job)

@@ -65,9 +65,8 @@ def inpaint(
     def one(image: Path, bars: "Bars") -> "DenoisedPicture":
         picture = lazy.io.read_photograph(image, gaps=True)
         known = lazy.gaps.known_pixels(picture, marks, mask)
-        chosen = choice._replace(progress=bars)
         pages = lazy.colours.as_pages(picture.values)
-        found = lazy.restorers.inpaint_pages(pages, lazy.colours.as_pages(known), chosen, noise, bars)
+        found = lazy.restorers.inpaint_pages(pages, lazy.colours.as_pages(known), choice, noise, bars)
         job = lazy.picture_jobs.inpainted(mask.name, int((~known).sum()), 1 - float(known.mean()), choice.learned)
         return lazy.denoised.DenoisedPicture(picture, found, lazy.restorers.inpainter(choice), noise, job, known)
 

@@ -33,6 +33,8 @@ from microlocal.frames.maxflat import FLATNESS, absolute_sum_of_fan, doubled, fa
 from microlocal.frames.shearlet import checked_shears, shearlet_index
 from microlocal.frames.storage import empty
 
+REACH = 128  # pixels beyond which a filter of four scales, or its dual, holds less than 1e-6 of what it sees
+
 Array = NDArray[np.float64]
 Wedge = tuple[int, int, int, int]  # level, shear, pixels across, pixels along
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from microlocal.core.checks import positive, shape_of
 from microlocal.core.registry import register
+from microlocal.operators.autograd import linear_pair
 from microlocal.operators.base import LinearOperator
 
 _AXES = ("col", "row, col", "slice, row, col")
@@ -41,28 +42,30 @@ class Gradient(LinearOperator):
         self.pixel = positive(pixel, "pixel", "Gradient")
 
     def _forward(self, x: Tensor) -> Tensor:
-        n = len(self.domain_shape)
-        return torch.stack([_difference(x, axis) for axis in range(-n, 0)], dim=-n - 1) / self.pixel
+        return linear_pair(x, self._differences, self._sums)
 
     def _adjoint(self, y: Tensor) -> Tensor:
+        return linear_pair(y, self._sums, self._differences)
+
+    def _differences(self, x: Tensor) -> Tensor:
+        """Return D f, written in place: of large images no copy more than needed."""
         n = len(self.domain_shape)
-        first, *others = (_transposed(part, axis) for part, axis in zip(y.unbind(-n - 1), range(-n, 0), strict=True))
-        return sum(others, start=first) / self.pixel
+        found = torch.zeros((*x.shape[: x.ndim - n], n, *self.domain_shape), dtype=x.dtype, device=x.device)
+        for k in range(n):
+            part, axis = found.select(-n - 1, k), k - n
+            last = x.shape[axis] - 1
+            part.narrow(axis, 0, last).copy_(x.narrow(axis, 1, last)).sub_(x.narrow(axis, 0, last))
+        return found.div_(self.pixel) if self.pixel != 1 else found
+
+    def _sums(self, y: Tensor) -> Tensor:
+        n = len(self.domain_shape)
+        found = torch.zeros_like(y.select(-n - 1, 0), memory_format=torch.contiguous_format)
+        for k in range(n):
+            axis = k - n
+            inner = y.select(-n - 1, k).narrow(axis, 0, y.shape[axis] - 1)
+            found.narrow(axis, 1, inner.shape[axis]).add_(inner)
+            found.narrow(axis, 0, inner.shape[axis]).sub_(inner)
+        return found.div_(self.pixel) if self.pixel != 1 else found
 
     def norm_bound(self) -> float:
         return math.sqrt(4.0 * len(self.domain_shape)) / self.pixel
-
-
-def _difference(x: Tensor, axis: int) -> Tensor:
-    """Forward difference along a negative axis, zero at the last place."""
-    before = x.narrow(axis, 0, x.shape[axis] - 1)
-    return _padded(x.narrow(axis, 1, x.shape[axis] - 1) - before, axis, (0, 1))
-
-
-def _transposed(y: Tensor, axis: int) -> Tensor:
-    inner = y.narrow(axis, 0, y.shape[axis] - 1)
-    return _padded(inner, axis, (1, 0)) - _padded(inner, axis, (0, 1))
-
-
-def _padded(x: Tensor, axis: int, margins: tuple[int, int]) -> Tensor:
-    return torch.nn.functional.pad(x, (0, 0) * (-1 - axis) + margins)

@@ -26,6 +26,7 @@ from microlocal.certificates.fixed_point import certify_fixed_point
 from microlocal.certificates.guarantee import Guarantee, gradient_step
 from microlocal.certificates.maps import Certified, hypotheses_of, proved_at
 from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.core.progress import SILENT, Progress
 from microlocal.networks.noise_level import at_level
 from microlocal.networks.nonexpansive import Nonexpansive
 from microlocal.operators.windows import WHOLE, Place, by_windows
@@ -56,6 +57,7 @@ class Iteration(nn.Module):
 
     level: Tensor
     told: Tensor
+    progress: Progress
     least: Tensor
     greatest: Tensor
 
@@ -73,7 +75,7 @@ class Iteration(nn.Module):
         if scheme not in SCHEMES:
             raise UnknownNameError("Iteration", scheme, SCHEMES)
         self.data_step, self.denoiser, self.scheme, self.strength = data_step, denoiser, scheme, strength
-        self.trained = trained
+        self.trained, self.progress = trained, SILENT
         for name, bound in zip(("least", "greatest"), box, strict=True):
             self.register_buffer(name, torch.as_tensor(bound, dtype=level.dtype).reshape(-1, 1, 1, 1))
         self.register_buffer("level", level.reshape(-1, 1, 1, 1))
@@ -82,7 +84,9 @@ class Iteration(nn.Module):
 
     def forward(self, u: Float[Tensor, "image 1 row col"]) -> Float[Tensor, "image 1 row col"]:
         """Return T(u), window by window where the image is large and it is known how far T can see."""
-        return by_windows(lambda part, place: self._at(place, u)._applied(part), u, self._reach(), WHOLE)
+        return by_windows(
+            lambda part, place: self._at(place, u)._applied(part), u, self._reach(), WHOLE, progress=self.progress
+        )
 
     def _reach(self) -> int | None:
         """Return the margin of a window, on the grids of the denoiser."""

@@ -195,6 +195,7 @@ def observation_by_denoiser(
         guess = aim.sigma / (observation.operator.norm_bound() or 1.0) / float(size.mean())
         levels = size.new_tensor([min(max(guess, LEAST_TOLD), FIRST_LEVEL)])
     iteration = _iteration(problem, denoiser, scheme, levels)
+    iteration.progress = settings.progress
     refuse_unproved(iteration, scheme, force=settings.force)
     settings = replace(settings, iterations=settings.iterations or IMAGE_ITERATIONS)
     chosen = told is None and settings.weight is None and not gaps
@@ -368,7 +369,9 @@ def _at_level(old: Iteration, level: float) -> Iteration:
     """Return the same iteration at another noise level."""
     noise = old.level.new_tensor([level])
     box = old.least, old.greatest
-    return Iteration(old.data_step, old.denoiser, noise, old.scheme, box, old.strength, old.trained)
+    moved = Iteration(old.data_step, old.denoiser, noise, old.scheme, box, old.strength, old.trained)
+    moved.progress = old.progress
+    return moved
 
 
 def _warnings(u: Tensor, iteration: Iteration) -> tuple[str, ...]:

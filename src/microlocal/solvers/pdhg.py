@@ -97,12 +97,12 @@ def pdhg(
         pull = torch.zeros_like(x)
         for part, y_i in zip(parts, y, strict=True):
             pull += part.pull(y_i)
-        return problem.constraint.prox(x - tau * pull, prox_step)
+        return problem.constraint.prox(pull.mul_(-tau).add_(x), prox_step)
 
     def step(state: State) -> State:
         y = dual_step([state[name] for name in names], state["ahead"])
         x = primal_step(state["x"], y)
-        return {"x": x, "ahead": 2 * x - state["x"]} | dict(zip(names, y, strict=True))
+        return {"x": x, "ahead": torch.sub(x, state["x"]).add_(x)} | dict(zip(names, y, strict=True))
 
     def measure(state: State) -> dict[str, float]:
         x, y = state["x"], [state[name] for name in names]

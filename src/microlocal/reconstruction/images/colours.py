@@ -80,7 +80,7 @@ def denoise_pages(
         if channel == 0:
             levels[page] = _levels(pages[page], turned[page]) if noise is None else noise
         if levels[page, channel] > 0 or denoiser.without_noise:
-            found.append(denoiser.run(turned[page, channel], float(levels[page, channel])))
+            found.append(denoiser.run(turned[page, channel], float(levels[page, channel]), progress))
             result[page, channel] = found[-1].image
             left[page, channel] = found[-1].residual.double().square().mean().sqrt()
             notes |= dict.fromkeys(_further(found[-1].notes) if channel == 0 else ())

@@ -20,9 +20,11 @@ from microlocal.core.seeding import generator
 from microlocal.frames.base import Frame
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.convolution import Convolution, gaussian_kernel
+from microlocal.operators.cropped_blur import CroppedBlur
 from microlocal.operators.downsampling import Downsampling, box_kernel
 from microlocal.operators.padding import Pad
-from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image, with_mirror_margin
+from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
+from microlocal.reconstruction.images.framed import framed
 from microlocal.reconstruction.images.noise import given_or_estimated
 from microlocal.reconstruction.images.thresholding import Schedule, thresholded_descent
 from microlocal.reconstruction.images.trial import ImageTrial, cartoon
@@ -62,7 +64,7 @@ def deblur(
     if not bool((tensor(kernel, "deblur") != 0).any()):
         do = "Give a blur, such as gaussian_kernel(2.0)."
         raise InputError("deblur", expected="a kernel that is not zero", got="zeros only", do=do)
-    operator = Convolution(kernel.detach(), (int(y.shape[-2]), int(y.shape[-1])))
+    operator = CroppedBlur(kernel.detach(), (int(y.shape[-2]), int(y.shape[-1])), ((0, 0), (0, 0)))
     settings = _Settings("deblur", noise, iterations, MOMENTUM, progress)
     return _restored(operator, y, y, frame, settings)
 
@@ -127,7 +129,7 @@ def _restored(
     """Run the thresholded descent on the image with a free margin."""
     at_least(settings.iterations, 1, "iterations", settings.who)
     sigma, note = given_or_estimated(settings.noise, data, settings.who)
-    wide, system, cut = with_mirror_margin(start, frame, settings.who)
+    wide, system, cut = framed(start, frame, settings.who, settings.progress)
     margins = [(big - small) // 2 for big, small in zip(wide.shape[-2:], start.shape[-2:], strict=True)]
     crop = Pad((int(start.shape[-2]), int(start.shape[-1])), ((margins[0],) * 2, (margins[1],) * 2), "zero").H
     measured = operator @ crop if any(margins) else operator
@@ -136,7 +138,7 @@ def _restored(
         measured, data, system, wide, Schedule(last, settings.iterations), settings.momentum, settings.progress
     )
     result = cut(found)
-    config = {"frame": type(system).__name__, "iterations": settings.iterations, "last threshold": last.tolist()}
+    config = {"frame": system.name, "iterations": settings.iterations, "last threshold": last.tolist()}
     return ImageEstimate(
         result, data - operator(result), sigma, config=config, notes=(note,), history={"residual": residuals}
     )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from microlocal.core.checks import finite
 from microlocal.core.errors import InputError
+from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.networks.deblurring_flow import DeblurringFlow, load_deblurring
@@ -58,6 +59,7 @@ def deblur_network(
     *,
     noise: float | None = None,
     card: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
 ) -> ImageEstimate:
     """Undo a known blur of images (*batch, row, col) with a trained flow that is left in time.
 
@@ -90,7 +92,7 @@ def deblur_network(
     scales = [scale_of(plane, level, trained, WHO) for plane, level in zip(planes, levels, strict=True)]
 
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
-        return _sharp(network, plane, levels[k], scales[k])
+        return _sharp(network, plane, levels[k], scales[k], progress)
 
     told = [level / scale.span for level, scale in zip(levels, scales, strict=True)]
     do = "Train again, or take other weights: microlocal certify says what is wrong with these."
@@ -126,7 +128,7 @@ def untrained_flow() -> DeblurringFlow:
 
 
 def _sharp(
-    network: DeblurringFlow, plane: Float[Tensor, "row col"], level: float, scale: Scale
+    network: DeblurringFlow, plane: Float[Tensor, "row col"], level: float, scale: Scale, progress: Progress
 ) -> Float[Tensor, "row col"]:
     """Return a + s N((y - a)/s, σ/s); an image of one value as it is."""
     if scale.noise == 0:
@@ -137,7 +139,7 @@ def _sharp(
         return scale.black + scale.span * found[0, 0]
 
     with torch.no_grad():
-        return in_tiles(run, plane, reach_of(network))
+        return in_tiles(run, plane, reach_of(network), progress=progress)
 
 
 def _unlike(one: Float[Tensor, "krow kcol"], other: Float[Tensor, "krow kcol"]) -> bool:

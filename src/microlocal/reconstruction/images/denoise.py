@@ -12,9 +12,11 @@ from torch import Tensor
 
 from microlocal.core.checks import positive
 from microlocal.core.errors import UnknownNameError
+from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.frames.base import Frame
-from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image, with_mirror_margin
+from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
+from microlocal.reconstruction.images.framed import framed
 from microlocal.reconstruction.images.noise import given_or_estimated
 from microlocal.reconstruction.images.shrinkage import bayes, hard, shrink, shrink_by_pilot, soft
 from microlocal.reconstruction.images.trial import ImageTrial, noisy_trial
@@ -43,6 +45,7 @@ def denoise(
     noise: float | None = None,
     rule: str = "wiener",
     strength: float | None = None,
+    progress: Progress = SILENT,
 ) -> ImageEstimate:
     """Remove white noise from images (*batch, row, col) by shrinking their coefficients in a frame.
 
@@ -64,11 +67,13 @@ def denoise(
     y = checked_image(image, "denoise")
     factor = STRENGTHS[rule] if strength is None else positive(strength, "strength", "denoise")
     sigma, note = given_or_estimated(noise, y, "denoise")
-    wide, system, cut = with_mirror_margin(y, frame, "denoise")
-    coefficients = system(wide)
-    pilot = shrink(system, coefficients.clone() if rule == "wiener" else coefficients, factor * sigma, RULES[rule])
-    if rule == "wiener":
-        pilot = shrink_by_pilot(system, coefficients, system(system.inverse(pilot)), sigma)
-    result = cut(system.inverse(pilot))
-    config = {"frame": type(system).__name__, "rule": rule, "strength": factor}
+    wide, system, cut = framed(y, frame, "denoise", progress)
+    system.divides = rule != "bayes"  # its thresholds are read off the bands of the whole image
+
+    def shrunk(frame: Frame, part: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch row col"]:
+        found = frame.inverse(shrink(frame, frame(part), factor * sigma, RULES[rule]))
+        return found if rule != "wiener" else frame.inverse(shrink_by_pilot(frame, frame(part), frame(found), sigma))
+
+    result = cut(system.map(shrunk, wide))
+    config = {"frame": system.name, "rule": rule, "strength": factor}
     return ImageEstimate(result, y - result, sigma, config=config, notes=(note,))

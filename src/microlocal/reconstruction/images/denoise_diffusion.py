@@ -9,6 +9,7 @@ from torch import Tensor
 
 from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
+from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.dictionary.diffusion import largest_step
 from microlocal.dictionary.evolution import evolved
@@ -36,6 +37,7 @@ def denoise_diffusion(
     contrast: float | None = None,
     removed: float = REMOVED,
     coupled: bool = True,
+    progress: Progress = SILENT,
 ) -> ImageEstimate:
     """Remove white noise from images (*batch, row, col) by nonlinear diffusion that stops by itself.
 
@@ -65,14 +67,19 @@ def denoise_diffusion(
     )
     unit = per_image(level.clamp_min(torch.finfo(y.dtype).tiny), 2)
     wanted = positive(removed, "removed", "denoise_diffusion") * (sigma / level.clamp_min(1e-30)).square()
-    u, time = _stopped(y / unit, entry, step, wanted, coupled)
+    u, time = _stopped(y / unit, entry, step, wanted, coupled, progress)
     late = "" if bool((time < BURST * BURSTS * step).all()) else " Some had not lost that much when it ended."
     config = {"diffusivity": entry.name, "contrast": level.tolist(), "time": time.tolist(), "removed": removed}
     return ImageEstimate(u * unit, y - u * unit, sigma, config=config, notes=(note + late,))
 
 
 def _stopped(
-    y: Float[Tensor, "*batch row col"], entry: Nonlinearity, step: float, wanted: Float[Tensor, "*batch"], coupled: bool
+    y: Float[Tensor, "*batch row col"],
+    entry: Nonlinearity,
+    step: float,
+    wanted: Float[Tensor, "*batch"],
+    coupled: bool,
+    progress: Progress,
 ) -> tuple[Float[Tensor, "*batch row col"], Float[Tensor, "*batch"]]:
     """Return images of which the mean square ``wanted`` is taken off, and the times at which that was."""
     u, time, done = y, torch.zeros_like(wanted), wanted <= 0
@@ -85,6 +92,7 @@ def _stopped(
     def enough(later: Float[Tensor, "*batch row col"]) -> Tensor:
         return (later - y).square().mean((-2, -1)) >= wanted
 
+    progress.start("diffusing", BURSTS)
     for _ in range(BURSTS):
         if bool(done.all()):
             break
@@ -98,4 +106,6 @@ def _stopped(
                 low, high = torch.where(ends & ~over, middle, low), torch.where(over, middle, high)
             later = further(high)
         u, time, done = later, time + high * BURST * step, done | ends
+        progress.advance("diffusing")
+    progress.finish("diffusing")
     return u, time

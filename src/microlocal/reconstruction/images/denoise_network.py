@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from microlocal.core.checks import finite
+from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.networks.noise_level import at_level
@@ -48,6 +49,7 @@ def denoise_network(
     *,
     noise: float | None = None,
     card: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
 ) -> ImageEstimate:
     """Remove white noise from images (*batch, row, col) with a trained network.
 
@@ -79,7 +81,7 @@ def denoise_network(
     scales = [scale_of(plane, level, trained, WHO) for plane, level in zip(planes.to(kind), levels, strict=True)]
 
     def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
-        return _denoised(network, plane, levels[k], scales[k])
+        return _denoised(network, plane, levels[k], scales[k], progress)
 
     told = [level / scale.span for level, scale in zip(levels, scales, strict=True) if scale.noise]
     name = name_of(weights) if isinstance(weights, str | Path) else str(known.get("name", type(weights).__name__))
@@ -96,7 +98,7 @@ def denoise_network(
 
 
 def _denoised(
-    network: nn.Module, plane: Float[Tensor, "row col"], level: float, scale: Scale
+    network: nn.Module, plane: Float[Tensor, "row col"], level: float, scale: Scale, progress: Progress
 ) -> Float[Tensor, "row col"]:
     """Return a + s N((y - a)/s, σ/s); an image without noise as it is."""
     if scale.noise == 0:
@@ -107,7 +109,7 @@ def _denoised(
         return scale.black + scale.span * found[0, 0]
 
     with torch.no_grad():
-        return in_tiles(run, plane, reach_of(network))
+        return in_tiles(run, plane, reach_of(network), progress=progress)
 
 
 def _finite(found: Float[Tensor, "..."], name: str) -> Float[Tensor, "..."]:

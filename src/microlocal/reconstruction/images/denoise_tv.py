@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.checks import at_least, positive
+from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.functionals.box import Box
 from microlocal.functionals.norms import GroupL1
@@ -36,6 +37,7 @@ def denoise_tv(
     noise: float | None = None,
     weight: float | None = None,
     iterations: int = 100,
+    progress: Progress = SILENT,
 ) -> ImageEstimate:
     """Remove white noise from images (*batch, row, col) by isotropic total variation.
 
@@ -51,9 +53,10 @@ def denoise_tv(
     shape = (int(y.shape[-2]), int(y.shape[-1]))
     terms = (
         Term(Identity(shape), SquaredDistance(y)),
-        Term(Gradient(shape), GroupL1(per_image(level, 2).expand(y.shape)), balance=1.0),
+        Term(Gradient(shape), GroupL1(per_image(level, 2)), balance=1.0),
     )
-    solution = pdhg(Problem(terms, Box(-math.inf)), y, Driver(iterations=iterations, every=iterations))
+    driver = Driver(iterations=iterations, every=iterations, progress=progress, task="minimising")
+    solution = pdhg(Problem(terms, Box(-math.inf)), y, driver)
     config = {"weight": level.tolist(), "iterations": iterations, "solver": "pdhg"}
     return ImageEstimate(
         solution.value, y - solution.value, sigma, config=config, notes=(note,), history=solution.history

@@ -20,6 +20,8 @@ from microlocal.frames.base import Frame
 MARGIN = 16  # pixels by which an image is continued as its mirror image, since frames are periodic
 LARGEST = 1e15  # of images in float32; 1/LARGEST is the least
 
+Cut = Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageEstimate(Brief):
@@ -93,20 +95,25 @@ def _named_frame(name: str, who: str) -> Callable[..., Frame]:
 
 def with_mirror_margin(
     image: Float[Tensor, "*batch row col"], frame: Frame | str, who: str
-) -> tuple[Float[Tensor, "*batch row col"], Frame, Callable[[Float[Tensor, "..."]], Float[Tensor, "..."]]]:
+) -> tuple[Float[Tensor, "*batch row col"], Frame, Cut]:
     """Return the image continued by its mirror image, the frame of that size, and the cut back to the image.
 
     A frame that is given as an object is taken as it is, and the image too.
     """
-    rows, cols = int(image.shape[-2]), int(image.shape[-1])
     if not isinstance(frame, str):
-        return image, checked_frame(frame, (rows, cols), who), lambda x: x
+        return image, checked_frame(frame, (int(image.shape[-2]), int(image.shape[-1])), who), lambda x: x
+    wide, cut = mirrored(image)
+    return wide, checked_frame(frame, (int(wide.shape[-2]), int(wide.shape[-1])), who), cut
+
+
+def mirrored(image: Float[Tensor, "*batch row col"]) -> tuple[Float[Tensor, "*batch row col"], Cut]:
+    """Return the image continued by its mirror image, and the cut back to it."""
+    rows, cols = int(image.shape[-2]), int(image.shape[-1])
     margin = min(MARGIN, rows - 1, cols - 1)
     flat = image.reshape(-1, 1, rows, cols)
     wide = pad(flat, (margin,) * 4, mode="reflect").reshape(*image.shape[:-2], rows + 2 * margin, cols + 2 * margin)
-    whole = checked_frame(frame, (rows + 2 * margin, cols + 2 * margin), who)
     inside = slice(margin, margin + rows), slice(margin, margin + cols)
-    return wide, whole, lambda x: x[..., inside[0], inside[1]].contiguous()
+    return wide, lambda x: x[..., inside[0], inside[1]].contiguous()
 
 
 def per_image(values: Float[Tensor, "*batch"], trailing: int) -> Float[Tensor, "..."]:

@@ -17,7 +17,8 @@ from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.frames.base import Frame
 from microlocal.operators.mask import Mask
-from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image, per_image, with_mirror_margin
+from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image, per_image
+from microlocal.reconstruction.images.framed import framed
 from microlocal.reconstruction.images.thresholding import Schedule, thresholded_descent
 from microlocal.reconstruction.images.trial import SIZE, ImageTrial, cartoon
 
@@ -69,14 +70,14 @@ def inpaint(
     spread = (deviation.square().sum(dim=(-2, -1)) / count).sqrt()
     sigma = y.new_full(y.shape[:-2], 0.0 if noise is None else positive(noise, "noise", "inpaint"))
     last = OF_NOISE * sigma if noise is not None else (LAST * spread).clamp_min(torch.finfo(y.dtype).tiny)
-    start, system, cut = with_mirror_margin(torch.where(known, y, per_image(mean, 2)), frame, "inpaint")
-    seen = with_mirror_margin(known.to(y.dtype), frame, "inpaint")[0] > 0.5
+    start, system, cut = framed(torch.where(known, y, per_image(mean, 2)), frame, "inpaint", progress)
+    seen = framed(known.to(y.dtype), frame, "inpaint")[0] > 0.5
     wide, residuals = thresholded_descent(
         Mask(seen), start * seen, system, start, Schedule(last, iterations), progress=progress
     )
     found = cut(wide)
     result = found if noise is not None else torch.where(known, y, found)
-    config = {"frame": type(system).__name__, "iterations": iterations, "last threshold": last.tolist()}
+    config = {"frame": system.name, "iterations": iterations, "last threshold": last.tolist()}
     note = f"{100 * (1 - float(count) / known.numel()):.3g} % of the pixels were filled in."
     kept = "The known pixels were denoised." if noise is not None else "The known pixels were kept."
     history = {"residual": residuals}

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microlocal.core.errors import InputError, UnknownNameError
+from microlocal.core.progress import Progress
 from microlocal.core.registry import registered
 from microlocal.networks.catalogue import at_hand
 from microlocal.networks.denoisers import TASK, load_denoiser
@@ -19,11 +20,12 @@ NETWORKS = {"shrinkage": "adaptive-shrinkage", "nonexpansive": "nonexpansive"}  
 PREFIX = "denoise-"
 OTHER_NAMES = {"denoise": "shearlet"}
 
-Run = Callable[[Float[Tensor, "row col"], float | None], ImageEstimate]
+Run = Callable[[Float[Tensor, "row col"], float | None, Progress], ImageEstimate]
 
 
 class Denoiser(NamedTuple):
-    """A denoiser: its ``name``; ``run``, which maps a plane and its noise (None: to be estimated); what it is from.
+    """A denoiser: its ``name``; ``run``, which maps a plane, its noise (None: to be estimated) and who is told of the
+    steps; what it is from.
 
     Others that map planes are told of like one: their ``task`` is another, and they may run where there is no noise.
     """
@@ -61,7 +63,9 @@ def denoiser_of(model: str | None, weights: str | Path | None = None) -> Denoise
             raise InputError(f"--model {name}", expected="no weights: it is no network", got=str(weights), do=do)
         entry = registered("image-method")[methods[name]]
         member = cast(Callable[..., ImageEstimate], entry.member)
-        return Denoiser(name, lambda plane, noise: member(plane, noise=noise), {}, entry.reference)
+        return Denoiser(
+            name, lambda plane, noise, shown: member(plane, noise=noise, progress=shown), {}, entry.reference
+        )
     network, card = load_denoiser(name if weights is None else weights)
     kind = str(card["architecture"]["kind"])
     if weights is not None and model is not None and NETWORKS.get(model, kind) != kind:
@@ -70,9 +74,11 @@ def denoiser_of(model: str | None, weights: str | Path | None = None) -> Denoise
     named = name if weights is None else name_of(weights)
     card = card | {"name": named}
     reference = registered("network")[kind].reference if kind in registered("network") else ""
-    return Denoiser(
-        named, lambda plane, noise: denoise_network(plane, network, noise=noise, card=card), card, reference
-    )
+
+    def run(plane: Float[Tensor, "row col"], noise: float | None, progress: Progress) -> ImageEstimate:
+        return denoise_network(plane, network, noise=noise, card=card, progress=progress)
+
+    return Denoiser(named, run, card, reference)
 
 
 def _methods() -> dict[str, str]:

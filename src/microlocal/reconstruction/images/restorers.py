@@ -62,7 +62,6 @@ class Choice(NamedTuple):
     model: str = "plug-and-play"
     weights: str = WEIGHTS
     iterations: int | None = None
-    progress: Progress = SILENT
 
     @property
     def learned(self) -> bool:
@@ -143,7 +142,7 @@ def inpaint_pages(
     return replace(found, values=torch.where(kept, pages, values))
 
 
-def _restorer(choice: Choice, task: str, run: Callable[[Plane, float], ImageEstimate]) -> Denoiser:
+def _restorer(choice: Choice, task: str, run: Callable[[Plane, float, Progress], ImageEstimate]) -> Denoiser:
     kind, names = METHODS[choice.model]
     card: dict[str, Any] = {}
     if choice.learned:
@@ -151,11 +150,11 @@ def _restorer(choice: Choice, task: str, run: Callable[[Plane, float], ImageEsti
         card = dict(load(choice.weights)[1]) | {"name": name_of(choice.weights)}
     reference = registered(kind)[names[task]].reference
 
-    def safe(plane: Plane, noise: float | None) -> ImageEstimate:
+    def safe(plane: Plane, noise: float | None, progress: Progress) -> ImageEstimate:
         seen = plane[~plane.isnan()]
         if bool(seen.min() == seen.max()):
             return _itself(plane.nan_to_num(float(seen[0])))
-        return run(plane, noise or 0.0)
+        return run(plane, noise or 0.0, progress)
 
     return Denoiser(choice.model, safe, card, reference, task, without_noise=True)
 
@@ -164,39 +163,46 @@ def _itself(plane: Plane) -> ImageEstimate:
     return ImageEstimate(plane, torch.zeros_like(plane), plane.new_zeros(()))
 
 
-def _deblurred(choice: Choice, blur: Blur, plane: Plane, noise: float) -> ImageEstimate:
+def _deblurred(choice: Choice, blur: Blur, plane: Plane, noise: float, progress: Progress) -> ImageEstimate:
     rows, cols = int(plane.shape[0]), int(plane.shape[1])
     kernel = blur.within((rows, cols), "deblur").kernel
     level = max(noise, LEAST_NOISE * float(plane.max() - plane.min()))
     if choice.model == "shearlet":
         count = choice.iterations or THRESHOLDS
-        return _told(deblur(plane, kernel, noise=level, iterations=count, progress=choice.progress))
+        return _told(deblur(plane, kernel, noise=level, iterations=count, progress=progress))
     if choice.model == "tv":
         observation, inside = blurred(plane, kernel, "deblur", level)
-        found = _told(reconstruct_observation(observation, "tv", _settings(choice)))
+        found = _told(reconstruct_observation(observation, "tv", _settings(choice, progress)))
         image = found.image[inside].contiguous()
         return replace(found, image=image, residual=plane - Convolution(kernel, (rows, cols))(image))
     if choice.model == FLOW:
-        found = deblur_network(plane, kernel, choice.weights, noise=level)
+        found = deblur_network(plane, kernel, choice.weights, noise=level, progress=progress)
         return replace(found, notes=("", *found.notes[1:]))
-    return _by_scheme(choice, deblur_plug_and_play, plane, kernel, level)
+    return _by_scheme(choice, deblur_plug_and_play, plane, kernel, level, progress)
 
 
-def _inpainted(choice: Choice, plane: Plane, noise: float) -> ImageEstimate:
+def _inpainted(choice: Choice, plane: Plane, noise: float, progress: Progress) -> ImageEstimate:
     known = ~plane.isnan()
     values, level = plane.nan_to_num(0.0), noise or None
     if level is None and bool(known.all()):
         return _itself(values)
     if choice.model == "shearlet":
         count = choice.iterations or THRESHOLDS
-        return _told(inpaint(values, known, noise=level, iterations=count, progress=choice.progress))
+        return _told(inpaint(values, known, noise=level, iterations=count, progress=progress))
     if choice.model == "tv":
-        return _told(reconstruct_observation(Observation(values, Mask(known), noise), "tv", _settings(choice)))
-    return _by_scheme(choice, inpaint_plug_and_play, values, known, level)
+        return _told(
+            reconstruct_observation(Observation(values, Mask(known), noise), "tv", _settings(choice, progress))
+        )
+    return _by_scheme(choice, inpaint_plug_and_play, values, known, level, progress)
 
 
 def _by_scheme(
-    choice: Choice, solve: Callable[..., ImageEstimate], plane: Plane, how: Tensor, noise: float | None
+    choice: Choice,
+    solve: Callable[..., ImageEstimate],
+    plane: Plane,
+    how: Tensor,
+    noise: float | None,
+    progress: Progress,
 ) -> ImageEstimate:
     """Return the fixed point of plug-and-play or red; ``how`` the plane came: its kernel, or its known pixels."""
     found = solve(
@@ -206,13 +212,13 @@ def _by_scheme(
         noise=noise,
         iterations=choice.iterations or ITERATIONS,
         scheme=choice.model,
-        progress=choice.progress,
+        progress=progress,
     )
     return _told(found)
 
 
-def _settings(choice: Choice) -> Settings:
-    return Settings(iterations=choice.iterations, progress=choice.progress)
+def _settings(choice: Choice, progress: Progress) -> Settings:
+    return Settings(iterations=choice.iterations, progress=progress)
 
 
 def _told(found: ImageEstimate) -> ImageEstimate:

@@ -9,6 +9,7 @@ Reference: Elad, Starck, Querre and Donoho (2005).
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from torch import Tensor
 from microlocal.core.progress import SILENT, Progress
 from microlocal.frames.base import Frame
 from microlocal.operators.base import LinearOperator
+from microlocal.reconstruction.images.framed import Framed
 from microlocal.reconstruction.images.shrinkage import hard, shrink
 
 
@@ -47,7 +49,7 @@ def largest_size(frame: Frame, coefficients: Float[Tensor, "..."]) -> Float[Tens
 def thresholded_descent(
     operator: LinearOperator,
     data: Float[Tensor, "..."],
-    frame: Frame,
+    frame: Framed,
     start: Float[Tensor, "*batch row col"],
     schedule: Schedule,
     momentum: float = 0.0,
@@ -61,13 +63,20 @@ def thresholded_descent(
     for k in range(schedule.iterations):
         gap = data - operator(ahead)
         residuals.append(float(gap.norm()) / size)
-        coefficients = frame(ahead + step * operator.adjoint(gap))
-        first = largest_size(frame, coefficients) if first is None else first
-        new = frame.inverse(shrink(frame, coefficients, schedule.size(first, k), hard))
-        ahead, x = new + momentum * (new - x), new
+        ahead = operator.adjoint(gap).mul_(step).add_(ahead)  # in place: of large images no copy more than needed
+        first = frame.greatest(lambda w, part: largest_size(w, w(part)), ahead) if first is None else first
+        new = frame.map(partial(_thresholded, schedule.size(first, k)), ahead)
+        ahead = (new - x).mul_(momentum).add_(new) if momentum else new
+        x = new
         progress.advance("thresholding")
     progress.finish("thresholding")
     return x, residuals
+
+
+def _thresholded(
+    size: Float[Tensor, "*batch"], frame: Frame, image: Float[Tensor, "*batch row col"]
+) -> Float[Tensor, "*batch row col"]:
+    return frame.inverse(shrink(frame, frame(image), size, hard))
 
 
 def image_spread(image: Float[Tensor, "*batch row col"]) -> Float[Tensor, "*batch"]:

@@ -11,6 +11,7 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from microlocal.core.progress import SILENT, Progress
 from microlocal.networks.adaptive_shrinkage import SIDE, STRIDE, AdaptiveShrinkage
 from microlocal.networks.deblurring_flow import DeblurringFlow
 from microlocal.networks.nonexpansive import Nonexpansive
@@ -51,8 +52,13 @@ def reach_of(network: nn.Module) -> int | None:
 
 
 def in_tiles(
-    run: Map, plane: Float[Tensor, "row col"], reach: int | None, whole: int = WHOLE, tile: int = TILE
+    run: Map,
+    plane: Float[Tensor, "row col"],
+    reach: int | None,
+    whole: int = WHOLE,
+    tile: int = TILE,
+    progress: Progress = SILENT,
 ) -> Float[Tensor, "row col"]:
     """Return ``run(plane)``, computed in tiles where a side is longer than ``whole`` and the reach is known."""
     margin = None if reach is None else ALIGNED * math.ceil(reach / ALIGNED)
-    return by_windows(lambda part, _: run(part), plane, margin, whole, tile)
+    return by_windows(lambda part, _: run(part), plane, margin, whole, tile, progress)
