@@ -41,6 +41,13 @@ class SquaredDistance(Proximable, Smooth):
         sigma = torch.as_tensor(step, dtype=y.dtype)
         return (y - sigma * self.target.to(y.dtype)) / (1 + sigma / self.weight)
 
+    def dual_step(self, y: Float[Tensor, "..."], image: Float[Tensor, "..."], step: Step) -> Float[Tensor, "..."]:
+        sigma = torch.as_tensor(step, dtype=y.dtype)
+        if image.dtype != y.dtype or image.shape != y.shape or image.requires_grad or y.requires_grad:
+            return super().dual_step(y, image, step)
+        moved = image.sub_(self.target.to(y.dtype)).mul_(sigma).add_(y)  # in place: images may be large
+        return moved.div_(1 + sigma / self.weight)
+
     def grad(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return self.weight * (x - self.target.to(x.dtype))
 
