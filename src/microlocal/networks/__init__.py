@@ -6,6 +6,7 @@ from microlocal.networks.deblurring_flow import DeblurringFlow as DeblurringFlow
 from microlocal.networks.denoisers import load_denoiser as load_denoiser
 from microlocal.networks.diffnet import DiffNet as DiffNet
 from microlocal.networks.diffusion_network import DiffusionNetwork as DiffusionNetwork
+from microlocal.networks.inpainting_flow import InpaintingFlow as InpaintingFlow
 from microlocal.networks.learned_diffusivity import LearnedDiffusivity as LearnedDiffusivity
 from microlocal.networks.mixture import Mixture as Mixture
 from microlocal.networks.nonexpansive import Nonexpansive as Nonexpansive

@@ -19,7 +19,7 @@ from microlocal.core.checks import positive
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.seeding import generator
-from microlocal.networks import deblurring_flow, denoisers, diffusion_maps
+from microlocal.networks import deblurring_flow, denoisers, diffusion_maps, inpainting_flow
 from microlocal.networks.loading import Maker, load_network
 from microlocal.networks.searches import Searches, never
 from microlocal.networks.weights import name_of
@@ -31,6 +31,7 @@ MINUTE = 60.0  # seconds of a long attack
 MAKERS: dict[str, Maker] = {
     denoisers.TASK: denoisers.denoiser,
     deblurring_flow.TASK: deblurring_flow.deblurring_network,
+    inpainting_flow.TASK: inpainting_flow.inpainting_network,
     diffusion_maps.TASK: diffusion_maps.diffusion_map,
 }  # of the tasks whose networks take an image to an image
 MEASURED = 2  # searches of measure()

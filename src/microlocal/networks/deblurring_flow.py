@@ -21,14 +21,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.certificates.base import Hypothesis
-from microlocal.certificates.guarantee import Guarantee
 from microlocal.core.checks import finite, real
 from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
+from microlocal.networks.flow_behind import FlowBehind
 from microlocal.networks.loading import built, load_network
-from microlocal.networks.noise_level import LevelOf
-from microlocal.networks.stopped_flow import Optimality, StoppedFlow
+from microlocal.networks.stopped_flow import StoppedFlow
 from microlocal.networks.trial import NetworkTrial
 from microlocal.operators import Convolution, Pad, gaussian_kernel
 
@@ -51,7 +49,7 @@ def _samples() -> list[NetworkTrial]:
 
 
 @register("network", "deblurring-flow", samples=_samples, reference="effland2020")
-class DeblurringFlow(nn.Module):
+class DeblurringFlow(FlowBehind):
     """A network from blurred images (batch, 1, row, col) with noise to sharp ones, the kernel being among its weights.
 
     Parameters: ``kernel``, its rows and columns, of which the middle pixel is one until ``undoing`` sets it or weights
@@ -97,27 +95,6 @@ class DeblurringFlow(nn.Module):
         moved._buffers = {"kernel": kernel.detach().to(self.kernel)}
         return moved
 
-    def forward(self, f: Float[Tensor, "batch 1 row col"], noise: LevelOf = None) -> Float[Tensor, "batch 1 row col"]:
-        """Return the sharp image; ``noise``, its standard deviation in f, one number or one for every image."""
-        wide = f if f.dtype in (torch.float32, torch.float64) else f.float()  # no operator takes fewer bits
-        return self._inside(self.behind(f.shape)(wide, noise), f).to(f.dtype)
-
-    def at(
-        self, f: Float[Tensor, "batch 1 row col"], time: float, noise: LevelOf = None
-    ) -> Float[Tensor, "batch 1 row col"]:
-        """Return the flow at a time of one's own."""
-        return self._inside(self.behind(f.shape).flow(f, time, noise), f)
-
-    def optimality(
-        self,
-        f: Float[Tensor, "batch 1 row col"],
-        truth: Float[Tensor, "batch 1 row col"],
-        noise: LevelOf = None,
-        time: float | None = None,
-    ) -> Optimality:
-        """Return error, J' and J'' at a stopping time, the learned one unless given, where the images are known."""
-        return self.behind(f.shape).optimality(f, truth, noise, time, lambda u: self._inside(u, f))
-
     def behind(self, shape: Sequence[int]) -> StoppedFlow:
         """Return the flow of images that belong to blurred ones of ``shape`` (..., row, col)."""
         rows, cols = int(shape[-2]), int(shape[-1])
@@ -132,17 +109,14 @@ class DeblurringFlow(nn.Module):
         """Return Σ |k|, at least |A|."""
         return float(self.kernel.double().abs().sum())
 
-    def guarantee(self) -> Guarantee:
-        return self.behind(self.kernel.shape).guarantee()
-
-    def hypotheses(self) -> tuple[Hypothesis, ...]:
-        return self.behind(self.kernel.shape).hypotheses()
+    def least_shape(self) -> Sequence[int]:
+        return self.kernel.shape
 
     def _margins(self) -> tuple[int, int, int, int]:
         rows, cols = self.kernel.shape
         return rows - 1 - rows // 2, rows // 2, cols - 1 - cols // 2, cols // 2
 
-    def _inside(self, u: Tensor, f: Tensor) -> Tensor:
+    def inside(self, u: Float[Tensor, "..."], f: Float[Tensor, "batch 1 row col"]) -> Float[Tensor, "..."]:
         above, _, left, _ = self._margins()
         return u[..., above : above + f.shape[-2], left : left + f.shape[-1]]
 

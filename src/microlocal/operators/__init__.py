@@ -18,6 +18,7 @@ from microlocal.operators.cropped_blur import CroppedBlur as CroppedBlur
 from microlocal.operators.deepinverse import from_deepinv as from_deepinv
 from microlocal.operators.downsampling import Downsampling as Downsampling
 from microlocal.operators.downsampling import box_kernel as box_kernel
+from microlocal.operators.filling import Filling as Filling
 from microlocal.operators.fourier import CoilSensitivities as CoilSensitivities
 from microlocal.operators.fourier import FourierSampling as FourierSampling
 from microlocal.operators.fourier import birdcage_maps as birdcage_maps
