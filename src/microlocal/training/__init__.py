@@ -5,6 +5,7 @@ from microlocal.training.denoising import Denoising as Denoising
 from microlocal.training.diffusion_problem import DiffusionProblem as DiffusionProblem
 from microlocal.training.directions import Directions as Directions
 from microlocal.training.folder import ImageFolder as ImageFolder
+from microlocal.training.inpainting import Inpainting as Inpainting
 from microlocal.training.invisible import LearnTheInvisible as LearnTheInvisible
 from microlocal.training.log import Row as Row
 from microlocal.training.log import read_log as read_log
