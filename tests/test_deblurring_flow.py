@@ -170,7 +170,7 @@ def test_what_a_flow_cannot_do_is_told(tmp_path, trained, options, told):
     assert told in said(result)
     Image.fromarray(np.eye(48, dtype=np.uint8)).save(tmp_path / "mask.png")
     filled = ("inpaint", tmp_path / "a.png", "--mask", tmp_path / "mask.png", "--out", tmp_path / "out")
-    assert "one of plug-and-play" in said(run(*filled, "--model", "stopped-flow"))
+    assert "recipes/stopped-flow-inpainting.toml" in said(run(*filled, "--model", "stopped-flow"))
     assert run(*filled, "--weights", trained.weights).exit_code == 2
 
 

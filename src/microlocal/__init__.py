@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from microlocal.reconstruction import filtered_backprojection as filtered_backprojection
     from microlocal.reconstruction import haarpsi as haarpsi
     from microlocal.reconstruction import inpaint as inpaint
+    from microlocal.reconstruction import inpaint_network as inpaint_network
     from microlocal.reconstruction import inpaint_plug_and_play as inpaint_plug_and_play
     from microlocal.reconstruction import learn_atoms as learn_atoms
     from microlocal.reconstruction import mcc as mcc
@@ -185,6 +186,7 @@ _NAMES = {
         "Workers",
         "deblur",
         "deblur_network",
+        "inpaint_network",
         "deblur_plug_and_play",
         "denoise",
         "denoise_diffusion",

@@ -7,7 +7,7 @@ import typer
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder, parse_sigma
-from microlocal.cli.pictures import Images, Iterations, SharpenedBy, WeightsOf, over_pictures
+from microlocal.cli.pictures import Images, Iterations, RestoredBy, WeightsOf, over_pictures
 from microlocal.cli.teaching import examples
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def deblur(
     context: typer.Context,
     images: Images,
     blur: BlurText,
-    model: SharpenedBy = None,
+    model: RestoredBy = None,
     weights: WeightsOf = None,
     sigma: Sigma = "auto",
     iterations: Iterations = None,

@@ -7,7 +7,7 @@ import typer
 
 from microlocal.cli import lazy
 from microlocal.cli.choices import OutFolder, parse_sigma_or_none
-from microlocal.cli.pictures import FilledBy, Images, Iterations, WeightsOf, over_pictures
+from microlocal.cli.pictures import Images, Iterations, RestoredBy, WeightsOf, over_pictures
 from microlocal.cli.teaching import examples
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ EXAMPLES = examples(
     ("fill in where the mask is zero", "microlocal inpaint photo.png --mask known.png"),
     ("the known pixels have noise, and lose it too", "microlocal inpaint photo.png --mask known.png --sigma auto"),
     ("all pages of a stack, without a network", "microlocal inpaint stack.tif --mask known.tif --model shearlet"),
+    ("by a flow trained to fill gaps", "microlocal inpaint photo.png --mask known.png --weights run/weights"),
     after="IMAGE: TIFF (pages too), PNG, JPEG or NPY; the result has its format.\n"
     "The mask is a picture or NPY of the same size, of one page or of as many:\n"
     "zero is unknown, anything else known. NaN in the picture is unknown too.\n"
@@ -44,7 +45,7 @@ def inpaint(
     context: typer.Context,
     images: Images,
     mask: MaskFile,
-    model: FilledBy = None,
+    model: RestoredBy = None,
     weights: WeightsOf = None,
     sigma: Sigma = "0",
     iterations: Iterations = None,

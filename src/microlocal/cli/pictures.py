@@ -22,11 +22,7 @@ Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", show_default=Fals
 WeightsOf = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the network, if not those that ship.")
 ]
-FilledBy = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME", help="plug-and-play, red, shearlet or tv. Default: plug-and-play."),
-]
-SharpenedBy = Annotated[
+RestoredBy = Annotated[
     str | None,
     typer.Option(
         "--model",

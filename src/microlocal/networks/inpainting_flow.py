@@ -98,11 +98,16 @@ class InpaintingFlow(FlowBehind):
     def least_shape(self) -> Sequence[int]:
         return (1, 1) if self.known is None else self.known.shape
 
+    def of_filled(self, known: Bool[Tensor, "*image row col"]) -> StoppedFlow:
+        """Return the flow for images whose gaps hold P f already: what windows of a large image need."""
+        return self.flow.behind(Mask(known), None, 1.0)
+
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        known = torch.ones(1, 1, dtype=torch.bool) if self.known is None else self.known
-        share, norm = 1 - float(known.double().mean()), Filling(known).norm_bound()
-        told = Hypothesis("the gaps are these ones", f"{100 * share:.3g} % of the pixels, |P| <= {norm:.4g}", True)
-        return (*super().hypotheses(), told)
+        found = super().hypotheses()
+        if self.known is None:
+            return found
+        share, norm = 1 - float(self.known.double().mean()), Filling(self.known).norm_bound()
+        return (*found, Hypothesis("the gaps are these ones", f"{100 * share:.3g} %, |P| <= {norm:.4g}", True))
 
 
 KINDS: dict[str, type[nn.Module]] = {"stopped-flow": InpaintingFlow}

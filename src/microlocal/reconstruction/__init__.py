@@ -17,6 +17,7 @@ from microlocal.reconstruction.images import denoise_network as denoise_network
 from microlocal.reconstruction.images import denoise_tv as denoise_tv
 from microlocal.reconstruction.images import image_noise as image_noise
 from microlocal.reconstruction.images import inpaint as inpaint
+from microlocal.reconstruction.images import inpaint_network as inpaint_network
 from microlocal.reconstruction.images import inpaint_plug_and_play as inpaint_plug_and_play
 from microlocal.reconstruction.images import learn_atoms as learn_atoms
 from microlocal.reconstruction.images import separate as separate

@@ -10,6 +10,7 @@ from microlocal.reconstruction.images.denoise_network import denoise_network as 
 from microlocal.reconstruction.images.denoise_tv import denoise_tv as denoise_tv
 from microlocal.reconstruction.images.estimate import ImageEstimate as ImageEstimate
 from microlocal.reconstruction.images.inpaint import inpaint as inpaint
+from microlocal.reconstruction.images.inpaint_network import inpaint_network as inpaint_network
 from microlocal.reconstruction.images.learn_atoms import LearnedAtoms as LearnedAtoms
 from microlocal.reconstruction.images.learn_atoms import learn_atoms as learn_atoms
 from microlocal.reconstruction.images.plug_and_play import deblur_plug_and_play as deblur_plug_and_play

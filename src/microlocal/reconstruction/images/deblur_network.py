@@ -18,18 +18,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microlocal.core.checks import finite
 from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import register
 from microlocal.core.seeding import generator
 from microlocal.networks.deblurring_flow import DeblurringFlow, load_deblurring
-from microlocal.networks.weights import name_of
 from microlocal.operators.convolution import Convolution, gaussian_kernel
+from microlocal.reconstruction.images.by_flow import record, run_flow
 from microlocal.reconstruction.images.estimate import ImageEstimate, checked_image
 from microlocal.reconstruction.images.noise import given_or_estimated
-from microlocal.reconstruction.images.proved import certificates_of
-from microlocal.reconstruction.images.scale import Scale, fixed, scale_of, trained_range, unlike
+from microlocal.reconstruction.images.scale import trained_range, unlike
 from microlocal.reconstruction.images.tiles import in_tiles, reach_of
 from microlocal.reconstruction.images.trial import ImageTrial, cartoon
 
@@ -89,23 +87,24 @@ def deblur_network(
     least = [LEAST_NOISE * float(plane.max() - plane.min()) for plane in planes]
     levels = list(map(max, sigma.flatten().tolist(), least))
     trained = trained_range(known)
-    scales = [scale_of(plane, level, trained, WHO) for plane, level in zip(planes, levels, strict=True)]
 
-    def run(plane: Float[Tensor, "row col"], k: int) -> Float[Tensor, "row col"]:
-        return _sharp(network, plane, levels[k], scales[k], progress)
+    def apply(plane: Float[Tensor, "row col"], level: float, _: int) -> Float[Tensor, "row col"]:
+        def sharp(part: Float[Tensor, "row col"]) -> Float[Tensor, "row col"]:
+            found: Tensor = network(part[None, None], level)
+            return found[0, 0]
 
-    told = [level / scale.span for level, scale in zip(levels, scales, strict=True)]
-    do = "Train again, or take other weights: microlocal certify says what is wrong with these."
-    found = finite(torch.stack([run(plane, k) for k, plane in enumerate(planes)]), "the result of the flow", do)
+        return in_tiles(sharp, plane, reach_of(network), progress=progress)
+
+    found, scales, certificates = run_flow(network, apply, planes, levels, trained, WHO)
     rest = torch.stack([left(plane, image, network.kernel) for plane, image in zip(planes, found, strict=True)])
     others = (OTHER,) if _unlike(own, network.kernel) else ()
     return ImageEstimate(
         found.to(y.dtype).reshape(y.shape),
         rest.to(y.dtype).reshape(y.shape),
         sigma,
-        config=_record(network, weights, known, scales),
+        config=record(network, weights, known, scales),
         notes=(said, *others, *unlike(scales, trained)),
-        certificates=certificates_of(network, planes, found, run, fixed(scales, levels), told),
+        certificates=certificates,
     )
 
 
@@ -127,36 +126,6 @@ def untrained_flow() -> DeblurringFlow:
         return DeblurringFlow([1, 1], 6, 3, steps=12)
 
 
-def _sharp(
-    network: DeblurringFlow, plane: Float[Tensor, "row col"], level: float, scale: Scale, progress: Progress
-) -> Float[Tensor, "row col"]:
-    """Return a + s N((y - a)/s, σ/s); an image of one value as it is."""
-    if scale.noise == 0:
-        return plane
-
-    def run(part: Float[Tensor, "row col"]) -> Float[Tensor, "row col"]:
-        found: Tensor = network((part - scale.black)[None, None] / scale.span, level / scale.span)
-        return scale.black + scale.span * found[0, 0]
-
-    with torch.no_grad():
-        return in_tiles(run, plane, reach_of(network), progress=progress)
-
-
 def _unlike(one: Float[Tensor, "krow kcol"], other: Float[Tensor, "krow kcol"]) -> bool:
     """Return whether two kernels are not the same."""
     return one.shape != other.shape or float((one - other).abs().sum()) > ALIKE
-
-
-def _record(
-    network: DeblurringFlow, weights: str | Path | nn.Module, known: Mapping[str, Any], scales: list[Scale]
-) -> dict[str, Any]:
-    name = name_of(weights) if isinstance(weights, str | Path) else str(known.get("name", type(weights).__name__))
-    flow = network.behind(network.kernel.shape)
-    return {
-        "weights": name,
-        "steps": flow.steps,
-        "stopping time": float(flow.time().detach()),
-        "longest stable time": flow.longest(),
-        "black": [scale.black for scale in scales],
-        "span": [scale.span for scale in scales],
-    }

@@ -18,9 +18,8 @@ from torch import Tensor
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.core.registry import registered
+from microlocal.networks import deblurring_flow, inpainting_flow
 from microlocal.networks.catalogue import find_weights
-from microlocal.networks.deblurring_flow import TASK as FLOW_TASK
-from microlocal.networks.deblurring_flow import load_deblurring
 from microlocal.networks.denoisers import load_denoiser
 from microlocal.networks.weights import name_of, read_card
 from microlocal.operators.convolution import Convolution
@@ -31,17 +30,19 @@ from microlocal.reconstruction.images.deblur import deblur
 from microlocal.reconstruction.images.deblur_network import LEAST_NOISE, deblur_network
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.images.inpaint import inpaint
+from microlocal.reconstruction.images.inpaint_network import inpaint_network
 from microlocal.reconstruction.images.models import Denoiser
 from microlocal.reconstruction.images.plug_and_play import blurred, deblur_plug_and_play, inpaint_plug_and_play
 from microlocal.reconstruction.method import Settings
 from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.observed import reconstruct_observation
 
-DEBLURRING, INPAINTING = "deblurring", "inpainting"
+DEBLURRING, INPAINTING = deblurring_flow.TASK, inpainting_flow.TASK
 SCHEMES = ("plug-and-play", "red")
 FLOW = "stopped-flow"
 MODELS = (*SCHEMES, "shearlet", "tv", FLOW)
-RECIPE = "microlocal train recipes/stopped-flow-deblurring.toml"  # of which no weights ship
+RECIPE = "microlocal train recipes/stopped-flow-{}.toml"  # of which no weights ship
+LOADERS = {DEBLURRING: deblurring_flow.load_deblurring, INPAINTING: inpainting_flow.load_inpainting}  # of flows
 WEIGHTS = "nonexpansive"
 ITERATIONS = 50  # of the schemes: a person's patience; more change pictures by little
 THRESHOLDS = 60  # iterations of shearlets
@@ -50,7 +51,7 @@ METHODS = {  # of MODELS, for deblurring and inpainting: where their references 
     "tv": ("observation-method", {DEBLURRING: "tv", INPAINTING: "tv"}),
     "plug-and-play": ("observation-method", {DEBLURRING: "plug-and-play", INPAINTING: "plug-and-play"}),
     "red": ("observation-method", {DEBLURRING: "red", INPAINTING: "red"}),
-    FLOW: ("image-method", {DEBLURRING: "deblur-network"}),
+    FLOW: ("image-method", {DEBLURRING: "deblur-network", INPAINTING: "inpaint-network"}),
 }
 
 Plane = Float[Tensor, "row col"]
@@ -77,11 +78,11 @@ def choice_of(
     Raises UnknownNameError for other models, InputError for weights with a model that takes none, or others.
     """
     known = tuple(name for name in MODELS if task in METHODS[name][1])
-    name = model or (FLOW if task == DEBLURRING and weights is not None and _is_flow(weights) else "plug-and-play")
+    name = model or (FLOW if weights is not None and _is_flow(weights) else "plug-and-play")
     if name not in known:
         raise UnknownNameError("--model", name, known)
     if name == FLOW:
-        return _flow_of(weights, iterations)
+        return _flow_of(weights, iterations, task)
     if weights is not None and name not in SCHEMES:
         do = f"Take {' or '.join(SCHEMES)}, or leave the weights out."
         raise InputError(f"--model {name}", expected="no weights: it uses no network", got=str(weights), do=do)
@@ -93,18 +94,18 @@ def choice_of(
 
 
 def _is_flow(weights: str | Path) -> bool:
-    return read_card(find_weights(weights)).get("task") == FLOW_TASK
+    return read_card(find_weights(weights)).get("task") in LOADERS
 
 
-def _flow_of(weights: str | Path | None, iterations: int | None) -> Choice:
+def _flow_of(weights: str | Path | None, iterations: int | None, task: str) -> Choice:
     who = f"--model {FLOW}"
     if weights is None:
-        do = f"Train some, {RECIPE}, and give --weights."
+        do = f"Train some, {RECIPE.format(task)}, and give --weights."
         raise InputError(who, expected="weights, for none ship", got="none", do=do)
     if iterations is not None:
         do = "Leave --iterations out."
         raise InputError(who, expected="the steps that it was trained with", got=f"--iterations {iterations}", do=do)
-    load_deblurring(weights)
+    LOADERS[task](weights)
     return Choice(FLOW, str(weights))
 
 
@@ -146,7 +147,7 @@ def _restorer(choice: Choice, task: str, run: Callable[[Plane, float, Progress],
     kind, names = METHODS[choice.model]
     card: dict[str, Any] = {}
     if choice.learned:
-        load = load_deblurring if choice.model == FLOW else load_denoiser
+        load = LOADERS[task] if choice.model == FLOW else load_denoiser
         card = dict(load(choice.weights)[1]) | {"name": name_of(choice.weights)}
     reference = registered(kind)[names[task]].reference
 
@@ -189,10 +190,12 @@ def _inpainted(choice: Choice, plane: Plane, noise: float, progress: Progress) -
     if choice.model == "shearlet":
         count = choice.iterations or THRESHOLDS
         return _told(inpaint(values, known, noise=level, iterations=count, progress=progress))
+    if choice.model == FLOW:
+        found = inpaint_network(values, known, choice.weights, noise=level, progress=progress)
+        return replace(found, notes=("", *found.notes[2:]))
     if choice.model == "tv":
-        return _told(
-            reconstruct_observation(Observation(values, Mask(known), noise), "tv", _settings(choice, progress))
-        )
+        observation = Observation(values, Mask(known), noise)
+        return _told(reconstruct_observation(observation, "tv", _settings(choice, progress)))
     return _by_scheme(choice, inpaint_plug_and_play, values, known, level, progress)
 
 
