@@ -63,7 +63,7 @@ class Deblurring(Restoring):
         network = deblurring_network(self.architecture())
         return network.undoing(self.blur.kernel) if isinstance(network, DeblurringFlow) else network
 
-    def wanted(self) -> tuple[int, int]:
+    def _wanted(self) -> tuple[int, int]:
         """Return rows and columns of an image, wider than what is seen of it by the kernel."""
         rows, cols = (self.table.pixels + size - 1 for size in self.blur.kernel.shape)
         return rows, cols
@@ -72,21 +72,21 @@ class Deblurring(Restoring):
         """Mirror and turn the image as far as its shape allows, blur it and add noise."""
         image = example["image"].float()
         image = turned(image, draw) if image.shape[0] == image.shape[1] else image
-        level = self.level(draw)
+        level = self._level(draw)
         seen = Convolution(self.blur.kernel, (image.shape[0], image.shape[1]), "valid")(image)
         noisy = seen + level * torch.randn(seen.shape, generator=draw)
         return {**example, "image": image, "noisy": noisy, "level": torch.tensor(level)}
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         batch = varied(self, batch, "noisy")
-        return 1000 * (self.images(network, batch) - self.truth(batch)).square().mean()
+        return 1000 * (self.images(network, batch) - self._truth(batch)).square().mean()
 
-    def truth(self, batch: Batch) -> Float[Tensor, "batch row col"]:
+    def _truth(self, batch: Batch) -> Float[Tensor, "batch row col"]:
         """Return the part of the sharp images of which a blurred one is there."""
         (rows, cols), (top, left) = batch["noisy"].shape[-2:], (n - 1 - n // 2 for n in self.blur.kernel.shape)
         return batch["image"][..., top : top + rows, left : left + cols]
 
-    def said(self) -> dict[str, Any]:
+    def _said(self) -> dict[str, Any]:
         return {"blur": self.blur.words}
 
     def architecture(self) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Denoising(Restoring):
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Turn and mirror the image and add noise."""
         image = turned(example["image"].float(), draw)
-        level = self.level(draw)
+        level = self._level(draw)
         noisy = image + level * torch.randn(image.shape, generator=draw)
         return {**example, "image": image, "noisy": noisy, "level": torch.tensor(level)}
 

@@ -67,7 +67,7 @@ class Inpainting(Restoring):
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Turn and mirror the image, add noise and draw gaps."""
         image = turned(example["image"].float(), draw)
-        level, known = self.level(draw), self._known((image.shape[0], image.shape[1]), draw)
+        level, known = self._level(draw), self._known((image.shape[0], image.shape[1]), draw)
         noisy = (image + level * torch.randn(image.shape, generator=draw)) * known
         return {**example, "image": image, "noisy": noisy, "level": torch.tensor(level), "known": known}
 
@@ -77,14 +77,14 @@ class Inpainting(Restoring):
 
     def images(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
         """Return the images with their gaps filled."""
-        flow = self.told(network, batch) if isinstance(network, FlowBehind) else network
+        flow = self._told(network, batch) if isinstance(network, FlowBehind) else network
         return super().images(flow, batch)
 
-    def told(self, network: FlowBehind, batch: Batch) -> FlowBehind:
+    def _told(self, network: FlowBehind, batch: Batch) -> FlowBehind:
         """Return the flow that knows the gaps of the batch."""
         return network.knowing(batch["known"][:, None]) if isinstance(network, InpaintingFlow) else network
 
-    def before(self, batch: Batch) -> Float[Tensor, "batch row col"]:
+    def _before(self, batch: Batch) -> Float[Tensor, "batch row col"]:
         """Return the images with the means of what is known around in their gaps."""
         return Filling(batch["known"])(batch["noisy"])
 

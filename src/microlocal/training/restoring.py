@@ -79,7 +79,7 @@ class Restoring:
 
     def example(self, seed: int) -> Example:
         """Return an image as it should become, in 16 bits."""
-        rows, cols = self.wanted()
+        rows, cols = self._wanted()
         if self.table.folder:
             image = self._folder.draw((rows, cols), generator(seed), turn=False)
         else:
@@ -87,11 +87,11 @@ class Restoring:
             image = torch.from_numpy(plane)[:rows, :cols]
         return {"image": image.half(), "seed": torch.tensor(seed)}
 
-    def wanted(self) -> tuple[int, int]:
+    def _wanted(self) -> tuple[int, int]:
         """Return rows and columns of an image."""
         return self.table.pixels, self.table.pixels
 
-    def level(self, draw: torch.Generator) -> float:
+    def _level(self, draw: torch.Generator) -> float:
         """Return a noise level of the range, on a logarithmic scale."""
         low, high = (math.log(end) for end in (self.table.noise.low, self.table.noise.high))
         return math.exp(low + (high - low) * float(torch.rand((), generator=draw)))
@@ -104,39 +104,39 @@ class Restoring:
         """Return what the network makes of the measured images."""
         return at_level(network, batch["noisy"][:, None], batch["level"])[:, 0].float()
 
-    def truth(self, batch: Batch) -> Float[Tensor, "batch row col"]:
+    def _truth(self, batch: Batch) -> Float[Tensor, "batch row col"]:
         """Return the images where something is measured of them."""
         return batch["image"]
 
     def metrics(self, network: nn.Module, batch: Batch) -> dict[str, float]:
         """Return the PSNR of the measured and of the restored images; of flows T J'/J and T² J''/J too."""
         batch = varied(self, batch, "noisy")  # type: ignore[arg-type]
-        truth = self.truth(batch)
-        found = {"psnr of the data": self.before(batch), "psnr": self.images(network, batch)}
+        truth = self._truth(batch)
+        found = {"psnr of the data": self._before(batch), "psnr": self.images(network, batch)}
         told = {name: float(psnr(images, truth, 1.0).mean()) for name, images in found.items()}
         if isinstance(network, FlowBehind):
-            at = self.told(network, batch).optimality(batch["noisy"][:, None], truth[:, None], batch["level"])
+            at = self._told(network, batch).optimality(batch["noisy"][:, None], truth[:, None], batch["level"])
             told |= {"T J'/J": at.time * at.slope / at.error, "T² J''/J": at.time**2 * at.curvature / at.error}
         return told
 
-    def told(self, network: FlowBehind, batch: Batch) -> FlowBehind:
+    def _told(self, network: FlowBehind, batch: Batch) -> FlowBehind:
         """Return the flow with what it has to know of a batch."""
         del batch
         return network
 
-    def before(self, batch: Batch) -> Float[Tensor, "batch row col"]:
+    def _before(self, batch: Batch) -> Float[Tensor, "batch row col"]:
         """Return the images that one has without the network."""
         return batch["noisy"]
 
     def card(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return the architecture, the range of the noise, and the licence where that limits the use."""
-        data = self.table.model_dump() | {"folder": self.table.folder.rsplit("/", 1)[-1]} | self.said()
+        data = self.table.model_dump() | {"folder": self.table.folder.rsplit("/", 1)[-1]} | self._said()
         ranges = {"noise of images in [0, 1]": [self.table.noise.low, self.table.noise.high]}
         trained_on = {"data": data, "examples": len(examples), "ranges": ranges}
         found: dict[str, Any] = {"architecture": self.architecture(), "trained on": trained_on}
         return found | ({"licence": self.table.licence} if self.table.licence else {})
 
-    def said(self) -> dict[str, Any]:
+    def _said(self) -> dict[str, Any]:
         """Return what the card says of [data] in other words."""
         return {}
 
