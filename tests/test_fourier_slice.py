@@ -172,8 +172,9 @@ def test_the_method_is_chosen_by_size_and_other_beams_are_refused():
         RayTransform(fan, Grid((8, 8), 1.0), "radon")
 
 
-def test_compiles_with_graph_breaks():
-    ray = SAMPLES[0]
+@pytest.mark.parametrize("method", ["rays", "fourier"])
+def test_compiles_with_graph_breaks(method):
+    ray = RayTransform(SAMPLES[0].geometry, SAMPLES[0].grid, method)
     x = _draw(*ray.domain_shape)
     compiled = torch.compile(lambda image: 2 * ray(image), backend="eager")
     assert torch.allclose(compiled(x), 2 * ray(x))

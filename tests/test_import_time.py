@@ -24,6 +24,11 @@ def test_torch_waits_until_it_is_needed(module: str) -> None:
     assert python(f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
 
 
+def test_the_compiler_of_torch_waits_until_something_is_compiled() -> None:
+    code = "import sys; from microlocal.members import load_all; load_all(); print([m for m in {} if m in sys.modules])"
+    assert python(code.format(("torch._dynamo", "sympy"))).strip() == "[]"
+
+
 @pytest.mark.parametrize("name", [n for n in dir(ml) if not n.startswith("__")])
 def test_every_public_name_loads_and_is_described(name: str) -> None:
     assert getattr(ml, name).__doc__

@@ -4,14 +4,19 @@ For complex tensors torch's gradient of a real function is the one for the inner
 pass is the conjugate transpose.
 """
 
+import sys
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
+from torch._compile import _disable_dynamo  # as torch does where its compiler must not be imported yet
 
 Map = Callable[[Tensor], Tensor]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _LinearPair(torch.autograd.Function):
@@ -63,3 +68,21 @@ def linear_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexac
 def traced_pair(x: Inexact[Tensor, "..."], apply: Map, transpose: Map) -> Inexact[Tensor, "..."]:
     """Return ``linear_pair`` of maps that are custom operators of torch: torch.compile is to see those themselves."""
     return apply(x) if torch.compiler.is_compiling() else linear_pair(x, apply, transpose)
+
+
+def uncompiled(function: Callable[P, T]) -> Callable[P, T]:
+    """Return what ``torch.compiler.disable`` does, whose import waits until something is compiled.
+
+    That import takes nearly as long as all of this package; without it nothing can be under way that is compiled.
+
+    >>> uncompiled(abs)(-2)
+    2
+    """
+    disabled = _disable_dynamo(function)
+
+    @wraps(function)
+    def either(*args: P.args, **kwargs: P.kwargs) -> T:
+        compiled = torch.compiler.is_compiling() or "torch._dynamo" in sys.modules
+        return disabled(*args, **kwargs) if compiled else function(*args, **kwargs)
+
+    return either

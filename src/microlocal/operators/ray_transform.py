@@ -20,7 +20,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.registry import register
 from microlocal.kernels.nufft import checked_tolerance
 from microlocal.operators import rays
-from microlocal.operators.autograd import traced_pair
+from microlocal.operators.autograd import traced_pair, uncompiled
 from microlocal.operators.base import LinearOperator, linear_pair
 from microlocal.operators.fourier_slice import COARSEST, FourierSlice, shadow_overhang
 from microlocal.operators.norms import perron_bounds
@@ -39,7 +39,7 @@ _FOURIER_FROM = 1 << 20
 _ROWS_A_VIEW = 12
 
 # torch.compile leaves the foreign library alone and goes on behind it.
-_uncompiled_pair = torch.compiler.disable(linear_pair)  # type: ignore[no-untyped-call]
+_uncompiled_pair = uncompiled(linear_pair)
 
 
 def _samples() -> list["RayTransform"]:

@@ -18,6 +18,7 @@ from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.kernels import joseph, joseph_lanes, joseph_stack, lanes
 from microlocal.kernels.ray_plan import SMALL, RayPlan, plan
+from microlocal.operators.autograd import uncompiled
 
 Floats = NDArray[np.float64]
 Rays = tuple[Floats, Floats, NDArray[np.bool_], Floats]
@@ -114,7 +115,7 @@ project.register_autograd(_project_backward, setup_context=_save_rays)
 backproject.register_autograd(_backproject_backward, setup_context=_save_rays)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 @lru_cache(maxsize=8)
 def planned(geometry: Geometry, grid: Grid, dtype: torch.dtype) -> list[Shaped[Tensor, "..."]]:
     """Return the tables of the vector kernels; none where they cannot serve (rays that cross inside the image)."""
