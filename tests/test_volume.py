@@ -199,6 +199,11 @@ def test_other_forms_hold_the_same_slices(tmp_path: Path, form: str) -> None:
     ]
     assert np.array_equal(slices_in(tmp_path / "a"), np.stack([place.read(k) for k in range(3)]))
     assert json.loads((tmp_path / "b" / "result.json").read_text())["notes"] == [PART]
+    if form == "bigtiff":
+        with tifffile.TiffFile(tmp_path / "b" / "volume.tif") as file:
+            tags = file.pages[0].tags
+            assert tags["ResolutionUnit"].value == tifffile.RESUNIT.NONE  # pixels a mm, not an inch
+            assert tags["XResolution"].value == (10, 7)
 
 
 def test_slices_of_two_runs_do_not_mix(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ class BigTiff:
                 photometric="palette" if self.coded else "minisblack",
                 colormap=palette_of(NAMED) if self.coded else None,
                 resolution=resolution,
+                resolutionunit="NONE",
                 metadata=metadata,
             )
 
