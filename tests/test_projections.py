@@ -327,7 +327,7 @@ def test_what_holds_nothing_is_refused_and_what_is_repaired_is_said(tmp_path: Pa
     data = projections(cones.SHAPES, REST)
     data[0, 3, 4] = np.nan
     np.save(tmp_path / "a.npy", data)
-    with pytest.raises(ScanFileError, match="NaN"):
+    with pytest.raises(ScanFileError, match=r"NaN.* in view 0 \(from 0\)"):
         open_projections(tmp_path / "a.npy").load()
     (tmp_path / "a.json").write_text(json.dumps(REST.to_dict() | {"quantity": "transmission"}))
     np.save(tmp_path / "a.npy", np.where(np.isnan(data), np.nan, np.exp(-np.nan_to_num(data))))

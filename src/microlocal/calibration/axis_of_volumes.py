@@ -48,7 +48,7 @@ def found_axis(projections: Projections) -> AxisEstimate:
         raise InputError("--center auto", expected="an axis along the panel's columns", got="one that leans", do=do)
     v, _ = geometry.detector.positions()
     row = int(np.abs(v).argmin())
-    band = projections.band(range(row, row + 1)).load().data[:, 0].numpy()
+    band = projections.band(range(row, row + 1)).frames_of_all()[:, 0].numpy()
     views = in_order(Views(band, np.degrees(geometry.angles)))
     planar = replace(geometry.midplane(), angles_rad=tuple(np.radians(views.angles_deg).tolist()))
     data = torch.from_numpy(np.ascontiguousarray(views.data))

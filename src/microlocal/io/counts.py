@@ -33,6 +33,14 @@ def line_integrals(
     these are some of its rows (by default the median of what is given). Raises ScanFileError if the frames do not
     fit, the flats are not brighter than the darks, or most readings are unusable.
     """
+    transmission, dead = transmissions(counts, flux, who, typical)
+    return from_transmission(transmission, dead, who)
+
+
+def transmissions(
+    counts: Frames, flux: Flux, who: str, typical: float | None = None
+) -> tuple[Frames, Bool[np.ndarray, "slice detector"]]:
+    """Return (counts - dark)/(flat - dark), and which pixels are without beam; raises as ``line_integrals``."""
     if flux.flat.shape != counts.shape[1:] or flux.dark.shape != counts.shape[1:]:
         got = f"flats {flux.flat.shape} and darks {flux.dark.shape}"
         raise ScanFileError(who, expected=f"frames of shape {counts.shape[1:]}", got=got, do="Give matching frames.")
@@ -44,8 +52,7 @@ def line_integrals(
         raise ScanFileError(who, expected="flats brighter than darks", got=got, do="Check which frames are the flats.")
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         dead = np.logical_not(beam > 0.01 * typical)
-        transmission = (counts - flux.dark) / np.where(dead, np.nan, beam)
-    return from_transmission(transmission, dead, who)
+        return (counts - flux.dark) / np.where(dead, np.nan, beam), dead
 
 
 def from_transmission(
@@ -56,8 +63,7 @@ def from_transmission(
     Parameters: ``transmission`` (angle, slice, detector); ``dead``, the pixels already known to be without beam.
     """
     known = np.zeros(transmission.shape[1:], bool) if dead is None else dead
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.isfinite(transmission) & (transmission > 0))
+    bad = without_logarithm(transmission)
     unread = int(np.count_nonzero(bad & ~known))
     if 2 * np.count_nonzero(bad) > bad.size:
         got = f"{np.count_nonzero(bad)} of {bad.size} without transmission"
@@ -73,6 +79,12 @@ def from_transmission(
     if unread:
         said.append(f"{unread} readings without positive transmission were filled in from their neighbours.")
     return filled_in(values, bad, who), tuple(said)
+
+
+def without_logarithm(transmission: Frames) -> Bool[np.ndarray, "angle slice detector"]:
+    """Return which readings are not finite and above zero."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(~(np.isfinite(transmission) & (transmission > 0)))
 
 
 def filled_in(values: Frames, bad: Bool[np.ndarray, "angle slice detector"], who: str) -> Frames:

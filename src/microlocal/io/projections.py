@@ -24,13 +24,17 @@ from microlocal.core.scan import Source
 from microlocal.core.volume import VolumeGrid
 from microlocal.core.volume_scan import AnyGeometry3D, VolumeScan, cropped, panel_of
 from microlocal.io.assemble import LARGEST, floats
-from microlocal.io.counts import Flux, from_transmission, line_integrals
+from microlocal.io.counts import Flux, from_transmission, transmissions, without_logarithm
 from microlocal.io.readings import sample_of
 from microlocal.io.stored import Stored
 
 NEEDS_FLATS = "Give the frames without sample (flats), or the brightness of the open beam (white)."
 
-AT_ONCE = 16  # views
+BAD_VIEWS = "Repair the bad pixels, or leave these views out (--angles, --every)."
+REPAIRED = "Readings without positive transmission were filled in from their neighbours"
+
+VIEWS_AT_ONCE = 16
+NAMED = 8  # views in a sentence
 
 
 class Flip(NamedTuple):
@@ -51,7 +55,8 @@ class Projections:
     gives, after all that follows; ``source``; ``warnings``, sentences; ``quantity``, "line integrals", "transmission"
     or "counts", with ``flats`` and ``darks`` (frames) or ``white``, the counts of the open beam; ``flip``; ``numbers``
     of the views in the file; ``rows`` and ``cols`` of the panel, counted along v and u; ``binning``, the side of the
-    blocks of pixels that are joined; ``own_grid``, the volume that the file names.
+    blocks of pixels that are joined; ``own_grid``, the volume that the file names. ``repaired`` gathers the numbers of
+    the views of which readings had to be filled in, in whatever part they were read.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -77,6 +82,7 @@ class Projections:
     flip: Flip = UPRIGHT
     binning: int = 1
     own_grid: VolumeGrid | None = None
+    repaired: set[int] = field(default_factory=set)
 
     @property
     def grid(self) -> VolumeGrid:
@@ -85,7 +91,7 @@ class Projections:
             return self.own_grid
         if isinstance(self.geometry, Geometry3D):
             return self.geometry.default_grid()
-        do = 'Name it: --size and --voxel, or "grid" in the JSON.'
+        do = 'Name it: "grid" in the JSON, or --size and --voxel of microlocal volume.'
         raise InputError(self.source.path, expected="a grid of the volume", got="views of any kind", do=do)
 
     @property
@@ -127,8 +133,8 @@ class Projections:
     def frames_of_all(self) -> Float[Tensor, "view v u"]:
         """Return the line integrals of all views, read a few at a time: whole pictures may be much larger."""
         found = torch.empty(self.geometry.shape)
-        for first in range(0, len(found), AT_ONCE):
-            chosen = range(first, min(first + AT_ONCE, len(found)))
+        for first in range(0, len(found), VIEWS_AT_ONCE):
+            chosen = range(first, min(first + VIEWS_AT_ONCE, len(found)))
             found[first : first + len(chosen)] = self.frames(chosen)
         return found
 
@@ -146,13 +152,21 @@ class Projections:
         sample = sample_of(len(self.numbers))
         least, most = np.inf, -np.inf
         for view in sample:
-            values, told = self._read(range(view, view + 1))
+            values, told = self._looked_at(view)
             least, most = min(least, float(values.min())), max(most, float(values.max()))
             said |= dict.fromkeys(f"View {self.numbers[view]}: {sentence}" for sentence in told)
         if least == most:
             do, got = "Nothing was measured: look at the files.", f"the one value {least:g} in {len(sample)} views"
             raise ScanFileError(self.who, expected="projections that vary", got=got, do=do)
         return replace(self, warnings=(*self.warnings, *said))
+
+    def said_of_repairs(self) -> tuple[str, ...]:
+        """Say in which of the views that were read so far readings were filled in."""
+        numbers = [str(number) for number in sorted(self.repaired)]
+        if not numbers:
+            return ()
+        named = ", ".join(numbers[:NAMED]) + (", …" if len(numbers) > NAMED else "")
+        return (f"{REPAIRED} in {len(numbers)} of {len(self.numbers)} views: {named}.",)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of geometry and the stored bytes of up to eight views: which data these are."""
@@ -169,21 +183,40 @@ class Projections:
     def _read(self, chosen: range) -> tuple[Float[np.ndarray, "view v u"], tuple[str, ...]]:
         numbers = [self.numbers[i] for i in chosen]
         raw = np.concatenate([self._joined(self.stored.frames(a, b, self._rows)) for a, b in _runs(numbers)])
-        values, said = self._converted(raw)
-        bad = int(values.size - np.count_nonzero(np.isfinite(values)))
-        if bad or float(np.abs(values).max()) > LARGEST:
-            got = f"{bad} NaN or infinite of {values.size}" if bad else f"values beyond {LARGEST:g}"
-            raise ScanFileError(self.who, expected="finite data", got=got, do="Repair the bad pixels, or leave views.")
+        values, said = self._converted(raw, numbers)
+        finite = np.isfinite(values)
+        if not finite.all():
+            views = ", ".join(str(numbers[k]) for k in np.flatnonzero(~finite.all(axis=(1, 2))))
+            got = f"{np.count_nonzero(~finite)} NaN or infinite of {values.size}, in view {views} (from 0)"
+            raise ScanFileError(self.who, expected="finite data", got=got, do=BAD_VIEWS)
+        if float(np.abs(values).max()) > LARGEST:
+            got = f"values beyond {LARGEST:g}"
+            raise ScanFileError(self.who, expected="finite data", got=got, do=BAD_VIEWS)
         return values, said
 
-    def _converted(self, raw: Float[np.ndarray, "view v u"]) -> tuple[Float[np.ndarray, "view v u"], tuple[str, ...]]:
+    def _converted(
+        self, raw: Float[np.ndarray, "view v u"], numbers: Sequence[int]
+    ) -> tuple[Float[np.ndarray, "view v u"], tuple[str, ...]]:
         if self.quantity == "line integrals":
             return raw, ()
-        if self.quantity == "transmission":
-            return from_transmission(raw, None, self.who)
-        if self.flats is None and self.white is None:
-            raise ScanFileError(self.who, expected="the open beam", got="counts without it", do=NEEDS_FLATS)
-        return line_integrals(raw, self._flux, self.who)
+        transmission, dead = raw, None
+        if self.quantity == "counts":
+            if self.flats is None and self.white is None:
+                raise ScanFileError(self.who, expected="the open beam", got="counts without it", do=NEEDS_FLATS)
+            transmission, dead = transmissions(raw, self._flux, self.who)
+        values, said = from_transmission(transmission, dead, self.who)
+        if said:
+            lost = without_logarithm(transmission) & ~np.asarray(False if dead is None else dead)
+            self.repaired.update(numbers[int(k)] for k in np.flatnonzero(lost.any(axis=(1, 2))))
+        return values, said
+
+    def _looked_at(self, view: int) -> tuple[Float[np.ndarray, "view v u"], tuple[str, ...]]:
+        """Return a view and what was repaired, or all that are read with it: one that is lost is made from others."""
+        try:
+            return self._read(range(view, view + 1))
+        except ScanFileError:
+            first = view // VIEWS_AT_ONCE * VIEWS_AT_ONCE
+            return self._read(range(first, min(first + VIEWS_AT_ONCE, len(self.numbers))))
 
     @cached_property
     def _flux(self) -> Flux:

@@ -67,14 +67,15 @@ def network_record(name: str, card: Mapping[str, Any]) -> dict[str, str]:
     return {"network": name, SHA256: str(card.get("sha256", "none: it is from no file"))}
 
 
+NOT_USED = "The given {} was not used: this method has none."
+
+
 def unused(settings: Settings, estimate: Estimate) -> list[str]:
     """Say which settings the method has no use for: a method records those that it used."""
     asked: dict[str, Any] = {"weight": settings.weight, "iterations": settings.iterations}
     asked["network"] = settings.network not in ("auto", "none") or settings.force
     known = {*estimate.config, *(("weight", "iterations") if "solver" in estimate.config else ())}
-    return [
-        f"The given {name} was not used: this method has none." for name, v in asked.items() if v and name not in known
-    ]
+    return [NOT_USED.format(name) for name, v in asked.items() if v and name not in known]
 
 
 Method = Callable[[Scan, Grid, Settings], Estimate]

@@ -18,9 +18,8 @@ from microlocal.core.errors import GeometryError
 from microlocal.core.geometry3d import FlatPanel, Geometry3D
 from microlocal.core.volume import VolumeGrid
 from microlocal.core.volume_scan import cropped
-from microlocal.io.projections import Projections
+from microlocal.io.projections import VIEWS_AT_ONCE, Projections
 from microlocal.reconstruction.fdk import Backprojection, panel_map
-from microlocal.reconstruction.volume_request import VIEWS_AT_ONCE
 
 SPLINE_REACH = 4  # pixels around a place that a cubic spline asks
 

@@ -33,6 +33,7 @@ from microlocal.io.values import write_json
 from microlocal.io.volumes import Volume, volume_at
 from microlocal.operators.ray_checks import check_volume
 from microlocal.operators.ray_transform3d import RayTransform3D
+from microlocal.reconstruction.method import NOT_USED
 from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.run import reconstruct
 from microlocal.reconstruction.slabs import formula_slab, levelled
@@ -139,6 +140,8 @@ def reconstruct_volume(
     written; KeyboardInterrupt when nothing was complete.
     """
     target, asked = Path(folder), request or VolumeRequest()
+    if asked.method == FORMULA:
+        levelled(projections.geometry)  # which refuses tables of views before anything else
     whole = asked.grid_of(projections)
     numbers = asked.numbers(whole)
     grid = whole.slab(numbers)
@@ -195,7 +198,6 @@ class _StoppedError(Exception):
 
 def _by_formula(job: _Job) -> _Written:
     geometry = job.projections.geometry
-    levelled(geometry)  # which refuses tables of views before anything is read
     parts = slabs(job.numbers, job.whole)
     sample = job.projections.select(list(sample_of(geometry.shape[0])))
     sums = torch.zeros(sample.geometry.shape, dtype=torch.float64)
@@ -227,6 +229,8 @@ def _formula_told(job: _Job, done: int, sample: Projections, sums: Tensor | None
     config: dict[str, Any] = {"status": "complete" if done == len(job.numbers) else "interrupted"}
     roll = float(getattr(job.projections.geometry, "roll_rad", 0.0))
     notes = [ROLLED.format(math.degrees(roll))] * (roll != 0)
+    given = {"weight": job.request.weight, "iterations": job.request.iterations}
+    notes += [NOT_USED.format(name) for name, value in given.items() if value is not None]
     certificates: tuple[Certificate, ...] = ()
     residual = math.nan
     if done < len(job.numbers):
@@ -234,7 +238,7 @@ def _formula_told(job: _Job, done: int, sample: Projections, sums: Tensor | None
     elif sums is None:
         notes.append(PART)
     else:
-        data = sample.load().data.double()
+        data = sample.frames_of_all().double()
         residual = _relative(sums, data)
         certificates = (_certified(job, residual, sample, data),)
     return _Written(done, config, tuple(notes), certificates, residual, ("feldkamp1984",))
@@ -272,8 +276,8 @@ def _pieces(numbers: range, thick: int) -> Iterator[range]:
 
 
 def _by_iteration(job: _Job) -> _Written:
-    asked, scan = job.request, job.projections.load()
-    observation = Observation(scan.data, RayTransform3D(scan.geometry, job.whole), bounds=(0.0, math.inf))
+    asked, data = job.request, job.projections.frames_of_all()
+    observation = Observation(data, RayTransform3D(job.projections.geometry, job.whole), bounds=(0.0, math.inf))
     found = reconstruct(
         observation,
         asked.method,
@@ -283,7 +287,7 @@ def _by_iteration(job: _Job) -> _Written:
         progress=job.progress,
     )
     job.write(job.numbers.start, found.image)
-    residual = float(found.residual.double().norm() / scan.data.double().norm().clamp_min(1e-300))
+    residual = float(found.residual.double().norm() / data.double().norm().clamp_min(1e-300))
     config = {name: value for name, value in found.config.items() if name != "method"}
     return _Written(len(job.numbers), config, found.notes, found.certificates, residual, ("joseph1982",), found.history)
 
@@ -299,8 +303,8 @@ def _told(
 ) -> VolumeResult:
     began = time.monotonic()
     planes = overview.planes(projections.geometry)
-    sample = projections.select(list(sample_of(projections.geometry.shape[0]))).load()
-    metrics = {"seconds": seconds, "noise per ray": noise_level(sample.data)}
+    sample = projections.select(list(sample_of(projections.geometry.shape[0]))).frames_of_all()
+    metrics = {"seconds": seconds, "noise per ray": noise_level(sample)}
     if math.isfinite(left.residual):
         metrics["relative residual"] = left.residual
     views, rows, cols = projections.geometry.shape
@@ -314,7 +318,7 @@ def _told(
         numbers=numbers,
         done=left.done,
         source=projections.source,
-        warnings=projections.warnings,
+        warnings=(*projections.warnings, *projections.said_of_repairs()),
         fingerprint=projections.fingerprint(),
         planes=planes,
         surfaces=overview.shares(),

@@ -11,7 +11,7 @@ from microlocal.core.geometry3d import Geometry3D
 from microlocal.core.volume import VolumeGrid
 from microlocal.frames.storage import available_bytes
 from microlocal.io.jsonable import jsonable
-from microlocal.io.projections import Projections
+from microlocal.io.projections import VIEWS_AT_ONCE, Projections
 from microlocal.io.volumes import FORMS
 
 FORMULA = "fdk"
@@ -20,7 +20,6 @@ COPIES = {"cgls": (10, 8), "tv": (50, 15), "shearlet": (120, 15)}
 VOLUME_METHODS = (FORMULA, *COPIES)
 BASE_BYTES = 200 << 20  # kernels and libraries
 LARGEST_SLAB = 4 << 30  # bytes
-VIEWS_AT_ONCE = 16
 LEAST_SLABS, THIN = 4, 32  # slabs of a volume, unless they were thinner than so many slices
 
 
