@@ -20,10 +20,13 @@ TURN = tuple(np.radians(np.arange(0.0, 360.0, 10.0)))
 CONE = ConeBeam(TURN, FlatPanel(24, 28, (1.6, 1.6), (0.0, 1.1)), source_axis=60.0, source_detector=150.0)
 
 
-def own(folder: Path, geometry: object = CONE) -> Path:
+CONE_OPTIONS = ("--source-axis", 60, "--source-detector", 150, "--pixel", 1.6)
+
+
+def own(folder: Path, geometry: object = CONE, name: str = "scan.h5") -> Path:
     data = torch.from_numpy(projections(cones.SHAPES, geometry)).float()
     grid = VolumeGrid((12, 14, 14), 1.2, unit=geometry.unit)
-    return write_scan(VolumeScan(data, geometry, grid), folder / "scan.h5")
+    return write_scan(VolumeScan(data, geometry, grid), folder / name)
 
 
 def pictures(folder: Path) -> Path:
@@ -34,6 +37,22 @@ def pictures(folder: Path) -> Path:
         tifffile.imwrite(folder / f"p{view:03d}.tif", picture.astype(np.float32), photometric="minisblack")
     tifffile.imwrite(folder / "open.tif", np.full((24, 28), 5000.0, np.float32), photometric="minisblack")
     return folder
+
+
+def table(folder: Path) -> Path:
+    """Views by a table, which propose no volume, as an array with a JSON."""
+    np.save(folder / "table.npy", projections(cones.SHAPES, CONE))
+    (folder / "table.json").write_text(json.dumps(CONE.to_vectors().to_dict()))
+    return folder / "table.npy"
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def by_options(folder: Path) -> tuple[object, ...]:
+    return (pictures(folder / "p"), *CONE_OPTIONS)
 
 
 def slices_in(folder: Path) -> np.ndarray:
@@ -97,6 +116,37 @@ def test_options_may_complete_a_json(tmp_path: Path) -> None:
     assert found["metrics"]["relative residual"] < 0.2
 
 
+def test_views_of_any_kind_iterate_on_the_volume_that_options_name(tmp_path: Path) -> None:
+    options = ("--method", "cgls", "--size", "12x14x14", "--voxel", 1.2, "--out", tmp_path / "out")
+    result = run("volume", table(tmp_path), *options)
+    assert result.exit_code == 0, result.output
+    exact = cones.truth(VolumeGrid((12, 14, 14), 1.2))
+    assert np.linalg.norm(slices_in(tmp_path / "out") - exact) / np.linalg.norm(exact) < 0.3
+
+
+def test_what_the_formula_has_no_use_for_is_said(tmp_path: Path) -> None:
+    result = run("volume", own(tmp_path), "--weight", 0.1, "--iterations", 5, "--slice", 3, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "The given weight was not used" in said(result)
+    assert "The given iterations was not used" in said(result)
+
+
+def test_a_lost_picture_is_made_from_its_neighbours_and_named(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p")
+    options = (*CONE_OPTIONS, "--offset", "0,1.1", "--flats", folder / "open.tif")
+    whole = answer(run("volume", folder, *options, "--out", tmp_path / "whole", "--json"))
+    exact = slices_in(tmp_path / "whole")
+    for view in (11, 12):  # the second is one of those that are looked at before anything is read
+        tifffile.imwrite(folder / f"p{view:03d}.tif", np.zeros((24, 28), np.float32), photometric="minisblack")
+        result = run("volume", folder, *options, "--out", tmp_path / f"out{view}", "--json")
+        assert result.exit_code == 0, result.output
+        found = answer(result)
+        assert any(f"in {view - 10} of 36 views: 11" in sentence for sentence in found["warnings"]), found["warnings"]
+        volume = slices_in(tmp_path / f"out{view}")
+        assert np.linalg.norm(volume - exact) < 0.05 * np.linalg.norm(exact)
+    assert not any("of 36 views" in sentence for sentence in whole["warnings"])
+
+
 def test_views_rows_and_axis_can_be_chosen(tmp_path: Path) -> None:
     path = own(tmp_path)
     found = answer(
@@ -136,6 +186,35 @@ WRONG = {
     "nothing": (lambda folder: [folder / "none"], "nothing there"),
     "a size that is none": (lambda folder: [own(folder), "--size", "3x4"], "SLICESxROWSxCOLS"),
     "an offset that is none": (lambda folder: [own(folder), "--offset", "3"], "V,U"),
+    "a flip that is none": (
+        lambda folder: [*by_options(folder), "--flip", "row"],
+        "Did you mean 'rows'",
+    ),
+    "a turn that is none": (
+        lambda folder: [*by_options(folder), "--turn", 0],
+        "degrees other than 0",
+    ),
+    "darks of what are no counts": (
+        lambda folder: [*by_options(folder), "--darks", folder / "p" / "open.tif"],
+        "darks for line integrals",
+    ),
+    "two geometries": (
+        lambda folder: [table(folder), *CONE_OPTIONS],
+        "or a JSON beside it for table.npy, got both",
+    ),
+    "two geometries by options": (
+        lambda folder: [*by_options(folder), "--geometry", written(folder / "g.json", "{}")],
+        "or --geometry for p, got both",
+    ),
+    "two open beams": (
+        lambda folder: [*by_options(folder), "--flats", folder / "p" / "open.tif", "--white", 5000],
+        "expected flats or white",
+    ),
+    "a formula for views of any kind": (
+        lambda folder: [table(folder), "--size", 8, "--voxel", 2],
+        "Iterate: --method cgls",
+    ),
+    "a text": (lambda folder: [written(folder / "a.txt", "hello")], "Nikon .xtekct (cone beam)"),
     "a quantity that is none": (lambda folder: [own(folder), "--quantity", "dark"], "transmission"),
 }
 
@@ -150,7 +229,8 @@ def test_what_cannot_be_is_refused_with_a_way_out(tmp_path: Path, make: object, 
 
 def test_slice_verbs_say_where_volumes_go(tmp_path: Path) -> None:
     for verb in ("reconstruct", "stack"):
-        for path in (cones.nikon(tmp_path / verb, Projections=2), own(tmp_path)):
+        nikon = cones.nikon(tmp_path / verb, Projections=2)
+        for path in (nikon, nikon.parent, own(tmp_path), own(tmp_path, name="scan.npz")):
             result = run(verb, path, "--out", tmp_path / "out")
             assert result.exit_code == 2
             assert "microlocal volume" in said(result)

@@ -27,6 +27,7 @@ from microlocal.cli.volume_choices import (
     parse_offset,
     parse_pair,
     parse_size,
+    parse_turn,
 )
 from microlocal.cli.words import bullets, heading, length, number
 
@@ -136,7 +137,11 @@ def volume(
     turn: Annotated[
         float,
         typer.Option(
-            "--turn", metavar="DEG", help="Turn of all views; below zero: the other way.", rich_help_panel=SETUP
+            "--turn",
+            metavar="DEG",
+            parser=parse_turn,
+            help="Turn of all views; below zero: the other way.",
+            rich_help_panel=SETUP,
         ),
     ] = FULL_TURN,
     angle_file: Annotated[

@@ -104,6 +104,21 @@ def parse_size(text: str) -> Size:
     return Size(*sizes)
 
 
+def parse_turn(text: str) -> float:
+    """Read degrees other than zero.
+
+    >>> parse_turn("-180")
+    -180.0
+    """
+    try:
+        turn = float(text)
+    except ValueError:
+        turn = 0.0
+    if not (math.isfinite(turn) and turn):
+        raise typer.BadParameter(f"expected degrees other than 0, such as 360 or -180, got {text!r}.")
+    return turn
+
+
 def opened(path: Path, setup: Setup) -> "Projections":
     """Return the projections of a file with what the options say of them."""
     loose = setup.offset is not None or setup.turn != FULL_TURN or setup.unit != "mm"
@@ -113,6 +128,12 @@ def opened(path: Path, setup: Setup) -> "Projections":
     if setup.told and lazy.projection_formats.says_all(path):
         told = ", ".join(f"--{name.replace('_', '-')}" for name in setup.told)
         raise typer.BadParameter(f"expected none of {told} for {path.name}, which says it itself.")
+    if setup.named and (setup.geometry is not None or lazy.description.describes_volume(path)):
+        got = "--geometry" if setup.geometry is not None else "a JSON beside it"
+        do = "Leave one of them out."
+        raise typer.BadParameter(
+            f"expected --source-axis, --source-detector, --pixel or {got} for {path.name}, got both. {do}"
+        )
     found = lazy.io.open_projections(path, description=_description(path, setup))
     if setup.angles is None or setup.named:
         return found

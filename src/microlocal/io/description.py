@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from microlocal.core.checks import is_finite
-from microlocal.core.errors import GeometryError, InputError, ScanFileError
+from microlocal.core.errors import GeometryError, InputError, ScanFileError, UnknownNameError
 from microlocal.core.geometry3d import KIND_OF, geometry3d_from_dict
 from microlocal.core.view_vectors import ViewVectors
 from microlocal.core.volume import VolumeGrid
@@ -34,7 +34,7 @@ class Description:
 
     Parameters: ``path`` of the JSON file; ``geometry``; ``grid``; ``axes``, the order of an array's axes, of "angle",
     "v" and "u"; ``quantity``; ``flats`` and ``darks``, files; ``white``, the counts of the open beam; ``flip``, one of
-    ``FLIPS``, None for the format's own.
+    ``FLIPS``, None for the format's own. Raises UnknownNameError for another quantity or flip.
     """
 
     path: Path | None = None
@@ -46,6 +46,11 @@ class Description:
     darks: Path | None = None
     white: float | None = None
     flip: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("quantity", self.quantity, QUANTITIES), ("flip", self.flip, FLIPS)):
+            if value is not None and value not in known:
+                raise UnknownNameError(name, value, known)
 
     def needed(self, who: str) -> AnyGeometry3D:
         """Return the geometry; raises ScanFileError saying how to give one when there is none."""

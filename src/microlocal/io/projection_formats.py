@@ -16,7 +16,7 @@ from microlocal.io.nikon import Nikon
 from microlocal.io.npz import archive_names, is_numpy, load_array
 from microlocal.io.own_projections import OwnProjections
 from microlocal.io.projections import NEEDS_FLATS, Projections, whole_panel
-from microlocal.io.read import find_reader, seen
+from microlocal.io.read import check_exists, seen
 from microlocal.io.reader import OWN_MARK, sha256
 from microlocal.io.stack_formats import npy_stored, tiff_stored
 from microlocal.io.stored import VIEW_FIRST, HeldStored, Stored
@@ -154,8 +154,8 @@ def _shape(path: Path, without: tuple[Path | None, ...]) -> tuple[int, int, int]
 
 
 def _refused(path: Path) -> ScanFileError:
+    check_exists(path)
     known = "; ".join(entry.summary.rstrip(".") for entry in registered("projection-reader").values())
-    find_reader(path)  # raises for what is not there, or no scan at all
     do = "Scans of slices are for microlocal reconstruct and stack (Python: read_scan, open_stack)."
     return ScanFileError(str(path), expected=f"projections of a volume ({known})", got=seen(path), do=do)
 
@@ -167,8 +167,7 @@ def _described(stored: Stored, description: Description, name: str) -> Projectio
         got = f"an array of shape {tuple(stored.stored_shape)}"
         raise ScanFileError(who, expected="projections (angle, v, u)", got=got, do="Give one picture a view.")
     counts = description.quantity == "counts"
-    if counts and description.flats is None and description.white is None:
-        raise ScanFileError(who, expected="the open beam", got="counts without it", do=NEEDS_FLATS)
+    _check_beam(description, who)
     flats, darks = (None if p is None else _frames(p, stored) for p in (description.flats, description.darks))
     return whole_panel(
         stored,
@@ -182,6 +181,20 @@ def _described(stored: Stored, description: Description, name: str) -> Projectio
         flip=FLIPS[description.flip or "none"],
         own_grid=description.grid,
     )
+
+
+def _check_beam(description: Description, who: str) -> None:
+    """Refuse counts without their open beam or with two, and beams for what are no counts."""
+    told = [name for name in ("flats", "darks", "white") if getattr(description, name) is not None]
+    if description.quantity != "counts":
+        if told:
+            got = f"{' and '.join(told)} for {description.quantity}"
+            do = 'Say that these are counts (--quantity counts, or "quantity" in the JSON) and give flats or white.'
+            raise ScanFileError(who, expected="flats, darks or white for counts only", got=got, do=do)
+    elif not {"flats", "white"} & set(told):
+        raise ScanFileError(who, expected="the open beam", got="counts without it", do=NEEDS_FLATS)
+    elif {"flats", "white"} <= set(told):
+        raise ScanFileError(who, expected="flats or white", got="both", do="Leave one of them out.")
 
 
 def _frames(path: Path, stored: Stored) -> HeldStored:

@@ -40,7 +40,7 @@ def read_scan(path: str | Path, *, geometry: str | Path | None = None) -> Scan:
 
 def find_reader(path: Path) -> Reader:
     """Return the first registered reader that knows the content; raises ScanFileError listing the known formats."""
-    _check_exists(path)
+    check_exists(path)
     for entry in registered("reader").values():
         reader = cast("Reader", entry.member)
         if reader.sniff(path):
@@ -71,7 +71,8 @@ def seen(path: Path) -> str:
     return f"unknown bytes {start[:8].hex(' ')}"
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Raise ScanFileError for what is not there or cannot be read."""
     try:
         there = path.exists()
         if there and path.is_file():

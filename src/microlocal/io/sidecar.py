@@ -45,7 +45,8 @@ class Sidecar:
                 who,
                 expected="a JSON file with the geometry beside the data",
                 got="none" if self.path is None else f"{self.path} without kind and angles_deg",
-                do="Write <name>.json or geometry.json (docs/scan-files.md shows both kinds), or name it.",
+                do="Write <name>.json or geometry.json (docs/scan-files.md shows both kinds), or name it. "
+                "Projections of a volume are for microlocal volume.",
             )
         return self.geometry
 

@@ -20,7 +20,7 @@ from microlocal.io.electrons import BACKGROUND_PERCENTILE, contradiction
 from microlocal.io.hdf5 import opened, sized_dataset
 from microlocal.io.mrc import AXIS_TAKEN, FEI_PIXEL, Mrc, check_size, fei_records, tilts_of, values_of
 from microlocal.io.npz import Npz, archive_names
-from microlocal.io.own import OwnScan, header_geometry, parsed_header, refuse_volumes
+from microlocal.io.own import OwnScan, header_geometry, own_header, parsed_header, refuse_volumes
 from microlocal.io.read import find_reader
 from microlocal.io.reader import OWN_MARK, Reader, guarded
 from microlocal.io.readings import Readings, sample_of
@@ -115,6 +115,7 @@ def _own(path: Path, sidecar: Sidecar) -> Draft:
     del sidecar
     who = str(path)
     if archive_names(path):
+        refuse_volumes(own_header(path), who)
         do = "Write it as HDF5 (microlocal.write_scan(scan, 'stack.h5')), which can be read in part."
         raise ScanFileError(who, expected="a stack that can be read in part", got="an NPZ archive", do=do)
     with opened(path, "microlocal scan file") as file:
