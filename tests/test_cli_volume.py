@@ -147,6 +147,15 @@ def test_a_lost_picture_is_made_from_its_neighbours_and_named(tmp_path: Path) ->
     assert not any("of 36 views" in sentence for sentence in whole["warnings"])
 
 
+def test_a_list_of_angles_turns_a_scanners_volume_by_nothing(tmp_path: Path) -> None:
+    path = cones.nikon(tmp_path / "scan", Projections=60, AngularStep=6.0)
+    angles = written(tmp_path / "angles.txt", "\n".join(str(6.0 * view) for view in range(60)))
+    for name, options in (("even", ()), ("listed", ("--angle-file", angles))):
+        run("volume", path, *options, "--binning", 4, "--out", tmp_path / name)
+    even, listed = (slices_in(tmp_path / name) for name in ("even", "listed"))
+    assert np.linalg.norm(listed - even) < 1e-4 * np.linalg.norm(even)
+
+
 def test_views_rows_and_axis_can_be_chosen(tmp_path: Path) -> None:
     path = own(tmp_path)
     found = answer(

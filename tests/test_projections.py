@@ -325,6 +325,10 @@ def test_what_holds_nothing_is_refused_and_what_is_repaired_is_said(tmp_path: Pa
     with pytest.raises(ScanFileError, match="one value"):
         open_projections(tmp_path / "a.npy")
     data = projections(cones.SHAPES, REST)
+    np.save(tmp_path / "a.npy", np.round(40000 * np.exp(-data)))
+    assert "if these are counts" in "".join(open_projections(tmp_path / "a.npy").warnings)
+    np.save(tmp_path / "a.npy", data)
+    assert not open_projections(tmp_path / "a.npy").warnings
     data[0, 3, 4] = np.nan
     np.save(tmp_path / "a.npy", data)
     with pytest.raises(ScanFileError, match=r"NaN.* in view 0 \(from 0\)"):

@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cone_files as cones
 import numpy as np
@@ -122,7 +123,7 @@ def test_the_memory_is_asked_before_the_start_and_a_binning_that_fits_is_named(t
         check_memory("tv", GRID, scan, there=1 << 20)
     fits = needed_bytes("tv", VolumeGrid((20, 24, 24), 1.0), scan.binned(2))
     assert fits < needed
-    with pytest.raises(InputError, match="Free some memory"):
+    with pytest.raises(InputError, match="larger voxels, free some memory"):
         check_memory("fdk", scan.grid, scan, there=1)
     assert [len(part) for part in slabs(range(3, 20), GRID, there=4 * 4 * 24 * 26 * 5)] == [5, 5, 5, 2]
     assert math.isclose(GRID.slab(range(20)).center[2], GRID.center[2])
@@ -204,6 +205,25 @@ def test_other_forms_hold_the_same_slices(tmp_path: Path, form: str) -> None:
             tags = file.pages[0].tags
             assert tags["ResolutionUnit"].value == tifffile.RESUNIT.NONE  # pixels a mm, not an inch
             assert tags["XResolution"].value == (10, 7)
+
+
+def test_the_page_names_slices_as_their_files_do(tmp_path: Path) -> None:
+    run(tmp_path, held(tmp_path, CONE), slices=(4, 7))
+    assert "Level, slice 5<" in (tmp_path / "report.html").read_text()
+
+
+def test_a_disk_that_cannot_hold_the_volume_is_refused_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = 4 * 20 * 24 * 26
+    for free, fits in ((needed - 1, False), (needed, True)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        if fits:
+            run(tmp_path / "deep" / "out", held(tmp_path, CONE))
+        else:
+            with pytest.raises(OutputError, match="GiB of free space"):
+                run(tmp_path / "deep" / "out", held(tmp_path, CONE))
+    assert slices_in(tmp_path / "deep" / "out").shape == (20, 24, 26)
 
 
 def test_slices_of_two_runs_do_not_mix(tmp_path: Path) -> None:

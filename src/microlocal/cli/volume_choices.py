@@ -182,7 +182,9 @@ def _with_angles(found: "Projections", path: Path) -> "Geometry3D":
         got = f"{angles.size} angles"
         do = "Give one angle a line, in degrees."
         raise lazy.core.ScanFileError(str(path), expected=f"{geometry.shape[0]} angles", got=got, do=do)
-    return replace(geometry, angles_rad=tuple(math.radians(angle) for angle in angles.tolist()))
+    # A list beside a scanner's file counts from its first view, which stays where it stands.
+    start = geometry.angles_rad[0] - math.radians(angles[0]) if found.source.format == "nikon" else 0.0
+    return replace(geometry, angles_rad=tuple(start + math.radians(angle) for angle in angles.tolist()))
 
 
 def narrowed(

@@ -33,8 +33,13 @@ NEEDS_FLATS = "Give the frames without sample (flats), or the brightness of the 
 BAD_VIEWS = "Repair the bad pixels, or leave these views out (--angles, --every)."
 REPAIRED = "Readings without positive transmission were filled in from their neighbours"
 
+COUNTS = (
+    "Line integrals up to {:.4g} leave nothing of a beam: if these are counts, give the open beam (--flats or --white)."
+)
+
 VIEWS_AT_ONCE = 16
 NAMED = 8  # views in a sentence
+BLACK = 100.0  # a line integral that no detector measures
 
 
 class Flip(NamedTuple):
@@ -158,6 +163,8 @@ class Projections:
         if least == most:
             do, got = "Nothing was measured: look at the files.", f"the one value {least:g} in {len(sample)} views"
             raise ScanFileError(self.who, expected="projections that vary", got=got, do=do)
+        if self.quantity == "line integrals" and most > BLACK:
+            said[COUNTS.format(most)] = None
         return replace(self, warnings=(*self.warnings, *said))
 
     def said_of_repairs(self) -> tuple[str, ...]:

@@ -148,8 +148,9 @@ def reconstruct_volume(
     check_volume(projections.geometry, grid, "volume")
     check_memory(asked.method, grid, projections)
     _clear(target, fresh=fresh)
+    _check_space(target, grid)
     place = volume_at(target, asked.form, grid.shape, numbers.start, grid.voxel, grid.unit)
-    overview = Overview(grid)
+    overview = Overview(grid, numbers.start)
     began = time.monotonic()
     run = _by_formula if asked.method == FORMULA else _by_iteration
     left = run(_Job(projections, asked, whole, numbers, place, overview, progress))
@@ -190,6 +191,15 @@ def _clear(folder: Path, *, fresh: bool) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _check_space(folder: Path, grid: VolumeGrid) -> None:
+    """Refuse a volume that the disk cannot hold, before hours of work."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    needed, free = 4 * math.prod(grid.shape), shutil.disk_usage(there).free
+    if needed > free:
+        expected, got = f"{needed / 2**30:.2g} GiB for the volume", f"{free / 2**30:.2g} GiB of free space"
+        raise OutputError(str(folder), expected=expected, got=got, do="Choose another --out, or larger voxels.")
 
 
 class _StoppedError(Exception):

@@ -39,11 +39,14 @@ class Plane:
 
 
 class Overview:
-    """Gathers the middle planes and a small copy of a volume on ``grid`` while its slices come by."""
+    """Gathers the middle planes and a small copy of a volume on ``grid`` while its slices come by.
 
-    def __init__(self, grid: VolumeGrid) -> None:
+    ``first`` is the number of its first slice in the whole volume, by which the level plane is named.
+    """
+
+    def __init__(self, grid: VolumeGrid, first: int = 0) -> None:
         slices, rows, cols = grid.shape
-        self.grid = grid
+        self.grid, self.first = grid, first
         self.block = math.ceil(max(grid.shape) / SIDE)
         self.small = VolumeGrid(
             tuple(max(1, n // self.block) for n in grid.shape),  # type: ignore[arg-type]
@@ -83,11 +86,11 @@ class Overview:
         return tuple(replace(plane, measured=share) for plane, share in pairs)
 
     def _plain(self) -> tuple[Plane, ...]:
-        names = [f"{kind} {n // 2}" for kind, n in zip(("slice", "row", "column"), self.grid.shape, strict=True)]
+        slices, rows, cols = (n // 2 for n in self.grid.shape)
         return (
-            Plane(f"Level, {names[0]}", "x", "y", self.level),
-            Plane(f"Upright, {names[1]}", "x", "z", self.front[::-1]),
-            Plane(f"Upright, {names[2]}", "y", "z", self.side[::-1, ::-1]),
+            Plane(f"Level, slice {self.first + slices}", "x", "y", self.level),
+            Plane(f"Upright, row {rows}", "x", "z", self.front[::-1]),
+            Plane(f"Upright, column {cols}", "y", "z", self.side[::-1, ::-1]),
         )
 
     def _middle(self) -> tuple[float, float, float]:

@@ -111,7 +111,7 @@ def _what_fits(method: str, grid: VolumeGrid, projections: Projections, there: i
             if needed_bytes(method, coarse.grid, coarse) <= there:
                 told = f"--binning {coarse.binning} would fit ({' x '.join(map(str, coarse.grid.shape))} voxels)"
                 return f"{told}; {other}"
-    return "Free some memory, or use another machine."
+    return "Take a smaller --size or larger voxels, free some memory, or use another machine."
 
 
 def slabs(numbers: range, grid: VolumeGrid, there: int | None = None) -> list[range]:
