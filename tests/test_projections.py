@@ -286,10 +286,25 @@ def test_a_json_that_is_wrong_is_named(tmp_path: Path) -> None:
         ({"colour": "red"}, "colour"),
         ({"grid": {"shape": [1, 2]}}, "grid"),
         ({"angles_deg": {"first": 0, "step": 1, "count": 5}}, "5"),
+        ({"angles_deg": {"first": 0, "step": 1, "count": 10**12}}, "whole number"),
+        ({"kind": "Cone"}, "kind: one of"),
     ):
         (tmp_path / "a.json").write_text(json.dumps(REST.to_dict() | change))
         with pytest.raises(InputError, match=message):
             open_projections(tmp_path / "a.npy")
+
+
+def test_a_json_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", projections(cones.SHAPES, REST))
+    (tmp_path / "a.json").write_text(json.dumps(REST.to_dict())[:-5])
+    with pytest.raises(ScanFileError, match="Mend the JSON"):
+        open_projections(tmp_path / "a.npy")
+    (tmp_path / "a.json").write_text(json.dumps({"quantity": "counts", "white": 5.0}))
+    with pytest.raises(ScanFileError, match=r"a\.json without kind"):
+        open_projections(tmp_path / "a.npy")
+    (tmp_path / "a.json").write_text("{}")  # of something else
+    with pytest.raises(ScanFileError, match="got none"):
+        open_projections(tmp_path / "a.npy")
 
 
 def test_binning_joins_counts_and_a_band_is_the_same_rows(tmp_path: Path) -> None:

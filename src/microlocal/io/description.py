@@ -4,21 +4,21 @@ Its fields are those of ``to_dict`` of a geometry of volumes (kind "cone", "para
 ``grid``, ``axes``, ``quantity``, ``flats``, ``darks``, ``white``, ``flip``.
 """
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from microlocal.core.checks import is_finite
 from microlocal.core.errors import GeometryError, InputError, ScanFileError, UnknownNameError
-from microlocal.core.geometry3d import KIND_OF, geometry3d_from_dict
-from microlocal.core.view_vectors import ViewVectors
+from microlocal.core.geometry3d import geometry3d_from_dict
 from microlocal.core.volume import VolumeGrid
 from microlocal.core.volume_scan import AnyGeometry3D
+from microlocal.io.json_fields import axes_named, choice, even_angles, file_beside, json_fields, known_only
 from microlocal.io.projections import Flip
-from microlocal.io.sidecar import QUANTITIES
+from microlocal.io.sidecar import QUANTITIES, VOLUME_KINDS
 
-KINDS = (*KIND_OF.values(), ViewVectors.kind)
+SLICE_KINDS = ("parallel", "fan")  # which describe no volume
 GEOMETRY_FIELDS = (
     "kind", "angles_deg", "detector", "unit", "tilt_deg", "roll_deg", "source_axis", "source_detector",
     "table", "rows", "cols", "diverging",
@@ -56,7 +56,8 @@ class Description:
         """Return the geometry; raises ScanFileError saying how to give one when there is none."""
         if self.geometry is None:
             do = "Give --source-axis, --source-detector and --pixel, or write geometry.json (docs/volumes.md)."
-            raise ScanFileError(who, expected="the geometry of the projections", got="none", do=do)
+            got = "none" if self.path is None else f"{self.path} without kind"
+            raise ScanFileError(who, expected="the geometry of the projections", got=got, do=do)
         return self.geometry
 
 
@@ -64,37 +65,41 @@ def find_description(path: Path, given: Path | None) -> Description:
     """Return what is ``given``, or lies beside ``path`` as <stem>.json or geometry.json, or an empty description."""
     if given is not None:
         return read_description(given)
-    found = _beside(path)
+    found = _beside(path, _meant)
     return Description() if found is None else read_description(found)
 
 
 def describes_volume(path: Path) -> bool:
     """Whether a JSON beside ``path`` says that it holds projections of a volume."""
-    return _beside(path) is not None
+    return _beside(path, _of_volume) is not None
 
 
-def _beside(path: Path) -> Path | None:
+def _beside(path: Path, right: Callable[[Path], bool]) -> Path | None:
     inside = [path / "geometry.json"] if path.is_dir() else []
-    for candidate in (*inside, path.with_suffix(".json"), path.parent / "geometry.json"):
-        if candidate.is_file() and candidate != path and _kind(candidate) in KINDS:
-            return candidate
-    return None
+    candidates = (*inside, path.with_suffix(".json"), path.parent / "geometry.json")
+    return next((file for file in candidates if file.is_file() and file != path and right(file)), None)
 
 
-def _kind(path: Path) -> object:
+def _of_volume(path: Path) -> bool:
     try:
-        return _fields(path).get("kind")
+        return json_fields(path).get("kind") in VOLUME_KINDS
     except ScanFileError:
-        return None
+        return False
+
+
+def _meant(path: Path) -> bool:
+    """Whether a JSON file found beside projections is meant for us: an unreadable one is, so that its error is said."""
+    try:
+        fields = json_fields(path)
+    except ScanFileError:
+        return True
+    return fields.get("kind") not in SLICE_KINDS and not {*GEOMETRY_FIELDS, *OTHER_FIELDS}.isdisjoint(fields)
 
 
 def read_description(path: Path) -> Description:
     """Return the checked content of a JSON file; raises ScanFileError or GeometryError that names the field."""
-    who, fields = str(path), _fields(path)
-    unknown = sorted(set(fields) - {*GEOMETRY_FIELDS, *OTHER_FIELDS})
-    if unknown:
-        expected = "fields among " + ", ".join((*GEOMETRY_FIELDS, *OTHER_FIELDS))
-        raise ScanFileError(who, expected=expected, got=", ".join(unknown), do="Correct or remove these.")
+    who, fields = str(path), json_fields(path)
+    known_only(fields, (*GEOMETRY_FIELDS, *OTHER_FIELDS), who)
     described = {name: fields[name] for name in GEOMETRY_FIELDS if name in fields}
     white = fields.get("white")
     if white is not None and not (is_finite(white) and white > 0):
@@ -103,12 +108,12 @@ def read_description(path: Path) -> Description:
         path=path,
         geometry=parsed_geometry3d(described, who) if described else None,
         grid=parsed_volume_grid(fields["grid"], who, str(fields.get("unit", "mm"))) if "grid" in fields else None,
-        axes=_axes(fields.get("axes", "angle, v, u"), who),
-        quantity=_choice(fields.get("quantity", QUANTITIES[0]), QUANTITIES, "quantity", who),
-        flats=_file(fields.get("flats"), path, "flats"),
-        darks=_file(fields.get("darks"), path, "darks"),
+        axes=axes_named(fields.get("axes", "angle, v, u"), [tuple(NAMES)], who),
+        quantity=choice(fields.get("quantity", QUANTITIES[0]), QUANTITIES, "quantity", who),
+        flats=file_beside(fields.get("flats"), path, "flats"),
+        darks=file_beside(fields.get("darks"), path, "darks"),
         white=white,
-        flip=None if fields.get("flip") is None else _choice(fields["flip"], tuple(FLIPS), "flip", who),
+        flip=None if fields.get("flip") is None else choice(fields["flip"], FLIPS, "flip", who),
     )
 
 
@@ -120,8 +125,7 @@ def parsed_geometry3d(fields: Any, who: str) -> AnyGeometry3D:
     try:
         angles = fields.get("angles_deg")
         if isinstance(angles, dict):
-            first, step = float(angles["first"]), float(angles["step"])
-            fields = fields | {"angles_deg": [first + step * k for k in range(int(angles["count"]))]}
+            fields = fields | {"angles_deg": even_angles(angles, who)}
         return geometry3d_from_dict(fields)
     except GeometryError as error:
         raise GeometryError(who, expected=error.expected, got=error.got, do=error.do) from error
@@ -143,40 +147,3 @@ def parsed_volume_grid(fields: Any, who: str, unit: str = "mm") -> VolumeGrid:
             got=f"{type(error).__name__}: {error}"[:120],
             do="Mend the grid, or remove it to get the default.",
         ) from error
-
-
-def _fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        got = f"{type(error).__name__}: {error}"[:160]
-        raise ScanFileError(str(path), expected="a JSON file", got=got, do="Mend the JSON.") from error
-    if not isinstance(fields, dict):
-        got = f"a JSON {type(fields).__name__}"
-        raise ScanFileError(str(path), expected="a JSON object {...}", got=got, do="Mend the JSON.")
-    return fields
-
-
-def _axes(value: Any, who: str) -> tuple[str, ...]:
-    names = [n.strip() for n in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list) or sorted(map(str, names)) != sorted(NAMES):
-        expected = 'axes: "angle, v, u" in the order of the array'
-        raise ScanFileError(who, expected=expected, got=repr(value)[:120], do="Name the axes of the array.")
-    return tuple(map(str, names))
-
-
-def _choice(value: Any, known: tuple[str, ...], field: str, who: str) -> str:
-    if not isinstance(value, str) or value not in known:
-        expected = f"{field}: one of " + ", ".join(map(repr, known))
-        raise ScanFileError(who, expected=expected, got=repr(value)[:80], do="Take one of these.")
-    return value
-
-
-def _file(name: Any, path: Path, field: str) -> Path | None:
-    if name is None:
-        return None
-    target = path.parent / name if isinstance(name, str) and "\0" not in name else None
-    if target is None or not target.exists():
-        got = f"{name!r}, which is not there"
-        raise ScanFileError(str(path), expected=f"{field}: a file beside the JSON", got=got[:160], do="Mend the name.")
-    return target

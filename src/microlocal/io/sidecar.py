@@ -4,8 +4,6 @@ Its fields are those of ``Geometry.to_dict`` (kind, angles_deg, detector, unit; 
 detector_shape), and optionally ``grid``, ``axes``, ``quantity``, ``flats``, ``darks``, ``tilt_axis``.
 """
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,19 @@ from typing import Any
 from microlocal.core.errors import GeometryError, InputError, ScanFileError
 from microlocal.core.geometry import Geometry, geometry_from_dict
 from microlocal.core.grid import Grid
+from microlocal.io.json_fields import (
+    axes_named,
+    choice,
+    even_angles,
+    file_beside,
+    is_count,
+    is_number,
+    json_fields,
+    known_only,
+)
 
 QUANTITIES = ("line integrals", "transmission", "counts")
+AXES = (("angle", "detector"), ("angle", "slice", "detector"))
 VOLUME_KINDS = ("parallel-3d", "cone", "vectors")
 GEOMETRY_FIELDS = ("kind", "angles_deg", "detector", "unit", "source_axis", "source_detector", "detector_shape")
 OTHER_FIELDS = ("grid", "axes", "quantity", "flats", "darks", "tilt_axis")
@@ -67,24 +76,21 @@ def find_sidecar(path: Path, given: Path | None) -> Sidecar:
 
 def read_sidecar(path: Path) -> Sidecar:
     """Return the checked content of a JSON sidecar; raises ScanFileError or GeometryError that names the field."""
-    who, fields = str(path), _fields(path)
+    who, fields = str(path), json_fields(path)
     if fields.get("kind") in VOLUME_KINDS:
         do = "Use microlocal volume, or open_projections in Python."
         raise ScanFileError(who, expected="a scan of slices", got="projections of a volume", do=do)
-    unknown = sorted(set(fields) - {*GEOMETRY_FIELDS, *OTHER_FIELDS})
-    if unknown:
-        expected = "fields among " + ", ".join((*GEOMETRY_FIELDS, *OTHER_FIELDS))
-        raise ScanFileError(who, expected=expected, got=", ".join(unknown), do="Correct or remove these.")
+    known_only(fields, (*GEOMETRY_FIELDS, *OTHER_FIELDS), who)
     described = {name: fields[name] for name in GEOMETRY_FIELDS if name in fields}
     return Sidecar(
         path=path,
         geometry=parsed_geometry(described, who) if described else None,
         grid=parsed_grid(fields["grid"], who, fields.get("unit", "mm")) if "grid" in fields else None,
-        axes=_axes(fields.get("axes"), who),
-        quantity=_choice(fields.get("quantity", QUANTITIES[0]), QUANTITIES, "quantity", who),
-        flats=_beside(fields.get("flats"), path, "flats"),
-        darks=_beside(fields.get("darks"), path, "darks"),
-        tilt_axis=None if fields.get("tilt_axis") is None else _choice(fields["tilt_axis"], "xy", "tilt_axis", who),
+        axes=() if fields.get("axes") is None else axes_named(fields["axes"], AXES, who),
+        quantity=choice(fields.get("quantity", QUANTITIES[0]), QUANTITIES, "quantity", who),
+        flats=file_beside(fields.get("flats"), path, "flats"),
+        darks=file_beside(fields.get("darks"), path, "darks"),
+        tilt_axis=None if fields.get("tilt_axis") is None else choice(fields["tilt_axis"], "xy", "tilt_axis", who),
     )
 
 
@@ -95,16 +101,16 @@ def parsed_geometry(fields: dict[str, Any], who: str) -> Geometry:
     """
     angles, detector = fields.get("angles_deg"), fields.get("detector")
     if isinstance(angles, dict):
-        angles = _even_angles(angles, who)
-    if not isinstance(angles, list) or not all(map(_is_number, angles)):
+        angles = even_angles(angles, who)
+    if not isinstance(angles, list) or not all(map(is_number, angles)):
         got = "none" if angles is None else f"{type(angles).__name__} that is not a list of finite numbers"
         raise GeometryError(who, expected="angles_deg: a list of numbers", got=got, do="Give the angles in degrees.")
-    sizes = {"count": _is_count, "pitch": _is_number, "offset": _is_number, "reversed": _is_bool}
+    sizes = {"count": is_count, "pitch": is_number, "offset": is_number, "reversed": _is_bool}
     if not isinstance(detector, dict) or not all(sizes.get(k, _never)(v) for k, v in detector.items()):
         expected = "detector: {count: whole number, pitch: length, offset: length, reversed: true or false}"
         raise GeometryError(who, expected=expected, got=repr(detector)[:120], do="Mend the detector.")
     for name in ("source_axis", "source_detector"):
-        if not _is_number(fields.get(name, 1.0)):
+        if not is_number(fields.get(name, 1.0)):
             raise GeometryError(who, expected=f"{name}: a length", got=repr(fields[name])[:80], do="Mend it.")
     for name in ("kind", "unit", "detector_shape"):
         if not isinstance(fields.get(name, ""), str):
@@ -128,71 +134,13 @@ def parsed_grid(fields: Any, who: str, unit: str = "mm") -> Grid:
         ) from error
 
 
-def _fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        got = f"{type(error).__name__}: {error}"[:160]
-        raise ScanFileError(str(path), expected="a JSON file", got=got, do="Mend the JSON.") from error
-    if not isinstance(fields, dict):
-        got = f"a JSON {type(fields).__name__}"
-        raise ScanFileError(str(path), expected="a JSON object {...}", got=got, do="Mend the JSON.")
-    return fields
-
-
 def _ours(path: Path) -> bool:
     """Whether a JSON file found beside the data is meant for us: unreadable ones are, so that their error is said."""
     try:
-        fields = _fields(path)
+        fields = json_fields(path)
     except ScanFileError:
         return True
     return bool(set(fields) & {*GEOMETRY_FIELDS, *OTHER_FIELDS})
-
-
-def _even_angles(fields: dict[str, Any], who: str) -> list[float]:
-    first, step, count = (fields.get(k) for k in ("first", "step", "count"))
-    if set(fields) != {"first", "step", "count"} or not (_is_number(first) and _is_number(step) and _is_count(count)):
-        expected = "angles_deg: a list, or {first: degrees, step: degrees, count: whole number}"
-        raise GeometryError(who, expected=expected, got=repr(fields)[:120], do="Mend angles_deg.")
-    return [float(first) + float(step) * i for i in range(int(count))]  # type: ignore[arg-type]
-
-
-def _axes(value: Any, who: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    names = [n.strip() for n in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list) or sorted(map(str, names)) not in (
-        ["angle", "detector"],
-        ["angle", "detector", "slice"],
-    ):
-        expected = 'axes: "angle, detector", or with "slice", in the order of the array'
-        raise ScanFileError(who, expected=expected, got=repr(value)[:120], do="Name the axes of the array.")
-    return tuple(map(str, names))
-
-
-def _choice(value: Any, known: tuple[str, ...] | str, field: str, who: str) -> str:
-    if not isinstance(value, str) or value not in tuple(known):
-        expected = f"{field}: one of " + ", ".join(map(repr, known))
-        raise ScanFileError(who, expected=expected, got=repr(value)[:80], do="Take one of these.")
-    return value
-
-
-def _beside(name: Any, path: Path, field: str) -> Path | None:
-    if name is None:
-        return None
-    target = path.parent / name if isinstance(name, str) and "\0" not in name else None
-    if target is None or not target.exists():
-        got = f"{name!r}, which is not there"
-        raise ScanFileError(str(path), expected=f"{field}: a file beside the JSON", got=got[:160], do="Mend the name.")
-    return target
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1 << 24
 
 
 def _is_bool(value: Any) -> bool:
