@@ -20,6 +20,7 @@ from microlocal.reconstruction.images.models import Denoiser
 from microlocal.reconstruction.images.scale import SILENCE
 from microlocal.report.denoised_page import Shown, render_denoised_page
 from microlocal.report.denoised_views import REACH, around_zero, as_png, grey, window_of
+from microlocal.report.html import write_page
 from microlocal.report.picture_jobs import DENOISED, Job
 
 ROUNDED = (
@@ -159,8 +160,5 @@ def write_denoised(done: DenoisedPicture, folder: Path) -> list[Path]:
     with replacing(third) as temporary:
         temporary.write_bytes(as_png(grey(done.shown.third, done.shown.of_third)))
     certificate = write_json(done.fields, folder / "certificate.json")
-    page = folder / "report.html"
     text = render_denoised_page(done.picture, done.shown, done.job, done.fields, done.found.certificates)
-    with replacing(page) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-    return [picture, third, certificate, page]
+    return [picture, third, certificate, write_page(text, folder / "report.html")]

@@ -44,11 +44,14 @@ def write_report(reconstruction: Reconstruction, path: str | Path, *, compare: S
     The file appears whole or not at all. Raises OutputError when it cannot be written, ShapeError when an image does
     not fit its grid or the reconstructions hold different numbers of slices.
     """
-    target = Path(path)
-    page = render_report(reconstruction, compare=compare)
-    with replacing(target) as temporary:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-    return target
+    return write_page(render_report(reconstruction, compare=compare), Path(path))
+
+
+def write_page(text: str, path: Path) -> Path:
+    """Write a page, whole or not at all; return its path. Raises OutputError when it cannot be written."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
 
 
 @register("result-writer", "report.html")

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from microlocal.certificates.base import certificate_from_dict
 from microlocal.core.registry import register
-from microlocal.io.atomic import replacing
 from microlocal.reconstruction.stack_state import StackState
 from microlocal.report import facts
-from microlocal.report.html import ENVIRONMENT, own
+from microlocal.report.html import ENVIRONMENT, own, write_page
 from microlocal.report.stack_charts import claims_strips, line_chart, sources_chart
 from microlocal.report.svg import number
 
@@ -21,11 +20,7 @@ MOST_LISTED = 20
 @register("stack-writer", "summary.html")
 def write_stack_page(state: StackState) -> Path:
     """Write summary.html into the folder of the stack; raises OutputError when it cannot be written."""
-    target = state.folder / "summary.html"
-    page = render_stack_page(state)
-    with replacing(target) as temporary:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-    return target
+    return write_page(render_stack_page(state), state.folder / "summary.html")
 
 
 def render_stack_page(state: StackState) -> str:

@@ -14,12 +14,11 @@ from microlocal.core.geometry3d import Geometry3D
 from microlocal.core.provenance import COLOURS, KINDS, Provenance
 from microlocal.core.registry import register
 from microlocal.core.volume_scan import AnyGeometry3D
-from microlocal.io.atomic import replacing
 from microlocal.reconstruction.volume_job import VolumeResult
 from microlocal.reconstruction.volume_overview import SIDE, Plane
 from microlocal.report import facts
 from microlocal.report.encode import png_uri, shrink
-from microlocal.report.html import ENVIRONMENT, own
+from microlocal.report.html import ENVIRONMENT, own, write_page
 from microlocal.report.rose import blend
 from microlocal.report.svg import number
 
@@ -30,11 +29,7 @@ GREY = np.stack([*[np.arange(256)] * 3, np.full(256, 255)], axis=1).astype(np.ui
 @register("volume-writer", "report.html")
 def write_volume_page(result: VolumeResult) -> Path:
     """Write report.html into the folder of the volume; raises OutputError when it cannot be written."""
-    target = result.folder / "report.html"
-    page = render_volume_page(result)
-    with replacing(target) as temporary:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-    return target
+    return write_page(render_volume_page(result), result.folder / "report.html")
 
 
 def render_volume_page(result: VolumeResult) -> str:
