@@ -207,6 +207,18 @@ def test_other_forms_hold_the_same_slices(tmp_path: Path, form: str) -> None:
             assert tags["XResolution"].value == (10, 7)
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_projections_in_the_place_of_the_volume_are_spared(tmp_path: Path, *, fresh: bool) -> None:
+    pictures = tmp_path / "slices"
+    pictures.mkdir()
+    for view, picture in enumerate(projections(cones.SHAPES, CONE)):
+        write_tiff(picture, pictures / f"p{view:02d}.tif", 1.0, "mm")
+    (pictures / "geometry.json").write_text(json.dumps(CONE.to_dict()))
+    with pytest.raises(OutputError, match="apart from the projections"):
+        reconstruct_volume(open_projections(pictures), tmp_path, VolumeRequest(), fresh=fresh)
+    assert len(list(pictures.iterdir())) == len(TURN) + 1
+
+
 def test_the_page_names_slices_as_their_files_do(tmp_path: Path) -> None:
     run(tmp_path, held(tmp_path, CONE), slices=(4, 7))
     assert "Level, slice 5<" in (tmp_path / "report.html").read_text()

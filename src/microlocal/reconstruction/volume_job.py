@@ -147,6 +147,7 @@ def reconstruct_volume(
     grid = whole.slab(numbers)
     check_volume(projections.geometry, grid, "volume")
     check_memory(asked.method, grid, projections)
+    _spare(target, projections)
     _clear(target, fresh=fresh)
     _check_space(target, grid)
     place = volume_at(target, asked.form, grid.shape, numbers.start, grid.voxel, grid.unit)
@@ -179,6 +180,17 @@ class _Job:
         for k, image in enumerate(to_numpy(volume.float())):
             self.place.write(first - self.numbers.start + k, image)
             self.overview.add(first - self.numbers.start + k, image)
+
+
+def _spare(folder: Path, projections: Projections) -> None:
+    """Refuse a folder where the projections lie in the place of the volume: it would be cleared, or they mix."""
+    stored = (projections.stored, projections.flats, projections.darks)
+    read = [Path(projections.source.path), *(part.path for part in stored if part is not None)]
+    taken = {place for path in read for place in (path.resolve(), *path.resolve().parents)}
+    for path in (folder / name for name in PLACES):
+        if path.resolve() in taken:
+            do = "Choose another --out."
+            raise OutputError(str(folder), expected="a folder apart from the projections", got=path.name, do=do)
 
 
 def _clear(folder: Path, *, fresh: bool) -> None:
