@@ -260,6 +260,14 @@ def test_a_folder_of_pictures_is_described_by_a_json_or_by_an_object(tmp_path: P
         open_projections(folder, description=replace(told, flats=None))
 
 
+def test_pictures_with_colours_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "geometry.json").write_text(json.dumps(REST.to_dict()))
+    for view in range(REST.shape[0]):
+        tifffile.imwrite(tmp_path / f"p{view}.tif", np.zeros((*REST.shape[1:], 3), np.uint8), photometric="rgb")
+    with pytest.raises(ScanFileError, match="expected grey pictures"):
+        open_projections(tmp_path)
+
+
 def test_an_array_is_taken_as_it_stands(tmp_path: Path) -> None:
     exact = projections(cones.SHAPES, REST).astype(np.float32)
     fields = REST.to_dict() | {"axes": "v, angle, u", "grid": {"shape": [3, 4, 5], "voxel": 2.0}}

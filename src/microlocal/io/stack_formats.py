@@ -187,6 +187,9 @@ def _tiff(path: Path, sidecar: Sidecar) -> Draft:
 def tiff_stored(path: Path, files: tuple[Path, ...], axes: tuple[str, ...]) -> TiffStored:
     with guarded(files[0], "TIFF stack"), opened_tiff(files[0]) as (_, series):
         shape = tuple(n for n in series.shape if n != 1)
+    if series.axes.endswith("S"):
+        got = f"{files[0].name} of shape {tuple(series.shape)}, with colours"
+        raise ScanFileError(str(path), expected="grey pictures", got=got, do="Save them in grey.")
     shape = shape if len(files) == 1 else (len(files), *shape[-2:])
     return TiffStored(path, axes or DEFAULT_AXES.get(len(shape), ()), shape, files)
 

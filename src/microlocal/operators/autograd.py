@@ -75,8 +75,8 @@ def uncompiled(function: Callable[P, T]) -> Callable[P, T]:
 
     That import takes nearly as long as all of this package; without it nothing can be under way that is compiled.
 
-    >>> uncompiled(abs)(-2)
-    2
+    >>> uncompiled(lambda number: 2 * number)(3)
+    6
     """
     disabled = _disable_dynamo(function)
 
