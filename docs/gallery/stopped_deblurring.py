@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from drawing import ACCENT, INK, MEASURED, figure, save
 
+from microlocal.core.progress import SILENT
 from microlocal.networks import DeblurringFlow
 from microlocal.operators import Convolution, gaussian_kernel
 from microlocal.reconstruction.images.blur import blur_of
@@ -69,7 +70,7 @@ with torch.no_grad():
     pictures = {"stopped flow": network(exact).float()}
 for model in ("tv", "plug-and-play"):
     run = deblurrer(choice_of(model, None), blur_of(BLUR)).run
-    pictures[model] = torch.stack([run(image[0], NOISE).image[None] for image in data])
+    pictures[model] = torch.stack([run(image[0], NOISE, SILENT).image[None] for image in data])
 
 # Figure.
 drawn = figure(10.0, 5.4)

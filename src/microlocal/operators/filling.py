@@ -50,11 +50,12 @@ class Filling(LinearOperator):
         self.domain_axes = self.codomain_axes = ", ".join(("image",) * (marks.ndim - 2) + ("row", "col"))
         self.register_buffer("known", marks.clone(), persistent=False)
         self.register_buffer("level", self._levels(), persistent=False)
+        self._last = int(self.level.max())  # asked once: of a GPU's memory it would be waited for
 
     @property
     def widest(self) -> int:
         """The side of the largest block that a gap is filled from; 1 where there is no gap."""
-        return int(2 ** int(self.level.max()))
+        return int(2**self._last)
 
     def norm_bound(self) -> float:
         ones = torch.ones(self.domain_shape, dtype=torch.float64, device=self.known.device)
@@ -70,7 +71,7 @@ class Filling(LinearOperator):
         marks = self.known.to(x.dtype)
         found = x * marks
         seen = found
-        for k in range(1, int(self.level.max()) + 1):
+        for k in range(1, self._last + 1):
             means = self._sums(seen, k) / self._sums(marks, k).clamp_min(1)
             found = torch.where(self.level == k, self._blocks(means, k), found)
         return found
@@ -78,7 +79,7 @@ class Filling(LinearOperator):
     def _spread(self, y: Tensor) -> Tensor:
         marks = self.known.to(y.dtype)
         found = y * marks
-        for k in range(1, int(self.level.max()) + 1):
+        for k in range(1, self._last + 1):
             shares = self._sums(y * (self.level == k), k) / self._sums(marks, k).clamp_min(1)
             found += marks * self._blocks(shares, k)
         return found
