@@ -2,7 +2,8 @@
 
     floor = max(multiply-adds / rate + FFTs, bytes / stream)
 
-The rate is that of a product of matrices, nearly all that a processor can multiply and add; the stream that of a copy
+The rate is that of a product of matrices or of sums of rows in registers, of which the quicker is nearly all that a
+processor can multiply and add; the stream that of a copy
 of as many bytes, so that what fits into a cache is read at the cache's speed; FFTs of the sizes that the algorithm
 needs are timed themselves. Each is the quickest of many calls on one thread, divided by the number of threads, as if
 they shared perfectly: threads that meet at barriers would make a floor of a busy machine that is none. Nothing else is
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numba
 import numpy as np
 import scipy.fft
 import torch
@@ -24,6 +26,8 @@ from benchmarks.race import THREADS
 from microlocal.core import ConeBeam, Geometry, Grid, ParallelBeam, VolumeGrid
 from microlocal.frames import WaveletFrame
 from microlocal.kernels import joseph_columns
+from microlocal.kernels.combinations import combined, pixels_at_once
+from microlocal.kernels.lanes import zeros
 from microlocal.kernels.nufft import RealNonUniformFourier
 from microlocal.kernels.threads import torch_held_at_one
 from microlocal.operators import RayTransform3D
@@ -77,9 +81,25 @@ def shared(call: Callable[[], object]) -> float:
 
 @functools.cache
 def multiply_adds_a_second(size: int = 256) -> float:
-    """Return how many multiply-adds in float32 products of matrices make a second, a product a thread."""
+    """Return how many multiply-adds a second there are in float32, in products of matrices or in sums of rows."""
     a = torch.rand(size, size)
-    return size**3 / shared(lambda: a @ a)
+    return max(size**3 / shared(lambda: a @ a), _in_registers())
+
+
+@numba.njit(nogil=True)
+def _summed(numbers, places, source, target, rows, times):  # type: ignore[no-untyped-def]
+    for _ in range(times):
+        combined(numbers, 0, places, source, 0, target, 0, rows)
+
+
+def _in_registers(terms: int = 64, count: int = 8, times: int = 1000) -> float:
+    """Return the multiply-adds a second of sums of rows that lie in the nearest cache."""
+    wide = pixels_at_once(np.dtype(np.float32))
+    numbers, places = np.ones((1, terms, count), np.float32), np.arange(terms) % 4 * wide
+    source, target = (zeros((size * wide,), np.dtype(np.float32)) for size in (4, count))
+    rows = tuple(k * wide for k in range(count))
+    seconds = shared(lambda: _summed(numbers, places, source, target, rows, times))
+    return times * terms * count * wide / seconds
 
 
 def moving(count: int) -> float:
