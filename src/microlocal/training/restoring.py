@@ -5,6 +5,7 @@ with sharp edges. What is measured of them has white noise of a level within a r
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -61,7 +62,7 @@ class FlowTable(Table):
 FLOW = ("filters", "side", "steps", "parts", "row", "coupled")
 
 
-class Restoring:
+class Restoring(ABC):
     """Base of these tasks: a final class names its tables, and writes ``network``, ``augment`` and ``loss``.
 
     Examples hold an ``image`` and its ``seed``; variations also what is measured, ``noisy``, and its noise ``level``.
@@ -96,9 +97,9 @@ class Restoring:
         low, high = (math.log(end) for end in (self.table.noise.low, self.table.noise.high))
         return math.exp(low + (high - low) * float(torch.rand((), generator=draw)))
 
+    @abstractmethod
     def augment(self, example: Example, draw: torch.Generator) -> Example:
         """Return a variation with what is measured of it."""
-        raise NotImplementedError
 
     def images(self, network: nn.Module, batch: Batch) -> Float[Tensor, "batch row col"]:
         """Return what the network makes of the measured images."""
