@@ -32,6 +32,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import learned_pictures, null_space_rates
 from benchmarks.table import RESULTS, Row, absent, at_least, at_most, machine, shared
+from microlocal.certificates.least_change import least_possible
 from microlocal.core import Detector, Grid, ParallelBeam, Scan
 from microlocal.core.registry import lookup
 from microlocal.core.seeding import generator
@@ -40,7 +41,8 @@ from microlocal.data.objects import random_object
 from microlocal.members import load_all
 from microlocal.networks.weights import read_card, shipped_weights
 from microlocal.operators import RayTransform
-from microlocal.reconstruction.method import Settings
+from microlocal.reconstruction.data_fit import fitted
+from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.quality import haarpsi, psnr, relative_error, ssim
 
 PLAIN = ("fbp", "tv", "shearlet")
@@ -138,20 +140,26 @@ def weights(folder: Path) -> dict[str, str]:
     return {name: own.get(name, shipped.get(name, "")) for name in LEARNED if name in own or name in shipped}
 
 
-def reconstructed(method: str, scan: Scan, files: Mapping[str, str]) -> tuple[Tensor, float]:
-    """Return the image of a method and the seconds it took."""
+def reconstructed(
+    method: str, scan: Scan, files: Mapping[str, str], residual: float | None = None
+) -> tuple[Tensor, float]:
+    """Return the image of a method, brought to a ``residual`` where one is given, and the seconds it took."""
     settings = Settings(network=files.get(method, "auto"), force=method in files)
     member = lookup("method", method, "learned").member
     began = time.perf_counter()
-    image: Tensor = member(scan, scan.grid, settings).image
-    return image, time.perf_counter() - began
+    estimate: Estimate = member(scan, scan.grid, settings)
+    if residual is not None:
+        estimate = fitted(estimate, RayTransform(scan.geometry, scan.grid), scan.data, residual)
+    return estimate.image, time.perf_counter() - began
 
 
-def measured(case: Case, method: str, files: Mapping[str, str], count: int, side: int = SIDE) -> Score:
+def measured(
+    case: Case, method: str, files: Mapping[str, str], count: int, side: int = SIDE, residual: float | None = None
+) -> Score:
     """Return the score of a method on a case."""
     rows = []
     for truth, scan, exact in scans(case, count, side):
-        image, seconds = reconstructed(method, scan, files)
+        image, seconds = reconstructed(method, scan, files, residual)
         projected = RayTransform(scan.geometry, scan.grid)(image)
         distances = [float((projected - data).norm() / data.norm()) for data in (scan.data, exact)]
         quality = [float(f(image, truth)) for f in (relative_error, psnr, ssim, haarpsi)]
@@ -238,6 +246,40 @@ def judged(scores: list[Score], base: str, side: int = SIDE) -> list[Row]:
     return [*rows, at_most("residual beside that of f*", where, beside, 1.05, "{:.3f}")]
 
 
+def at_the_least_residual(scores: list[Score], files: Mapping[str, str], count: int, side: int = SIDE) -> list[Row]:
+    """Return how Learn the Invisible does where it is asked for the residual of the method that has the least.
+
+    With it, the most that any image could reach: the object itself, changed by the least that leaves so little.
+    """
+    found = {s.method: s for s in scores if (s.family, s.wedge, s.noise) == MAIN and s.method in LEARNED[1:]}
+    if not found or LEARNED[0] not in files:
+        return []
+    closest = min(found.values(), key=lambda s: s.residual)
+    ours = measured(Case(*MAIN), LEARNED[0], files, count, side, closest.residual)
+    where = f"ellipses, {MAIN[1]}° missing, {100 * MAIN[2]:g} % noise, {side}², {count} objects"
+    what = f"learn-the-invisible, asked for the residual of {closest.method}"
+    most = np.mean([greatest_psnr(truth, scan, closest.residual) for truth, scan, _ in scans(Case(*MAIN), count, side)])
+    return [
+        at_most(f"{what}: residual", where, ours.residual, closest.residual, "{:.4f}"),
+        *(
+            at_least(f"{what}: dB over {name}", where, ours.psnr - found[name].psnr, 1.0, "{:.2f}")
+            for name in dict.fromkeys(("postprocessing", "wavelet-residual", closest.method))
+            if name in found
+        ),
+        Row("greatest PSNR of any image with such a residual, dB", where, "", f"{most:.2f}", None),
+    ]
+
+
+def greatest_psnr(truth: Tensor, scan: Scan, residual: float) -> float:
+    """Return an upper bound of the PSNR of all images that leave ``residual`` of the data, by the dual problem."""
+    ray = RayTransform(scan.geometry, scan.grid)
+    near = fitted(Estimate(truth), ray, scan.data, residual).image
+    gap, target = scan.data - ray(truth), residual * float(scan.data.norm())
+    least = least_possible(ray, gap, scan.data - ray(near), target)
+    shift = least / math.sqrt(truth.numel()) * torch.ones_like(truth)
+    return float(psnr(truth + shift, truth)) if least > 0 else math.inf
+
+
 def summary(scores: list[Score]) -> list[Row]:
     """Return a row a family and wedge: the PSNR of every method at the middle noise."""
     rows = []
@@ -259,7 +301,7 @@ def at_the_size_asked(folder: Path, count: int, base: str) -> list[Row]:
         Row("PSNR, dB", f"{MAIN[0]}, {MAIN[1]}° missing, {LARGE}²", "", f"{score.method} {score.psnr:.2f}", None)
         for score in scores
     ]
-    return [*rows, *judged(scores, base, LARGE)]
+    return [*rows, *judged(scores, base, LARGE), *at_the_least_residual(scores, files, count, LARGE)]
 
 
 def run(folder: Path, count: int) -> list[Row]:
@@ -283,7 +325,8 @@ def run(folder: Path, count: int) -> list[Row]:
     base = str(read_card(files[LEARNED[0]]).get("base", "shearlet")) if LEARNED[0] in files else "shearlet"
     lacking = [absent(name, why) for name in missing]
     large = at_the_size_asked(folder.with_name(f"{folder.name}-{LARGE}"), count, base)
-    return [*judged(scores, base), *large, *summary(scores), *lacking, *null_space_rates.suite()]
+    small = [*judged(scores, base), *at_the_least_residual(scores, files, count)]
+    return [*small, *large, *summary(scores), *lacking, *null_space_rates.suite()]
 
 
 def suite() -> list[Row]:

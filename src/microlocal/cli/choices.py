@@ -97,6 +97,19 @@ def parse_weight(text: str) -> str | float:
     return value
 
 
+def parse_residual(text: str) -> float:
+    """Read which share of the data may be left unexplained.
+
+    >>> parse_residual("0.02")
+    0.02
+    """
+    form = "a share of the data between 0 and 1, such as 0.02"
+    value = _number(text, form)
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"expected {form}, got {text!r}.")
+    return value
+
+
 def parse_sigma(text: str) -> str | float:
     """Read "auto" or a noise level above zero.
 

@@ -25,6 +25,7 @@ class Recipe:
     bars: Bars
     network: str = "auto"
     force: bool = False
+    residual: float | None = None
 
     def run(self, method: str, checkpoint: Path | None = None) -> "Reconstruction":
         """Reconstruct by ``method``, with bars that carry its name."""
@@ -41,6 +42,7 @@ class Recipe:
             checkpoint=checkpoint,
             network=self.network,
             force=self.force,
+            residual=self.residual,
         )
 
     def checkpoint(self, folder: Path, method: str, resume: bool) -> Path:

@@ -18,6 +18,7 @@ from microlocal.cli.choices import (
     ScanFile,
     SliceChoice,
     chosen_network,
+    parse_residual,
     parse_weight,
 )
 from microlocal.cli.folders import output_folder, stamps, written
@@ -36,6 +37,7 @@ EXAMPLES = examples(
     ("only 90 degrees, axis of rotation found", "microlocal reconstruct scan.h5 --center auto --angles 0:90"),
     ("a network for what the scan cannot see", "microlocal reconstruct scan.mat --method learn-the-invisible"),
     ("an honest score, side by side with FBP", "microlocal reconstruct scan.mat --hold-out 7 --compare fbp"),
+    ("as close to the data as another method is", "microlocal reconstruct scan.mat --residual 0.01"),
     ("numbers for a program", "microlocal reconstruct scan.mat --json | jq .metrics"),
     after="Ctrl-C keeps the best image so far (exit code 3);\nthe same command with --resume goes on from there.",
 )
@@ -64,6 +66,15 @@ def reconstruct(
     compare: Annotated[
         list[str], typer.Option("--compare", metavar="NAME", help="Another method for the report; may be repeated.")
     ] = [],  # noqa: B006 - Typer wants the list
+    residual: Annotated[
+        float | None,
+        typer.Option(
+            "--residual",
+            metavar="X",
+            parser=parse_residual,
+            help="Afterwards change the image by the least that leaves this share of the data unexplained.",
+        ),
+    ] = None,
     network: NetworkChoice = "auto",
     no_network: NoNetwork = False,
     force_network: ForceNetwork = False,
@@ -85,7 +96,7 @@ def reconstruct(
     with output_folder(out) as folder, screen.bars() as bars:
         loaded = load_scan(scan, slices, angles, center)
         target = chosen_grid(loaded, grid, pixel)
-        recipe = Recipe(loaded, target, weight, iterations, hold_out, seed, bars, weights, force)
+        recipe = Recipe(loaded, target, weight, iterations, hold_out, seed, bars, weights, force, residual)
         before = stamps(folder)
         checkpoint = recipe.checkpoint(folder, method, resume)
         if resume and not checkpoint.exists():

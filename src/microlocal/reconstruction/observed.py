@@ -14,6 +14,7 @@ from microlocal.core.checks import refuse_sizes
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.provenance import Provenance
 from microlocal.core.registry import Entry, registered
+from microlocal.reconstruction.data_fit import fitted
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.method import Estimate, Settings, unused
 from microlocal.reconstruction.observation import Observation
@@ -36,8 +37,10 @@ def observation_method(name: str) -> Entry:
     raise UnknownNameError("reconstruct", name, known)
 
 
-def reconstruct_observation(observation: Observation, method: str, settings: Settings) -> ImageEstimate:
-    """Return the image by a registered method, with what can be told of it."""
+def reconstruct_observation(
+    observation: Observation, method: str, settings: Settings, residual: float | None = None
+) -> ImageEstimate:
+    """Return the image by a registered method, with what can be told of it; ``residual`` as for ``reconstruct``."""
     entry = observation_method(method)
     if not bool(observation.data.any()):
         do = "Check the data: nothing was recorded."
@@ -47,6 +50,8 @@ def reconstruct_observation(observation: Observation, method: str, settings: Set
         name, do = type(observation.operator).__name__, "Check the operator: it makes zeros of everything."
         raise InputError("reconstruct", expected="an operator that sees pixels", got=f"{name}: none", do=do)
     estimate: Estimate = entry.member(observation, settings)
+    if residual is not None:
+        estimate = fitted(estimate, observation.operator, observation.data, residual, settings.progress)
     return told(observation, replace(estimate, notes=(*estimate.notes, *unused(settings, estimate))), method)
 
 

@@ -21,6 +21,7 @@ from microlocal.frames.shearlet import ShearletFrame
 from microlocal.networks.catalogue import find_weights
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.claims import all_directions, certify_explained, certify_operators, told_sources
+from microlocal.reconstruction.data_fit import checked_residual, fitted
 from microlocal.reconstruction.images.estimate import ImageEstimate
 from microlocal.reconstruction.method import Estimate, Settings, unused
 from microlocal.reconstruction.observation import Observation
@@ -50,6 +51,7 @@ def reconstruct(
     checkpoint: Path | None = ...,
     network: str | Path = ...,
     force: bool = ...,
+    residual: float | None = ...,
 ) -> Reconstruction: ...
 
 
@@ -65,6 +67,7 @@ def reconstruct(
     checkpoint: Path | None = ...,
     network: str | Path = ...,
     force: bool = ...,
+    residual: float | None = ...,
 ) -> ImageEstimate: ...
 
 
@@ -81,6 +84,7 @@ def reconstruct(
     checkpoint: Path | None = None,
     network: str | Path = "auto",
     force: bool = False,
+    residual: float | None = None,
 ) -> Reconstruction | ImageEstimate:
     """Reconstruct ``scan`` on ``grid`` (the scan's own by default) by a registered method.
 
@@ -90,7 +94,9 @@ def reconstruct(
     ``weight`` of the regulariser, "auto" to choose it from the data; ``hold_out`` views are kept from the method and
     predicted from its image, the relative error is in ``metrics``; Ctrl-C ends the iteration and keeps the best
     iterate. Methods with a network take ``network``: "auto" for shipped weights that suit the scan, "none", the name of
-    shipped ones, or a file of weights; ``force`` uses them on a scan unlike those they were trained on.
+    shipped ones, or a file of weights; ``force`` uses them on a scan unlike those they were trained on. With
+    ``residual`` the image of the method is changed as little as it takes until |A f - g| is at most that share of |g|
+    (``data_fit``): below the noise, it is noise that the change follows.
 
     Raises UnknownNameError for a method or weights of a name that nobody knows, InputError for data, a weight or a
     number of iterations that cannot be used.
@@ -103,16 +109,20 @@ def reconstruct(
     file = str(network) if network in ("auto", "none") else str(find_weights(network))
     if iterations is not None:
         iterations = at_least(iterations, 1, "iterations", "reconstruct")
+    residual = checked_residual(residual, "reconstruct")
     settings = Settings(_given_weight(weight), iterations, seed, checkpoint, progress, file, force)
     if isinstance(scan, Observation):
         _refuse_for_scans_only(grid, hold_out)
-        return reconstruct_observation(scan, method, settings)
+        return reconstruct_observation(scan, method, settings, residual)
     entry = lookup("method", method, "reconstruct")
     _refuse_hopeless(scan)
     used, held = scan.hold_out(hold_out) if hold_out else (scan, None)
     target_grid = grid.in_unit(scan.geometry.unit) if grid else scan.grid
     began = time.monotonic()
     estimate: Estimate = entry.member(used, target_grid, settings)
+    if residual is not None:
+        ray = RayTransform(used.geometry, target_grid)
+        estimate = fitted(estimate, ray, used.data, residual, progress)
     seconds = time.monotonic() - began
     config = _config(method, settings, hold_out, target_grid) | estimate.config
     notes = (*estimate.notes, *unused(settings, estimate))
