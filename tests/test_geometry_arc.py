@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from microlocal.core import Detector, FanBeam, GeometryError, Grid
+from microlocal.core import Detector, FanBeam, GeometryError, Grid, ParallelBeam, Scan
+from microlocal.core.errors import InputError
 from microlocal.core.geometry import geometry_from_dict
 from microlocal.data import phantoms
 from microlocal.operators import RayTransform
@@ -75,3 +76,34 @@ def test_an_arc_sees_what_the_flat_detector_of_the_same_reach_sees():
     grid = Grid((21, 21), 3.0)
     assert float((measured_fraction(flat, grid) - measured_fraction(arc, grid)).abs().max()) < 1e-6
     assert float(measured_fraction(arc, grid).std()) > 0.01
+
+
+def turning_scan(degrees):
+    """Return a scan whose views are known by the first number of their data."""
+    geometry = ParallelBeam(tuple(np.radians(degrees)), Detector(4, 1.0))
+    data = torch.tensor(degrees, dtype=torch.float32)[:, None].expand(-1, 4).clone()
+    return Scan(data, geometry, Grid((4, 4), 1.0))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "arc", "taken", "angles"),
+    [
+        (np.arange(0.0, 360.0), (-2, 2), [358, 359, 0, 1, 2], [-2, -1, 0, 1, 2]),
+        (np.arange(0.0, 360.0), (359, 361), [359, 0, 1], [359, 360, 361]),
+        (np.arange(-180.0, 180.0), (178, 182), [178, 179, -180, -179, -178], [178, 179, 180, 181, 182]),
+        (np.arange(0.0, 360.0), (1, 3), [1, 2, 3], [1, 2, 3]),
+        (np.arange(-60.0, 61.0), (-90, -58), [-60, -59, -58], [-60, -59, -58]),
+        (np.arange(0.0, 720.0, 90.0), (0, 90), [0, 90], [0, 90]),
+        (np.array([40.0, 10.0, 30.0, 20.0]), (10, 30), [10, 30, 20], [10, 30, 20]),
+        (np.arange(0.0, 360.0, 90.0), (-180, 180), [180, 270, 0, 90], [-180, -90, 0, 90]),
+    ],
+)
+def test_an_arc_is_one_of_directions_where_it_reaches_beyond_the_angles_of_the_scan(degrees, arc, taken, angles):
+    found = turning_scan(degrees).arc(*arc)
+    assert found.data[:, 0].tolist() == taken
+    np.testing.assert_allclose(np.degrees(found.geometry.angles), angles, atol=1e-9)
+
+
+def test_an_arc_without_views_is_refused():
+    with pytest.raises(InputError, match="an arc that the scan has"):
+        turning_scan(np.arange(0.0, 90.0)).arc(100, 200)

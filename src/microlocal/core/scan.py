@@ -14,6 +14,7 @@ from microlocal.core.errors import GeometryError, InputError
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 
+ROUNDING = 1e-6  # degrees
 SLICE = "slice of the stack"  # of the metadata: which slices were taken, where not all were
 
 
@@ -63,9 +64,16 @@ class Scan(Brief):
         return replace(self, data=self.data[..., index, :].contiguous(), geometry=self.geometry.select(index))
 
     def arc(self, first_deg: float, last_deg: float) -> "Scan":
-        """Return the views whose angles lie in [first, last] degrees, as ``--angles A:B`` does."""
+        """Return the views whose angles lie in [first, last] degrees, as ``--angles A:B`` does.
+
+        An arc that reaches beyond the scan's angles is one of directions, which whole turns do not change: of a scan
+        from 0 to 359 degrees -30:30 takes 330 to 359, as -30 to -1, and 0 to 30.
+        """
         degrees = np.degrees(self.geometry.angles)
-        chosen = np.flatnonzero((degrees >= first_deg - 1e-6) & (degrees <= last_deg + 1e-6))
+        beyond = first_deg < degrees.min() or last_deg > degrees.max()
+        turns = np.floor((degrees - first_deg + ROUNDING) / 360) if beyond else np.zeros_like(degrees)
+        within = degrees - 360 * turns
+        chosen = np.flatnonzero((within >= first_deg - ROUNDING) & (within <= last_deg + ROUNDING))
         if chosen.size == 0:
             raise InputError(
                 "Scan.arc",
@@ -73,7 +81,11 @@ class Scan(Brief):
                 got=f"{first_deg}:{last_deg}",
                 do="Choose an arc that the scan has.",
             )
-        return self.views(chosen.tolist())
+        if turns[chosen].any():
+            chosen = chosen[np.argsort(within[chosen], kind="stable")]
+        found = self.views(chosen.tolist())
+        angles = tuple((found.geometry.angles - 2 * np.pi * turns[chosen]).tolist())
+        return replace(found, geometry=replace(found.geometry, angles_rad=angles))
 
     def slices(self, first: int, last: int | None = None) -> "Scan":
         """Return slice ``first`` of a stack (no batch axis), or slices first..last-1 (one batch axis)."""
