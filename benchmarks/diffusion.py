@@ -26,7 +26,7 @@ ROUNDS = 31  # of the race: what plain torch takes differs by half from one turn
 FASTER = {"rational": 8.0, "exponential": 4.0, "tabulated": 4.0, "rational, back": 3.0}
 ROUNDING = 1e-4  # relative, after 100 steps in float32
 FEWER, APART = 25, 1e-2
-FILTERS, SIDE = 32, 7  # of the shipped non-expansive network
+FILTERS, SIDE = 32, 7  # of a bank as learned energies have them
 PASSES = {"force": 2, "force, with slopes": 7}  # K and Kᵀ; those, K u again, K of the slope, Kᵀ, and two for filters
 NAMES = ("charbonnier", "perona-malik-rational", "perona-malik")
 

@@ -14,7 +14,7 @@ from microlocal.core.errors import GeometryError, InputError, ScanFileError, Unk
 from microlocal.core.geometry3d import geometry3d_from_dict
 from microlocal.core.volume import VolumeGrid
 from microlocal.core.volume_scan import AnyGeometry3D
-from microlocal.io.json_fields import axes_named, choice, even_angles, file_beside, json_fields, known_only
+from microlocal.io.json_fields import axes_named, choice, even_angles, file_beside, grid_by, json_fields, known_only
 from microlocal.io.projections import Flip
 from microlocal.io.sidecar import QUANTITIES, VOLUME_KINDS
 
@@ -138,12 +138,5 @@ def parsed_geometry3d(fields: Any, who: str) -> AnyGeometry3D:
 
 def parsed_volume_grid(fields: Any, who: str, unit: str = "mm") -> VolumeGrid:
     """Return ``VolumeGrid.from_dict`` of a value that may be anything; raises ScanFileError."""
-    try:
-        return VolumeGrid.from_dict({"unit": unit} | fields)
-    except (InputError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ScanFileError(
-            who,
-            expected="grid: {shape: [slices, rows, columns], voxel: length, center: [x, y, z], unit: name}",
-            got=f"{type(error).__name__}: {error}"[:120],
-            do="Mend the grid, or remove it to get the default.",
-        ) from error
+    form = "{shape: [slices, rows, columns], voxel: length, center: [x, y, z], unit: name}"
+    return grid_by(VolumeGrid.from_dict, fields, unit, who, form)

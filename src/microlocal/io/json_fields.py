@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from microlocal.core.errors import GeometryError, ScanFileError
+from microlocal.core.errors import GeometryError, InputError, ScanFileError
 
+Made = TypeVar("Made")
 MOST = 1 << 24  # of anything that is counted
 
 
@@ -22,6 +23,18 @@ def json_fields(path: Path) -> dict[str, Any]:
         got = f"a JSON {type(fields).__name__}"
         raise ScanFileError(str(path), expected="a JSON object {...}", got=got, do="Mend the JSON.")
     return fields
+
+
+def grid_by(make: Callable[[dict[str, Any]], Made], fields: Any, unit: str, who: str, form: str) -> Made:
+    """Return the grid that ``make`` makes of a value that may be anything, in ``unit`` if it names none.
+
+    Raises ScanFileError, which tells the ``form``.
+    """
+    try:
+        return make({"unit": unit} | fields)
+    except (InputError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        got, do = f"{type(error).__name__}: {error}"[:120], "Mend the grid, or remove it to get the default."
+        raise ScanFileError(who, expected=f"grid: {form}", got=got, do=do) from error
 
 
 def known_only(fields: dict[str, Any], known: tuple[str, ...], who: str) -> None:

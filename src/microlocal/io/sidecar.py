@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microlocal.core.errors import GeometryError, InputError, ScanFileError
+from microlocal.core.errors import GeometryError, ScanFileError
 from microlocal.core.geometry import Geometry, geometry_from_dict
 from microlocal.core.grid import Grid
 from microlocal.io.json_fields import (
@@ -16,6 +16,7 @@ from microlocal.io.json_fields import (
     choice,
     even_angles,
     file_beside,
+    grid_by,
     is_count,
     is_number,
     json_fields,
@@ -123,15 +124,9 @@ def parsed_geometry(fields: dict[str, Any], who: str) -> Geometry:
 
 def parsed_grid(fields: Any, who: str, unit: str = "mm") -> Grid:
     """Return ``Grid.from_dict`` of a value that may be anything, in ``unit`` if it names none; raises ScanFileError."""
-    try:
-        return Grid.from_dict({"unit": unit} | fields)
-    except (InputError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ScanFileError(
-            who,
-            expected="grid: {shape: [rows, columns], pixel: length, center: [x, y], unit: name}",
-            got=f"{type(error).__name__}: {error}"[:120],
-            do="Mend the grid, or remove it to get the default.",
-        ) from error
+    return grid_by(
+        Grid.from_dict, fields, unit, who, "{shape: [rows, columns], pixel: length, center: [x, y], unit: name}"
+    )
 
 
 def _ours(path: Path) -> bool:

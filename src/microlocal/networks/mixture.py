@@ -44,6 +44,10 @@ class Parts(NamedTuple):
     shares: Float[Tensor, "channel part"]
     contrasts: Float[Tensor, "batch channel part"]  # λ; a batch of one is for all images
 
+    def repeated(self, times: int) -> "Parts":
+        """Return the same for ``times`` as many channels, all of them again and again."""
+        return Parts(self.row, self.shares.repeat(times, 1), self.contrasts.repeat(1, times, 1))
+
 
 class Mixture(nn.Module):
     """A mixture per channel of a row of the dictionary.

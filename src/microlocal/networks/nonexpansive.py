@@ -21,6 +21,7 @@ from microlocal.certificates.base import Hypothesis
 from microlocal.certificates.guarantee import IDENTITY, Guarantee, weakest
 from microlocal.core.checks import at_least, positive
 from microlocal.core.registry import register
+from microlocal.networks.mirror import Border
 from microlocal.networks.mixture import Mixture
 from microlocal.networks.noise_level import LevelOf, levels
 from microlocal.networks.symmetric_block import SymmetricBlock, numbered
@@ -30,13 +31,14 @@ MIXED = 0.05  # μ to begin with
 
 
 def _samples() -> list[NetworkTrial]:
-    def build(dilations: tuple[int, ...], repeats: int) -> Nonexpansive:
+    def build(dilations: tuple[int, ...], repeats: int, border: Border = "valid") -> Nonexpansive:
         torch.manual_seed(0)
-        return Nonexpansive(dilations, filters=6, side=3, repeats=repeats, noise=0.5)
+        return Nonexpansive(dilations, filters=6, side=3, repeats=repeats, noise=0.5, border=border)
 
     return [
         NetworkTrial("three non-expansive blocks", lambda: build((1, 2, 1), 1), (1, 10, 11)),
         NetworkTrial("two non-expansive blocks, three times", lambda: build((1, 2), 3), (1, 10, 11)),
+        NetworkTrial("two non-expansive blocks, mirrored", lambda: build((1, 2), 1, "symmetric"), (1, 8, 9)),
     ]
 
 
@@ -48,8 +50,9 @@ class Nonexpansive(nn.Module):
     filters; ``filters`` and ``side`` of all of them; ``parts`` of an activation; ``row`` of the dictionary it is made
     of (one that does not increase gives a denoiser whose norm decreases, but whose Lipschitz constant is above one);
     ``noise`` that is assumed where a call gives none, in the unit of the image; ``usual``, the noise in the middle of
-    what it is trained for; ``coupled``, how many filters an activation sees together. With a row that does not
-    increase this is trained nonlinear reaction diffusion, whose reaction is the pull μ of the data.
+    what it is trained for; ``coupled``, how many filters an activation sees together; ``border``, as for
+    ``SymmetricBlock``: with "symmetric" noise falls there as it does inside. With a row that does not increase this is
+    trained nonlinear reaction diffusion, whose reaction is the pull μ of the data.
 
     >>> network = Nonexpansive((1, 2), filters=4, side=3)
     >>> network.guarantee().nonexpansive, network.guarantee().averaged < 1
@@ -67,11 +70,12 @@ class Nonexpansive(nn.Module):
         noise: float = 0.1,
         usual: float = 0.1,
         coupled: int = 1,
+        border: Border = "valid",
     ) -> None:
         super().__init__()
         self.noise, self.usual = noise, usual
         self.blocks = nn.ModuleList(
-            SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled), dilation, step=1.8)
+            SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled), dilation, 1.8, border)
             for dilation in dilations
         )
         self.repeats = at_least(repeats, 1, "repeats", "Nonexpansive")

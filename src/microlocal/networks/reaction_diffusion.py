@@ -34,6 +34,7 @@ from microlocal.core.checks import positive
 from microlocal.core.errors import InputError, UnknownNameError
 from microlocal.core.registry import register
 from microlocal.networks.bands import Bands
+from microlocal.networks.mirror import Border
 from microlocal.networks.mixture import LEAST_SLOPES, Mixture
 from microlocal.networks.noise_level import LevelOf, levels
 from microlocal.networks.symmetric_block import LONGEST, SymmetricBlock, numbered
@@ -45,9 +46,9 @@ FREE = "bands"
 
 
 def _samples() -> list[NetworkTrial]:
-    def build(row: str) -> ReactionDiffusion:
+    def build(row: str, border: Border = "valid") -> ReactionDiffusion:
         torch.manual_seed(0)
-        return ReactionDiffusion((1, 2), filters=5, side=3, row=row, noise=0.5)
+        return ReactionDiffusion((1, 2), filters=5, side=3, row=row, noise=0.5, border=border)
 
     def falling() -> ReactionDiffusion:
         """Whose reaction falls with the noise: distances that stay at the usual one grow beyond it."""
@@ -59,6 +60,7 @@ def _samples() -> list[NetworkTrial]:
     return [
         NetworkTrial("reaction diffusion, learned in bands", lambda: build(FREE), (1, 9, 8)),
         NetworkTrial("reaction diffusion, Perona-Malik", lambda: build("perona-malik"), (1, 9, 8)),
+        NetworkTrial("reaction diffusion, mirrored", lambda: build(FREE, "symmetric"), (1, 7, 8)),
         NetworkTrial("reaction diffusion, less pull of more noise", falling, (1, 8, 8)),
     ]
 
@@ -70,7 +72,8 @@ class ReactionDiffusion(nn.Module):
     Parameters: ``dilations`` of the filters, one for every stage; ``filters`` and ``side`` of all of them; ``parts`` of
     an activation; ``row``, "bands" for diffusivities that are learned freely, or one of the dictionary; ``noise`` that
     is assumed where a call gives none, in the unit of the image; ``usual``, the noise in the middle of what it is
-    trained for. Raises InputError without a stage, UnknownNameError for another row.
+    trained for; ``border``, as for ``SymmetricBlock``. Raises InputError without a stage, UnknownNameError for another
+    row or border.
 
     >>> network = ReactionDiffusion((1, 1), filters=4, side=3)
     >>> network.guarantee().gain, network.guarantee().mean, network.guarantee().nonexpansive
@@ -86,6 +89,7 @@ class ReactionDiffusion(nn.Module):
         row: str = FREE,
         noise: float = 0.1,
         usual: float = 0.1,
+        border: Border = "valid",
     ) -> None:
         super().__init__()
         if not dilations:
@@ -98,7 +102,7 @@ class ReactionDiffusion(nn.Module):
             return Bands(filters, parts) if row == FREE else Mixture(filters, row, parts, 0.1)
 
         self.blocks = nn.ModuleList(
-            SymmetricBlock(1, filters, side, activation(), dilation, step=1.8) for dilation in dilations
+            SymmetricBlock(1, filters, side, activation(), dilation, 1.8, border) for dilation in dilations
         )
         self.log_pull = nn.Parameter(torch.tensor([math.log(PULL), 0.0]).repeat(len(self.blocks), 1))
 

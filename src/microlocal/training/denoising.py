@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import TASK, denoiser
+from microlocal.networks.mirror import Border
 from microlocal.training.recipe import Table, Widths, dividing
 from microlocal.training.restoring import FLOW, ImagesTable, Restoring
 from microlocal.training.scans import PositiveSpan, Span
@@ -24,8 +25,8 @@ POWER = 1.5  # p
 USUAL = 25 / 255
 ARGUMENTS = {
     "adaptive-shrinkage": ("widths", "pairs"),
-    "nonexpansive": ("dilations", "filters", "side", "parts", "row", "repeats", "coupled"),
-    "reaction-diffusion": ("dilations", "filters", "side", "parts", "row"),
+    "nonexpansive": ("dilations", "filters", "side", "parts", "row", "repeats", "coupled", "border"),
+    "reaction-diffusion": ("dilations", "filters", "side", "parts", "row", "border"),
     "signal-diffusion": ("steps", "repeats", "parts", "row", "keeps"),
     "stopped-flow": FLOW,
     "learned-diffusivity": ("steps", "width", "dilations"),
@@ -66,6 +67,7 @@ class NetworkTable(Table):
     repeats: int = Field(1, ge=1)
     keeps: Literal["signs", "range"] = "signs"
     coupled: int = Field(1, ge=1)
+    border: Border = "valid"
     steps: int = Field(10, ge=1)
     depth: int = Field(17, ge=3)
     width: int = Field(64, ge=1)
@@ -82,10 +84,13 @@ def _samples() -> list["Denoising"]:
     plain = {"kind": "nonexpansive", "dilations": [1, 2], "filters": 4, "side": 3}
     deep = {"kind": "dncnn", "depth": 3, "width": 2}
     flow = {"kind": "stopped-flow", "filters": 4, "side": 3, "steps": 3, "coupled": 2}
+    mirrored = {**plain, "border": "symmetric"}
     free = {"kind": "reaction-diffusion", "row": "bands", "dilations": [1, 1], "filters": 4, "side": 3, "parts": 3}
     rows = {"kind": "signal-diffusion", "steps": 2, "row": "soft"}
     blind = {"kind": "learned-diffusivity", "steps": 2, "width": 3, "dilations": [1, 2]}
-    return [Denoising(small, network) for network in ({"widths": [3, 4]}, plain, free, rows, flow, blind, deep)]
+    return [
+        Denoising(small, network) for network in ({"widths": [3, 4]}, plain, mirrored, free, rows, flow, blind, deep)
+    ]
 
 
 @register("task", TASK, samples=_samples, reference="zhang2017")
