@@ -238,6 +238,7 @@ def test_ctrl_c_keeps_the_best_image_and_resume_goes_on(tmp_path):
     arguments += ["--grid", "192"]  # so that it would go on for seconds: on a busy machine Ctrl-C may come late
     code, screen = interrupted([*arguments, "--iterations", "10000000"], r"[1-9]\d*/10000000")
     assert code == 3, screen
+    assert "the same command with --resume" in re.sub(r"\s+", " ", screen)
     facts = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert facts["config"]["status"] == "interrupted"
     assert {path.name for path in out.iterdir()} >= PROMISED

@@ -108,6 +108,8 @@ def reconstruct(
             save(result, others, folder)
         if not was_interrupted(result):
             checkpoint.unlink(missing_ok=True)
+        elif checkpoint.exists():
+            screen.say("It can be resumed: the same command with --resume goes on from there.")
         files = written(folder, before)
     screen.answer(fields_of(result, others, files), *lines_of(result, others, files))
     raise typer.Exit(exit_code(result, ended))

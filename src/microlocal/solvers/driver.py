@@ -29,7 +29,7 @@ class Status(Enum):
 
     CONVERGED = "The stopping test was met, on a recomputed residual."
     BUDGET = "The iteration budget was used up; more iterations may still change the result."
-    INTERRUPTED = "Interrupted; this is the best iterate so far, and it can be resumed."
+    INTERRUPTED = "Interrupted; this is the best iterate so far."
 
 
 @dataclass(frozen=True)
