@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from scipy.sparse.linalg import aslinearoperator
 from typer.testing import CliRunner
 
 import microlocal as ml
@@ -15,7 +16,7 @@ from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT
 from microlocal.core.seeding import generator
 from microlocal.io.own import write_scan
-from microlocal.operators import MatrixOperator, RayTransform
+from microlocal.operators import MatrixFree, MatrixOperator, RayTransform
 from microlocal.reconstruction.data_fit import INTERRUPTED, fitted
 from microlocal.reconstruction.method import Estimate
 from microlocal.reconstruction.toy import toy_scan
@@ -66,8 +67,8 @@ def left(operator, image, data):
 def test_it_is_the_least_change_of_the_dense_matrix(operator, share):
     begun, data = problem(operator, 0.05)
     a, gap = dense(operator), data - operator(begun)
-    unseen = float((gap.flatten() - a @ torch.linalg.lstsq(a, gap.flatten(), driver="gelsd").solution).norm())
-    residual = (share * float(gap.norm()) + (1 - share) * unseen) / float(data.norm())
+    rest = float((gap.flatten() - a @ torch.linalg.lstsq(a, gap.flatten(), driver="gelsd").solution).norm())
+    residual = (share * float(gap.norm()) + (1 - share) * rest) / float(data.norm())
     found = fitted(Estimate(begun), operator, data, residual)
     least = least_change(a, gap.flatten(), residual * float(data.norm()))
     assert left(operator, found.image, data) <= residual
@@ -168,6 +169,17 @@ def test_a_complex_observation_is_reconstructed_to_the_residual_that_was_asked_f
     found = ml.reconstruct(observation, "tv", residual=0.9 * before)
     assert float(found.residual.norm() / y.norm()) <= 0.9 * before * (1 + 1e-6)
     assert all(c.holds for c in found.certificates)
+
+
+def test_an_operator_without_a_bound_is_fitted_too():
+    matrix = drawn(40, 30, seed=1)
+    a = MatrixFree(aslinearoperator(matrix.numpy()), (5, 6), (40,))
+    begun, data = problem(a, 0.3)
+    asked = 0.8 * left(a, begun, data)
+    found = fitted(Estimate(begun), a, data, asked)
+    assert a.norm_bound() == math.inf
+    assert left(a, found.image, data) <= asked
+    assert found.certificates[0].holds
 
 
 @pytest.mark.parametrize("residual", [0, 1, -0.1, math.nan, "0.02", True])

@@ -11,7 +11,7 @@ the reflections the bound would be |K P| <= 2 |K|.
 Reference: Ng, Chan, Tang (1999), for the symmetric continuation.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from microlocal.core.errors import InputError, UnknownNameError
 
 Border = Literal["valid", "symmetric"]
-BORDERS: tuple[Border, ...] = ("valid", "symmetric")
+BORDERS: tuple[Border, ...] = get_args(Border)
 REFLECTIONS = ((), (-1,), (-2,), (-2, -1))  # the axes along which a filter is turned around
 Margins = tuple[int, int]  # of rows and of columns, on each side
 

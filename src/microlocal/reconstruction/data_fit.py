@@ -27,7 +27,7 @@ from microlocal.solvers.cgls import cgls
 from microlocal.solvers.driver import Driver, Status
 
 STEPS, EVERY, TOLERANCE = 150, 10, 1e-4  # of conjugate gradients, for one α
-MOST, FIRST, LEAST = 8, 1, -7  # decades of α over the bound of |A|²
+MOST, FIRST, LEAST = 8, 1, -7  # decades of α over |A|²
 CLOSE = 0.02  # of the way from the first residual to ρ, in logarithms, that the last may go beyond
 USUAL_TRIES = 10
 TASK = "fitting the data"
@@ -92,7 +92,7 @@ def _nearer(
     if float(gap.norm()) <= target:
         return image
     normal = quick_normal(operator) if isinstance(operator, RayTransform) else None
-    unit, beyond = operator.norm_bound() ** 2, CLOSE * math.log(float(gap.norm()) / target)
+    unit, beyond = _unit(operator, gap), CLOSE * math.log(float(gap.norm()) / target)
 
     def change(decade: float) -> Tensor:
         driver = Driver(STEPS, every=EVERY, tolerance=TOLERANCE)
@@ -115,6 +115,12 @@ def _nearer(
         return image + change(brentq(excess, passed, before, xtol=beyond))
     finally:
         progress.finish(TASK)
+
+
+def _unit(operator: LinearOperator, gap: Inexact[Tensor, "..."]) -> float:
+    """Return the bound of |A|²; of an operator without one what it is at least, |A* e|²/|e|²."""
+    bound = operator.norm_bound()
+    return (bound if math.isfinite(bound) else float(operator.adjoint(gap).norm() / gap.norm())) ** 2
 
 
 def _told(before: Tensor, after: Tensor, residual: float, left: float) -> str:
