@@ -30,7 +30,9 @@ from microlocal.reconstruction.fixed_point import (
     refuse_unproved,
     tiny_denoiser,
 )
+from microlocal.reconstruction.images import plug_and_play
 from microlocal.reconstruction.images.scale import trained_range
+from microlocal.reconstruction.images.trial import cartoon
 from microlocal.reconstruction.plug_and_play import Known, by_denoiser
 from microlocal.reconstruction.toy import GRID, toy_scan, toy_truth
 from microlocal.solvers import Driver, Status, krasnoselskii_mann
@@ -352,6 +354,19 @@ def test_a_blur_is_undone():
     assert found.certificates[0].holds
     with pytest.raises(InputError, match="not zero"):
         ml.deblur_plug_and_play(blurred, 0 * kernel, tiny_denoiser())
+
+
+def test_strong_noise_is_not_left_where_a_blur_is_undone(monkeypatch):
+    kernel, truth = gaussian_kernel(1.0).float(), cartoon().float()
+    sizes = (int(truth.shape[0]), int(truth.shape[1]))
+    seen = Convolution(kernel, sizes)(truth) + 0.1 * torch.randn(sizes, generator=generator(3))
+    found = [ml.deblur_plug_and_play(seen, kernel, noise=0.1, iterations=60).image]
+    monkeypatch.setattr(plug_and_play, "RAISED", 0.0)  # the denoiser is told the noise itself,
+    monkeypatch.setattr(plug_and_play, "DEGREE", 3)  # which a step of this degree raises
+    found.append(ml.deblur_plug_and_play(seen, kernel, noise=0.1, iterations=60).image)
+    mine, plain = (float((image - truth).norm()) for image in found)
+    assert mine < 0.85 * plain
+    assert mine < 0.8 * float((seen - truth).norm())
 
 
 def test_averaged_networks_that_take_no_noise_level_are_called_without():

@@ -173,16 +173,20 @@ def observation_by_denoiser(
     scheme: str = "plug-and-play",
     start: Float[Tensor, "*batch row col"] | None = None,
     told: Float[Tensor, "*batch"] | None = None,
+    degree: int | None = None,
 ) -> Estimate:
     """Return the fixed point for any other observation and denoiser.
 
     ``start``, a first image, from which brightness and contrast are read, a quick one unless given; ``told``, the noise
-    that the denoiser is told of each image, in its unit: then no weight is chosen.
+    that the denoiser is told of each image, in its unit: then no weight is chosen; ``degree`` of the data's step, the
+    usual one unless given.
     """
     observation.needs_images(scheme)
     observation.needs_real_images(scheme)
     at_least(settings.iterations or 1, 1, "iterations", scheme)
     problem = scaled_observation(observation, start)
+    if degree is not None:
+        problem = replace(problem, degrees=(degree,))
     gaps = observation.single and observation.sigma() == 0.0
     size = problem.size.flatten()
     if told is not None:

@@ -83,15 +83,19 @@ def scaled_observation(observation: Observation, start: Float[Tensor, "*batch ro
     operator, codomain = observation.operator, observation.operator.codomain_shape
     planes = observation.data.reshape(-1, 1, *codomain)
     first = (_quick(observation, planes) if start is None else start).reshape(-1, 1, *observation.shape)
-    values = first[..., observation.seen].flatten(1).sort(dim=1).values
-    places = [round(share * (values.shape[1] - 1)) for share in (LOW, HIGH)]
-    low, high = (per_image(values[:, place], 3) for place in places)
-    size = torch.where(high > low, high - low, torch.ones_like(low))
+    low, size = range_of(first[..., observation.seen])
     flat = operator(low.expand(len(first), 1, *observation.shape))
     data = (planes - flat) / _spread(size, planes)
     least, greatest = (_bound(bound, low, size, usual) for bound, usual in zip(observation.bounds, BEYOND, strict=True))
     whole = float(observation.data.norm()) or 1.0
     return Scaled(operator, data, low, size, (first - low) / size, (least, greatest), whole, 0.0, "noise", (DEGREE,))
+
+
+def range_of(pixels: Float[Tensor, "image 1 *pixel"]) -> tuple[Numbers, Numbers]:
+    """Return the value of every image that becomes 0, and how much above it becomes 1; 1 for images of one value."""
+    values = pixels.flatten(1).sort(dim=1).values
+    low, high = (per_image(values[:, round(share * (values.shape[1] - 1))], 3) for share in (LOW, HIGH))
+    return low, torch.where(high > low, high - low, torch.ones_like(low))
 
 
 def _quick(observation: Observation, planes: Inexact[Tensor, "..."]) -> Images:

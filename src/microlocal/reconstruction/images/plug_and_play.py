@@ -1,6 +1,10 @@
-"""Deblurring and inpainting by plug-and-play: observations of ``reconstruct`` whose denoiser is told the noise itself.
+"""Deblurring and inpainting by plug-and-play: observations of ``reconstruct`` whose denoiser knows the noise.
 
     y = k * x + n   or   y = M x + n,      x a fixed point of  P(D(G(x)))
+
+It is told the noise of known pixels, and more than that of a blurred image: the data's step makes noise larger where it
+undoes the blur, and at a fixed point the noise itself would leave most of that where it is strong. How much more, and
+the degree of that step, were chosen on pictures with three blurs (``benchmarks/deblurring.py`` has two of them).
 
 The denoiser knows images between 0 and 1: every image is moved and scaled so that its 0.5 and 99.5 % quantiles get
 there, and pixels are kept within one such range beyond them on either side.
@@ -30,8 +34,11 @@ from microlocal.reconstruction.method import Estimate, Settings
 from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.observed import told
 from microlocal.reconstruction.plug_and_play import Known, loaded, observation_by_denoiser
+from microlocal.reconstruction.scaled import range_of
 
 Denoiser = nn.Module | str | Path
+DEGREE = 2  # of the data's step for blurred images: three makes strong noise larger than it undoes blur
+RAISED, MOST_RAISED = 10.0, 1.5  # noise σ, in parts of the contrast, is told as σ (1 + 10 σ), but at most as 1.5 σ
 
 
 def _deblur_trials() -> list[ImageTrial]:
@@ -60,9 +67,9 @@ def deblur_plug_and_play(
     """Undo a known blur of images (*batch, row, col) with a denoiser for a prior.
 
     ``kernel`` as for ``deblur``; ``denoiser``, the name or file of weights, or a network D(u, noise), or D(u) where
-    it takes none; ``noise``, its standard deviation, estimated for every image unless given, and what the denoiser is
-    told; ``scheme``, "plug-and-play" or "red". Raises InputError for images and kernels that cannot be used, and for
-    denoisers of which convergence is not proved, unless forced.
+    it takes none; ``noise``, its standard deviation, estimated for every image unless given, of which the denoiser is
+    told up to 1.5 times as much; ``scheme``, "plug-and-play" or "red". Raises InputError for images and kernels that
+    cannot be used, and for denoisers of which convergence is not proved, unless forced.
     """
     who = "deblur_plug_and_play"
     y = checked_image(image, who)
@@ -71,7 +78,9 @@ def deblur_plug_and_play(
     margin = inside[0].start
     start = nn.functional.pad(y.reshape(-1, 1, *y.shape[-2:]), (margin,) * 4, mode="reflect")
     settings = _settings(iterations, force, progress, who)
-    found = observation_by_denoiser(observation, settings, _known(denoiser), scheme, start, sigma)
+    _, contrast = range_of(y.reshape(-1, 1, *y.shape[-2:]))
+    level = sigma * (1 + RAISED * sigma / contrast.reshape(sigma.shape)).clamp_max(MOST_RAISED)
+    found = observation_by_denoiser(observation, settings, _known(denoiser), scheme, start, level, DEGREE)
     residual = y - observation.operator(found.image)
     return _told(replace(found, image=found.image[..., inside[0], inside[1]].contiguous()), residual, sigma, note)
 
