@@ -26,6 +26,7 @@ from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.networks.flow_behind import FlowBehind
 from microlocal.networks.loading import built, load_network
+from microlocal.networks.mirror import Border
 from microlocal.networks.stopped_flow import StoppedFlow
 from microlocal.networks.trial import NetworkTrial
 from microlocal.operators import Convolution, Pad, gaussian_kernel
@@ -72,9 +73,10 @@ class DeblurringFlow(FlowBehind):
         row: str = "soft",
         usual: float = 0.02,
         coupled: int = 1,
+        border: Border = "valid",
     ) -> None:
         super().__init__()
-        self.flow = StoppedFlow(filters, side, steps, parts, row, noise=usual, usual=usual, coupled=coupled)
+        self.flow = StoppedFlow(filters, side, steps, parts, row, usual, usual, coupled, border=border)
         self.flow.log_pull.data.fill_(math.log(PULL))
         rows, cols = kernel
         begin = torch.zeros(rows, cols)

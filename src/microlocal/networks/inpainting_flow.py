@@ -25,6 +25,7 @@ from microlocal.core.errors import ShapeError
 from microlocal.core.registry import register
 from microlocal.networks.flow_behind import FlowBehind
 from microlocal.networks.loading import built, load_network
+from microlocal.networks.mirror import Border
 from microlocal.networks.stopped_flow import StoppedFlow
 from microlocal.networks.trial import NetworkTrial
 from microlocal.operators import Filling, Mask
@@ -34,9 +35,9 @@ WHO = "InpaintingFlow"
 
 
 def _samples() -> list[NetworkTrial]:
-    def build(row: str, known: Tensor | None) -> InpaintingFlow:
+    def build(row: str, known: Tensor | None, border: Border = "valid") -> InpaintingFlow:
         torch.manual_seed(0)
-        network = InpaintingFlow(4, 3, steps=4, row=row)
+        network = InpaintingFlow(4, 3, steps=4, row=row, border=border)
         return network if known is None else network.knowing(known)
 
     gaps = (torch.arange(72).reshape(9, 8) * 7 % 5) > 1
@@ -44,6 +45,7 @@ def _samples() -> list[NetworkTrial]:
         NetworkTrial("an inpainting flow", lambda: build("soft", gaps), (1, 9, 8)),
         NetworkTrial("a flow of Perona-Malik", lambda: build("perona-malik-rational", gaps), (1, 9, 8)),
         NetworkTrial("an inpainting flow without gaps", lambda: build("soft", None), (1, 9, 8)),
+        NetworkTrial("an inpainting flow, mirrored", lambda: build("soft", gaps, "symmetric"), (1, 9, 8)),
     ]
 
 
@@ -70,9 +72,10 @@ class InpaintingFlow(FlowBehind):
         row: str = "soft",
         usual: float = 0.02,
         coupled: int = 1,
+        border: Border = "valid",
     ) -> None:
         super().__init__()
-        self.flow = StoppedFlow(filters, side, steps, parts, row, noise=usual, usual=usual, coupled=coupled)
+        self.flow = StoppedFlow(filters, side, steps, parts, row, usual, usual, coupled, border=border)
         self.register_buffer("known", None, persistent=False)
 
     def knowing(self, known: Bool[Tensor, "*image row col"]) -> Self:

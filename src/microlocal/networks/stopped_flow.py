@@ -36,6 +36,7 @@ from microlocal.certificates.operators import operator_hypotheses
 from microlocal.core.checks import at_least, positive
 from microlocal.core.errors import InputError
 from microlocal.core.registry import register
+from microlocal.networks.mirror import Border
 from microlocal.networks.mixture import Mixture
 from microlocal.networks.noise_level import LevelOf, levels
 from microlocal.networks.symmetric_block import SymmetricBlock
@@ -47,16 +48,17 @@ PULL = 0.1  # λ to begin with
 
 
 def _samples() -> list[NetworkTrial]:
-    def build(row: str, blur: float = 0.0) -> StoppedFlow:
+    def build(row: str, blur: float = 0.0, border: Border = "valid") -> StoppedFlow:
         torch.manual_seed(0)
         operator = Convolution(gaussian_kernel(blur), (9, 8)) if blur else None
-        return StoppedFlow(4, 3, steps=4, row=row, noise=0.5, operator=operator)
+        return StoppedFlow(4, 3, steps=4, row=row, noise=0.5, operator=operator, border=border)
 
     return [
         NetworkTrial("a stopped flow, soft", lambda: build("soft"), (1, 9, 8)),
         NetworkTrial("a stopped flow, Perona-Malik", lambda: build("perona-malik-rational"), (1, 9, 8)),
         NetworkTrial("a stopped flow behind a blur", lambda: build("soft", 0.7), (1, 9, 8)),
         NetworkTrial("Perona-Malik behind a blur", lambda: build("perona-malik-rational", 0.7), (1, 9, 8)),
+        NetworkTrial("a stopped flow, mirrored", lambda: build("soft", border="symmetric"), (1, 9, 8)),
     ]
 
 
@@ -81,7 +83,8 @@ class StoppedFlow(nn.Module):
     Parameters: ``filters`` and ``side`` of K; ``steps`` S; ``parts`` of an activation and the ``row`` of the dictionary
     it is made of; ``noise`` that is assumed where a call gives none, in the unit of the image; ``usual``, the noise in
     the middle of what it is trained for; ``coupled``, how many filters an activation sees together; ``operator`` A in
-    front of the image, none for denoising: the flow begins at f where A keeps the shape, at A*f/|A|² otherwise.
+    front of the image, none for denoising: the flow begins at f where A keeps the shape, at A*f/|A|² otherwise;
+    ``border``, as for ``SymmetricBlock``.
 
     >>> network = StoppedFlow(4, 3, steps=10)
     >>> network.guarantee().nonexpansive, 0 < network.time().item() < network.longest()
@@ -99,10 +102,11 @@ class StoppedFlow(nn.Module):
         usual: float = 0.1,
         coupled: int = 1,
         operator: LinearOperator | None = None,
+        border: Border = "valid",
     ) -> None:
         super().__init__()
         self.noise, self.usual, self.steps = noise, usual, at_least(steps, 1, "steps", "StoppedFlow")
-        self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled))
+        self.block = SymmetricBlock(1, filters, side, Mixture(filters, row, parts, 0.1, coupled), border=border)
         self.block.raw_step.requires_grad_(False)
         self.operator = operator
         self.begin: LinearOperator | None = None

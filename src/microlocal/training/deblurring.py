@@ -36,7 +36,10 @@ class NetworkTable(FlowTable):
 
 def _samples() -> list["Deblurring"]:
     network = {"filters": 4, "side": 3, "steps": 3, "coupled": 2}
-    return [Deblurring({"pixels": 16, "blur": blur}, network) for blur in ("gaussian:1", "motion:4,30")]
+    return [
+        Deblurring({"pixels": 16, "blur": "gaussian:1"}, network),
+        Deblurring({"pixels": 16, "blur": "motion:4,30"}, {**network, "border": "symmetric"}),
+    ]
 
 
 @register("task", TASK, samples=_samples, reference="effland2020")

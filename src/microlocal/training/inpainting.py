@@ -44,7 +44,10 @@ class NetworkTable(FlowTable):
 
 def _samples() -> list["Inpainting"]:
     network = {"filters": 4, "side": 3, "steps": 3, "coupled": 2}
-    return [Inpainting({"pixels": 16, "rectangles": share}, network) for share in (0.0, 1.0)]
+    return [
+        Inpainting({"pixels": 16, "rectangles": 0.0}, network),
+        Inpainting({"pixels": 16, "rectangles": 1.0}, {**network, "border": "symmetric"}),
+    ]
 
 
 @register("task", TASK, samples=_samples, reference="effland2020")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from microlocal.core.seeding import generator
 from microlocal.networks.flow_behind import FlowBehind
+from microlocal.networks.mirror import Border
 from microlocal.networks.noise_level import at_level
 from microlocal.reconstruction.quality import psnr
 from microlocal.training.folder import ImageFolder
@@ -52,6 +53,7 @@ class FlowTable(Table):
     parts: int = Field(2, ge=1)
     row: str = "soft"
     coupled: int = Field(1, ge=1)
+    border: Border = "valid"
 
     @field_validator("coupled")
     @classmethod
@@ -59,7 +61,7 @@ class FlowTable(Table):
         return dividing(coupled, before.data.get("filters", coupled), "filters")
 
 
-FLOW = ("filters", "side", "steps", "parts", "row", "coupled")
+FLOW = ("filters", "side", "steps", "parts", "row", "coupled", "border")
 
 
 class Restoring(ABC):
