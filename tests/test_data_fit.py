@@ -149,6 +149,15 @@ def test_ctrl_c_leaves_the_image_of_the_method():
     assert found.notes[-1] == INTERRUPTED
 
 
+def test_ctrl_c_in_the_method_leaves_its_image():
+    begun, data = problem(RAY, 0.05)
+    for config in ({"status": "interrupted"}, {"first stage": {"status": "interrupted"}}):
+        found = fitted(Estimate(begun, config=config), RAY, data, 0.5 * left(RAY, begun, data))
+        assert torch.equal(found.image, begun)
+        assert found.notes == (INTERRUPTED,)
+        assert not found.certificates
+
+
 @pytest.mark.parametrize("method", ["fbp", "tv"])
 def test_a_scan_is_reconstructed_to_the_residual_that_was_asked_for(method):
     scan = toy_scan()

@@ -21,7 +21,7 @@ from microlocal.core.errors import InputError
 from microlocal.core.progress import SILENT, Progress
 from microlocal.operators.base import LinearOperator
 from microlocal.operators.ray_transform import RayTransform
-from microlocal.reconstruction.method import Estimate
+from microlocal.reconstruction.method import Estimate, interrupted
 from microlocal.reconstruction.null_space import quick_normal
 from microlocal.solvers.cgls import cgls
 from microlocal.solvers.driver import Driver, Status
@@ -58,8 +58,11 @@ def fitted(
     """Return the estimate after the least change of its image that leaves ``residual`` |g| or less, certified.
 
     ``data`` g (*batch, *codomain), each image being changed by itself. Data that cannot be explained so well (ρ below
-    what every image leaves) are explained as well as was found, and the certificate does not hold.
+    what every image leaves) are explained as well as was found, and the certificate does not hold. Where Ctrl-C ended
+    the method the image stays as it is.
     """
+    if interrupted(estimate.config):
+        return replace(estimate, notes=(*estimate.notes, INTERRUPTED))
     shape, data = estimate.image.shape, estimate.correct(data)
     pages = zip(
         estimate.image.reshape(-1, *operator.domain_shape), data.reshape(-1, *operator.codomain_shape), strict=True

@@ -62,6 +62,12 @@ class Estimate(Brief):
     certificates: tuple[Certificate, ...] = ()
 
 
+def interrupted(config: Mapping[str, Any]) -> bool:
+    """Return whether Ctrl-C ended a method, or that of one slice of several."""
+    parts = [value for value in config.values() if isinstance(value, dict)]
+    return config.get("status") == "interrupted" or any(map(interrupted, parts))
+
+
 def network_record(name: str, card: Mapping[str, Any]) -> dict[str, str]:
     """Return what ``config`` says of the network that took part: its name, and the SHA-256 of its tensors."""
     return {"network": name, SHA256: str(card.get("sha256", "none: it is from no file"))}

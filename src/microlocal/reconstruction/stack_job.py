@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from microlocal.core.scan import Scan
 from microlocal.io.stack import Part, Stack
 from microlocal.io.volumes import Volume
 from microlocal.reconstruction.journal import Journal, Row
-from microlocal.reconstruction.method import Estimate, Method, Settings
+from microlocal.reconstruction.method import Estimate, Method, Settings, interrupted
 from microlocal.reconstruction.stack_claims import examined, ray_of, was_left
 from microlocal.reconstruction.verdict import NETWORK, WHY, of_slice
 
@@ -156,12 +155,6 @@ def _growths(
 
 def _norms(data: Float[Tensor, "slice angle detector"]) -> Float[Tensor, " slice"]:
     return data.flatten(1).norm(dim=1)
-
-
-def interrupted(config: dict[str, Any]) -> bool:
-    """Return whether Ctrl-C ended a method, or that of one slice of several."""
-    parts = [value for value in config.values() if isinstance(value, dict)]
-    return config.get("status") == "interrupted" or any(map(interrupted, parts))
 
 
 def job_folder(out: Path) -> Path:

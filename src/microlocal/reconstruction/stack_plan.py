@@ -30,8 +30,8 @@ from microlocal.networks.weights import name_of, read_card
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.claims import certify_operators
 from microlocal.reconstruction.learn_the_invisible import BASE
-from microlocal.reconstruction.method import SHA256, Estimate, Settings
-from microlocal.reconstruction.stack_job import interrupted, prepared
+from microlocal.reconstruction.method import SHA256, Estimate, Settings, interrupted
+from microlocal.reconstruction.stack_job import prepared
 from microlocal.reconstruction.verdict import WHY
 
 WITHOUT_AXIS = ("dxchange",)  # formats that do not hold the axis of rotation
