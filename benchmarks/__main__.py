@@ -102,6 +102,7 @@ def as_readme(readme: str, tables: dict[str, str]) -> str:
 def main(names: list[str]) -> int:
     """Run the suites called ``names``; return 1 where something that was asked is missed."""
     missed: list[Row] = []
+    RESULTS.mkdir(exist_ok=True)
     for name in names:
         began = time.monotonic()
         rows = SUITES[name]()

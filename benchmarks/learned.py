@@ -202,7 +202,6 @@ objects.
 
 
 def _write(scores: list[Score], missing: list[str], files: Mapping[str, str]) -> None:
-    RESULTS.mkdir(exist_ok=True)
     cards = {name: _training(path) for name, path in files.items()}
     content = {"machine": machine(), "weights": cards, "absent": missing, "scores": [asdict(s) for s in scores]}
     (RESULTS / "learned-cases.json").write_text(json.dumps(content, indent=1), encoding="utf-8")

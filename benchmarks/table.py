@@ -99,7 +99,6 @@ def _peers() -> dict[str, str]:
 
 def save(name: str, rows: list[Row]) -> None:
     """Write the rows and the machine facts to results/NAME.json and .md."""
-    RESULTS.mkdir(exist_ok=True)
     content = {"machine": machine(), "rows": [asdict(r) for r in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     (RESULTS / f"{name}.md").write_text(f"{where_measured()}\n\n{markdown(rows)}\n", encoding="utf-8")
