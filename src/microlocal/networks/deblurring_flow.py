@@ -76,7 +76,9 @@ class DeblurringFlow(FlowBehind):
         border: Border = "valid",
     ) -> None:
         super().__init__()
-        self.flow = StoppedFlow(filters, side, steps, parts, row, usual, usual, coupled, border=border)
+        self.flow = StoppedFlow(
+            filters, side, steps, parts, row, noise=usual, usual=usual, coupled=coupled, border=border
+        )
         self.flow.log_pull.data.fill_(math.log(PULL))
         rows, cols = kernel
         begin = torch.zeros(rows, cols)

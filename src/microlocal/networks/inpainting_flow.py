@@ -75,7 +75,9 @@ class InpaintingFlow(FlowBehind):
         border: Border = "valid",
     ) -> None:
         super().__init__()
-        self.flow = StoppedFlow(filters, side, steps, parts, row, usual, usual, coupled, border=border)
+        self.flow = StoppedFlow(
+            filters, side, steps, parts, row, noise=usual, usual=usual, coupled=coupled, border=border
+        )
         self.register_buffer("known", None, persistent=False)
 
     def knowing(self, known: Bool[Tensor, "*image row col"]) -> Self:

@@ -61,8 +61,10 @@ def fitted(
     what every image leaves) are explained as well as was found, and the certificate does not hold. Where Ctrl-C ended
     the method the image stays as it is.
     """
+    config = estimate.config | {"status": "interrupted"}
+    unchanged = replace(estimate, notes=(*estimate.notes, INTERRUPTED), config=config)
     if interrupted(estimate.config):
-        return replace(estimate, notes=(*estimate.notes, INTERRUPTED))
+        return unchanged
     shape, data = estimate.image.shape, estimate.correct(data)
     pages = zip(
         estimate.image.reshape(-1, *operator.domain_shape), data.reshape(-1, *operator.codomain_shape), strict=True
@@ -70,8 +72,7 @@ def fitted(
     try:
         image = torch.stack([_nearer(operator, f, g, residual, progress) for f, g in pages]).reshape(shape)
     except KeyboardInterrupt:
-        config = estimate.config | {"status": "interrupted"}
-        return replace(estimate, notes=(*estimate.notes, INTERRUPTED), config=config)
+        return unchanged
     certificate = certify_least_change(operator, estimate.image, image, data, residual)
     note = _told(estimate.image, image, residual, relative_residual(operator, image, data))
     return replace(
