@@ -50,40 +50,28 @@ def _weighted(kind: Kind, lines: Floats, line: int) -> None:
 @numba.njit(**_SERIAL)
 def _fluxes(kind: Kind, u: Floats, i: int, k: int, right: int, lines: Floats, line: int) -> None:
     """Φ of the differences between row i and row k, or the pixels to its ``right``."""
-    if tabled(kind):
-        for j in range(lines.shape[1] - _LANES):
-            d = u[k, j + right] - u[i, j]
-            lines[_CELL, j + _LANES], lines[_SQUARE, j + _LANES] = sorted_in(kind, d * d)
-            lines[line, j + _LANES] = d
-        _weighted(kind, lines, line)
-    else:
-        for j in range(lines.shape[1] - _LANES):
-            d = u[k, j + right] - u[i, j]
-            lines[line, j + _LANES] = weight(kind, d * d) * d
+    for j in range(lines.shape[1] - _LANES):
+        d = u[k, j + right] - u[i, j]
+        lines[_CELL, j + _LANES], lines[_SQUARE, j + _LANES] = sorted_in(kind, d * d)
+        lines[line, j + _LANES] = d
+    _weighted(kind, lines, line)
 
 
 @numba.njit(**_SERIAL)
 def _coupled(kind: Kind, u: Floats, i: int, k: int, lines: Floats, down: int) -> None:
     """g(|∇u|) ∇u of a row."""
-    if tabled(kind):
-        for j in range(lines.shape[1] - _LANES):
-            d, r = u[k, j] - u[i, j], u[i, j + 1] - u[i, j]
-            lines[_CELL, j + _LANES], lines[_SQUARE, j + _LANES] = sorted_in(kind, d * d + r * r)
-            lines[down, j + _LANES] = d
-        _weighted(kind, lines, down)
-        for j in range(lines.shape[1] - _LANES):
-            lines[_RIGHT, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[i, j + 1] - u[i, j])
-    else:
-        for j in range(lines.shape[1] - _LANES):
-            d, r = u[k, j] - u[i, j], u[i, j + 1] - u[i, j]
-            g = weight(kind, d * d + r * r)
-            lines[down, j + _LANES] = g * d
-            lines[_RIGHT, j + _LANES] = g * r
+    for j in range(lines.shape[1] - _LANES):
+        d, r = u[k, j] - u[i, j], u[i, j + 1] - u[i, j]
+        lines[_CELL, j + _LANES], lines[_SQUARE, j + _LANES] = sorted_in(kind, d * d + r * r)
+        lines[down, j + _LANES] = d
+    _weighted(kind, lines, down)
+    for j in range(lines.shape[1] - _LANES):
+        lines[_RIGHT, j + _LANES] = lines[_SQUARE, j + _LANES] * (u[i, j + 1] - u[i, j])
 
 
 @numba.njit(**_SERIAL)
 def _row_fluxes(kind: Kind, coupled: bool, u: Floats, i: int, lines: Floats, down: int) -> None:
-    """The fluxes from row i to the next and to the right; the last row sends nothing on."""
+    """The fluxes from row i to the next and to the right, from a table; the last row sends nothing on."""
     k = min(i + 1, u.shape[0] - 1)
     if coupled:
         _coupled(kind, u, i, k, lines, down)
@@ -109,6 +97,30 @@ def _advance(u: Floats, out: Floats, i: int, weights: Floats, k: int, lines: Flo
     else:
         for j in range(lines.shape[1] - _LANES):
             out[i, j] = alpha * u[i, j] + beta * out[i, j] + gamma * _balance(lines, j, up, down)
+
+
+@numba.njit(**_SERIAL)
+def _row_at_once(
+    kind: Kind, coupled: bool, u: Floats, out: Floats, i: int, weights: Floats, k: int, lines: Floats
+) -> None:
+    """Fluxes of a row and ``_advance`` in one loop, for diffusivities with a formula; line 0 keeps those downwards.
+
+    What came from the left is carried from pixel to pixel, which vectors take from the one before.
+    """
+    alpha, beta, gamma = weights[k, 0], weights[k, 1], weights[k, 2]
+    below = min(i + 1, u.shape[0] - 1)
+    left = zero = u.dtype.type(0)
+    for j in range(lines.shape[1] - _LANES):
+        d, r = u[below, j] - u[i, j], u[i, j + 1] - u[i, j]
+        if coupled:
+            g = weight(kind, d * d + r * r)
+            down, right = g * d, g * r
+        else:
+            down, right = weight(kind, d * d) * d, weight(kind, r * r) * r
+        before = beta * out[i, j] if beta != 0 else zero
+        out[i, j] = alpha * u[i, j] + before + gamma * ((down - lines[0, j + _LANES]) + (right - left))
+        lines[0, j + _LANES] = down
+        left = right
 
 
 @numba.njit(**_SERIAL)
@@ -139,13 +151,18 @@ def _step(
     end: int,
     lines: Floats,
 ) -> None:
-    """Step k of the rows from ``begin`` to ``end``; ``out`` holds what was before ``u``."""
+    """Step k of the rows from ``begin`` to ``end``; ``out`` holds what was before ``u``.
+
+    Of the row before them only what flows on is right; nothing reads it after this step.
+    """
     _nothing_flows(lines)
     for i in range(max(begin - 1, 0), end):
-        _row_fluxes(kind, coupled, u, i, lines, i % 2)
-        if i >= begin:
+        if tabled(kind):
+            _row_fluxes(kind, coupled, u, i, lines, i % 2)
             _advance(u, out, i, weights, k, lines, (i + 1) % 2, i % 2)
-            _pad(out, i, cols)
+        else:
+            _row_at_once(kind, coupled, u, out, i, weights, k, lines)
+        _pad(out, i, cols)
 
 
 @numba.njit(**_SERIAL)
