@@ -2,6 +2,12 @@
 
 import json
 import math
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -43,3 +49,26 @@ def small_scan(slices: int = 0) -> Scan:
 def scan_file(folder: Path, slices: int = 0) -> Path:
     """Write the small scan; return its file."""
     return write_scan(small_scan(slices), folder / "scan.npz")
+
+
+def interrupted(arguments: list[str], seen: str) -> tuple[int, str]:
+    """Run in a terminal, send Ctrl-C once ``seen`` appears, and return the exit code and the screen."""
+    main, terminal = pty.openpty()
+    program = [sys.executable, "-m", "microlocal", *arguments]
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"}
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=terminal, env=environment)
+    os.close(terminal)
+    screen, sent = "", False
+    while True:
+        try:
+            piece = os.read(main, 4096).decode("utf-8", "replace")
+        except OSError:
+            break
+        screen += piece
+        if not sent and re.search(seen, screen):
+            process.send_signal(signal.SIGINT)
+            sent = True
+        if not piece:
+            break
+    os.close(main)
+    return process.wait(timeout=60), screen

@@ -1,12 +1,7 @@
 """The verbs that compute: reconstruct and demo, from a file to the files they promise."""
 
 import json
-import os
-import pty
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from cli_help import SIZE, answer, run, said, scan_file, small_scan
+from cli_help import SIZE, answer, interrupted, run, said, scan_file, small_scan
 
 from microlocal.cli.recipe import Recipe
 from microlocal.core import InputError
@@ -207,29 +202,6 @@ def test_constant_data_are_refused(tmp_path):
     result = run("reconstruct", file, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert not (tmp_path / "out").exists()
-
-
-def interrupted(arguments: list[str], seen: str) -> tuple[int, str]:
-    """Run in a terminal, send Ctrl-C once ``seen`` appears, and return the exit code and the screen."""
-    main, terminal = pty.openpty()
-    program = [sys.executable, "-m", "microlocal", *arguments]
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"}
-    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=terminal, env=environment)
-    os.close(terminal)
-    screen, sent = "", False
-    while True:
-        try:
-            piece = os.read(main, 4096).decode("utf-8", "replace")
-        except OSError:
-            break
-        screen += piece
-        if not sent and re.search(seen, screen):
-            process.send_signal(signal.SIGINT)
-            sent = True
-        if not piece:
-            break
-    os.close(main)
-    return process.wait(timeout=60), screen
 
 
 def test_ctrl_c_keeps_the_best_image_and_resume_goes_on(tmp_path):

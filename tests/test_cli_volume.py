@@ -1,6 +1,7 @@
 """``microlocal volume``, and what ``info`` and ``visible`` say of projections of a volume."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from cli_help import answer, run, said, scan_file
+from cli_help import answer, interrupted, run, said, scan_file
 
 from microlocal.core import ConeBeam, FlatPanel, ParallelBeam3D, VolumeGrid, VolumeScan
 from microlocal.data.phantoms3d import projections
@@ -83,6 +84,24 @@ def test_what_people_are_told(tmp_path: Path) -> None:
     assert "Relative residual" in shown
     assert "over 7 of 36 views" in shown or "over 8 of 36 views" in shown
     assert "report.html in a browser" in shown
+
+
+def test_ctrl_c_keeps_the_best_volume_and_resume_goes_on(tmp_path: Path) -> None:
+    scan, out = own(tmp_path), tmp_path / "out"
+    arguments = ["volume", str(scan), "--method", "cgls", "--out", str(out)]
+    code, screen = interrupted([*arguments, "--iterations", "10000000"], r"[1-9]\d*/10000000")
+    assert code == 3, screen
+    assert "the same command with --resume" in re.sub(r"\s+", " ", screen)
+    assert len(slices_in(out)) == 12
+    done = json.loads((out / "result.json").read_text())["config"]["iterations"]
+    refused = run(*arguments, "--iterations", 5)
+    assert refused.exit_code != 0
+    assert "It can be gone on with: --resume." in said(refused)
+    found = answer(run(*arguments, "--iterations", 5, "--resume", "--json"))
+    assert (found["config"]["iterations"], found["interrupted"]) == (done + 5, False)
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "result.json", "slices"]
+    told = said(run(*arguments, "--iterations", 5, "--resume", "--fresh"))
+    assert f"There is nothing to go on with in {out}: it begins anew." in told
 
 
 def test_pictures_with_a_geometry_by_options_are_the_same_scan(tmp_path: Path) -> None:

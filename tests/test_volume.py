@@ -291,6 +291,66 @@ def test_ctrl_c_keeps_the_best_iterate(tmp_path: Path) -> None:
     result = reconstruct_volume(scan, tmp_path / "out", request, progress=Interrupting(3))
     assert result.interrupted
     assert len(list((tmp_path / "out" / "slices").iterdir())) == 8
+    reconstruct_volume(scan, tmp_path / "out", replace(request, iterations=27), resume=True)
+    run(tmp_path / "whole", scan, method="cgls", iterations=30)
+    assert np.array_equal(slices_in(tmp_path / "out"), slices_in(tmp_path / "whole"))
+    assert told(tmp_path / "out") == told(tmp_path / "whole")
+
+
+def told(folder: Path) -> dict[str, object]:
+    """Return what result.json says of a run, without what differs from one to the next."""
+    fields = json.loads((folder / "result.json").read_text())
+    residual = round(fields["metrics"]["relative residual"], 6)  # summed slab by slab, whose borders may differ
+    names = ("config", "notes", "slices", "surfaces", "references")
+    return {name: fields[name] for name in names} | {"residual": residual, "claims": len(fields["certificates"])}
+
+
+TALL = VolumeGrid((80, 10, 10), 0.2)
+
+
+@pytest.mark.parametrize("form", ["tiff", "bigtiff"])
+def test_what_ctrl_c_ended_is_gone_on_with(tmp_path: Path, form: str) -> None:
+    scan, out = held(tmp_path, CONE, TALL), tmp_path / "out"
+    request = VolumeRequest(form=form)
+    assert reconstruct_volume(scan, out, request, progress=Interrupting(70)).done == 27
+    with pytest.raises(OutputError, match="--resume"):
+        reconstruct_volume(scan, out, request)
+    again = Interrupting(70)
+    assert reconstruct_volume(scan, out, request, resume=True, progress=again).done == 54
+    result = reconstruct_volume(scan, out, request, resume=True)
+    assert (result.done, result.interrupted) == (80, False)
+    reconstruct_volume(scan, tmp_path / "whole", request)
+    name = {"tiff": "slices/slice_00079.tif", "bigtiff": "volume.tif"}[form]
+    assert np.array_equal(tifffile.imread(out / name), tifffile.imread(tmp_path / "whole" / name))
+    assert told(out) == told(tmp_path / "whole")
+    assert sorted(path.name for path in out.iterdir()) == sorted(p.name for p in (tmp_path / "whole").iterdir())
+    with pytest.raises(OutputError, match="a folder without a volume"):
+        reconstruct_volume(scan, out, request, resume=True)
+
+
+def test_damaged_slices_are_made_again(tmp_path: Path) -> None:
+    scan, out = held(tmp_path, CONE, TALL), tmp_path / "out"
+    reconstruct_volume(scan, out, progress=Interrupting(130))
+    whole = fdk(scan.load().data, scan.geometry, TALL)
+    (out / "slices" / "slice_00030.tif").write_bytes(b"damaged")
+    (out / "slices" / "slice_00040.tif").unlink()
+    counted = Interrupting(1 << 20)
+    reconstruct_volume(scan, out, resume=True, progress=counted)
+    assert distance(slices_in(out), whole) < 1e-5
+    assert (1 << 20) - counted.left == 2 * len(TURN)  # two slabs, of the slices from 30 on
+
+
+def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    scan, out = held(tmp_path, CONE, TALL), tmp_path / "out"
+    reconstruct_volume(scan, out, progress=Interrupting(70))
+    with pytest.raises(OutputError, match="slices"):
+        reconstruct_volume(scan, out, VolumeRequest(slices=(0, 40)), resume=True)
+    with pytest.raises(OutputError, match="data"):
+        reconstruct_volume(scan.select(range(0, 60, 2)), out, resume=True)
+    (out / "run.json").write_text("{")
+    with pytest.raises(OutputError, match="--fresh"):
+        reconstruct_volume(scan, out, resume=True)
+    assert reconstruct_volume(scan, out, fresh=True).done == 80
 
 
 def test_views_of_any_kind_iterate_on_a_grid_that_is_named(tmp_path: Path) -> None:

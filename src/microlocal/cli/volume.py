@@ -43,7 +43,8 @@ EXAMPLES = examples(
         "microlocal volume tiffs/ --source-axis 120 --source-detector 600 --pixel 0.2 --flats open.tif",
     ),
     ("few views, by total variation", "microlocal volume scan.h5 --method tv --binning 4"),
-    after="Ctrl-C keeps the slices that are complete, or the best volume so far\n(exit code 3).",
+    after="Ctrl-C keeps the slices that are complete, or the best volume so far\n"
+    "(exit code 3); the same command with --resume goes on from there.",
 )
 SETUP = "Where the files do not say how they were measured"
 
@@ -101,6 +102,7 @@ def volume(
         int | None, typer.Option("--iterations", metavar="N", min=1, help="Budget. Default: the method's own.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Start of every random draw.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished volume in --out.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the volume that is in --out.")] = False,
     source_axis: Annotated[
         float | None,
@@ -226,7 +228,13 @@ def volume(
     request = replace(request, grid=chosen_volume(found, size, voxel))
     with output_folder(out) as folder, screen.bars() as bars:
         bars.prefix = f"{method}: "
-        result = lazy.reconstruction.reconstruct_volume(found, folder, request, fresh=fresh, progress=bars)
+        if resume and not lazy.reconstruction.is_under_way(folder):
+            screen.say(f"There is nothing to go on with in {out}: it begins anew. Runs that ended keep no state.")
+        result = lazy.reconstruction.reconstruct_volume(
+            found, folder, request, fresh=fresh, resume=resume, progress=bars
+        )
+        if result.interrupted:
+            screen.say("It can be resumed: the same command with --resume goes on from there.")
     screen.answer(fields_of(result), *lines_of(result))
     claimed = all(certificate.holds for certificate in result.certificates)
     raise typer.Exit(INTERRUPTED if result.interrupted else DONE if claimed else BROKEN)

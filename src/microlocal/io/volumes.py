@@ -5,6 +5,7 @@ Each is a description (path, shape) that opens its files for every slice, so tha
 Folder and Zarr may be written by any number of processes, also on several machines; a BigTIFF by those of one machine.
 """
 
+import hashlib
 import math
 import zlib
 from dataclasses import dataclass
@@ -153,6 +154,11 @@ class BigTiff:
 def kind_of(coded: bool) -> DTypeLike:
     """Return the type of the numbers, or of the codes, as they are stored."""
     return "u1" if coded else "<f4"
+
+
+def digest(image: Image) -> str:
+    """Return the SHA-256 of the pixels, little-endian."""
+    return hashlib.sha256(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
 FORMS = ("tiff", "bigtiff", "zarr")

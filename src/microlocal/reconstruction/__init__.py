@@ -52,5 +52,6 @@ from microlocal.reconstruction.volume_job import VolumeResult as VolumeResult
 from microlocal.reconstruction.volume_job import reconstruct_volume as reconstruct_volume
 from microlocal.reconstruction.volume_request import VOLUME_METHODS as VOLUME_METHODS
 from microlocal.reconstruction.volume_request import VolumeRequest as VolumeRequest
+from microlocal.reconstruction.volume_run import is_under_way as is_under_way
 from microlocal.reconstruction.wavelet_residual import wavelet_residual as wavelet_residual
 from microlocal.reconstruction.writers import read_result as read_result

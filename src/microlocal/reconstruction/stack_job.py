@@ -4,7 +4,6 @@ Choices that would differ from slice to slice are made once for the whole stack 
 all slices are treated alike and no slice depends on who computes it.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from microlocal.core.arrays import to_numpy
 from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.io.stack import Part, Stack
-from microlocal.io.volumes import Volume
+from microlocal.io.volumes import Volume, digest
 from microlocal.reconstruction.journal import Journal, Row
 from microlocal.reconstruction.method import Estimate, Method, Settings, interrupted
 from microlocal.reconstruction.stack_claims import examined, ray_of, was_left
@@ -128,11 +127,6 @@ def _put(volume: Volume, place: int, values: Shaped[Tensor, "row col"]) -> str:
 
 def _holds(volume: Volume, mark: str, place: int) -> bool:
     return digest(volume.read(place)) == mark
-
-
-def digest(image: Shaped[np.ndarray, "row col"]) -> str:
-    """Return the SHA-256 of the pixels, little-endian."""
-    return hashlib.sha256(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
 def relative_residuals(

@@ -4,7 +4,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,8 @@ from microlocal.reconstruction.observation import Observation
 from microlocal.reconstruction.run import reconstruct
 from microlocal.reconstruction.slabs import formula_slab, levelled
 from microlocal.reconstruction.volume_overview import Overview, Plane
-from microlocal.reconstruction.volume_request import FORMULA, VolumeRequest, check_memory, slabs
+from microlocal.reconstruction.volume_request import FORMULA, THIN, VolumeRequest, check_memory, slabs
+from microlocal.reconstruction.volume_run import VolumeRun, is_under_way
 
 PACKAGES = ("microlocal", "torch", "numpy", "scipy", "numba")
 PLACES = ("slices", "volume.tif", "volume.zarr")
@@ -127,17 +128,19 @@ def reconstruct_volume(
     request: VolumeRequest | None = None,
     *,
     fresh: bool = False,
+    resume: bool = False,
     progress: Progress = SILENT,
 ) -> VolumeResult:
     """Reconstruct the volume of ``projections`` into ``folder``: slices, result.json and report.html.
 
     The formula ("fdk") goes slab by slab at a memory that does not grow with the volume; "cgls", "tv" and "shearlet"
     iterate on all of it, non-negative where they have bounds, if the memory suffices. Ctrl-C keeps the slabs that are
-    complete, or the best iterate. ``fresh`` discards what an earlier run left in the folder.
+    complete, or the best iterate. ``resume`` goes on with what an earlier run left, after a kill too, and begins where
+    there is none; ``fresh`` discards it.
 
     Raises InputError where the memory does not suffice (with the binning that would fit), for slices that are not
-    there, and for geometries without a formula; OutputError where the folder holds a volume already or cannot be
-    written; KeyboardInterrupt when nothing was complete.
+    there, and for geometries without a formula; OutputError where the folder holds a volume already, or one of other
+    data or another request is to be gone on with, or it cannot be written; KeyboardInterrupt when nothing was complete.
     """
     target, asked = Path(folder), request or VolumeRequest()
     if asked.method == FORMULA:
@@ -148,20 +151,33 @@ def reconstruct_volume(
     check_volume(projections.geometry, grid, "volume")
     check_memory(asked.method, grid, projections)
     _spare(target, projections)
-    _clear(target, fresh=fresh)
-    _check_space(target, grid)
+    run = VolumeRun(target, _asked(asked, projections, whole, numbers))
+    goes_on = resume and not fresh and run.go_on()
+    if not goes_on:
+        _clear(target, fresh=fresh)
+        _check_space(target, grid)
+        run.end()
     place = volume_at(target, asked.form, grid.shape, numbers.start, grid.voxel, grid.unit)
     overview = Overview(grid, numbers.start)
     began = time.monotonic()
-    run = _by_formula if asked.method == FORMULA else _by_iteration
-    left = run(_Job(projections, asked, whole, numbers, place, overview, progress))
+    way = _by_formula if asked.method == FORMULA else _by_iteration
+    left = way(_Job(projections, asked, whole, numbers, place, overview, run, progress))
     seconds = time.monotonic() - began
     place.finish({"grid": grid.to_dict(), "unit": f"1/{grid.unit}"})
     with stopping():
         result = _told(projections, asked, target, overview, left, seconds, numbers)
         for entry in registered("volume-writer").values():
             entry.member(result)
+        if not result.interrupted:
+            run.end()
     return result
+
+
+def _asked(request: VolumeRequest, projections: Projections, grid: VolumeGrid, numbers: range) -> dict[str, Any]:
+    """Return what has to be the same for a run to be gone on with: all but the budget."""
+    fields = {name: value for name, value in request.fields().items() if name not in ("iterations", "version")}
+    fields |= {"grid": jsonable(grid.to_dict()), "slices": [numbers.start, numbers.stop]}
+    return fields | {"binning": projections.binning, "data": projections.fingerprint()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +188,7 @@ class _Job:
     numbers: range
     place: Volume
     overview: Overview
+    run: VolumeRun
     progress: Progress
 
     def write(self, first: int, volume: Float[Tensor, "slice row col"]) -> None:
@@ -179,7 +196,16 @@ class _Job:
         self.place.create({"grid": self.whole.slab(self.numbers).to_dict()})
         for k, image in enumerate(to_numpy(volume.float())):
             self.place.write(first - self.numbers.start + k, image)
+        self.show(first, volume)
+
+    def show(self, first: int, volume: Float[Tensor, "slice row col"]) -> None:
+        """Show slices from number ``first`` on to the overview."""
+        for k, image in enumerate(to_numpy(volume.float())):
             self.overview.add(first - self.numbers.start + k, image)
+
+    def read(self, part: range) -> Float[Tensor, "slice row col"]:
+        """Return slices as the files hold them."""
+        return torch.from_numpy(np.stack([np.asarray(self.place.read(k - self.numbers.start)) for k in part]))
 
 
 def _spare(folder: Path, projections: Projections) -> None:
@@ -198,6 +224,7 @@ def _clear(folder: Path, *, fresh: bool) -> None:
     for path in (folder / name for name in PLACES):
         if path.exists() and not fresh:
             do = "Choose another --out, or discard it with --fresh."
+            do += " It can be gone on with: --resume." * is_under_way(folder)
             raise OutputError(str(folder), expected="a folder without a volume", got=path.name, do=do)
         if path.is_dir():
             shutil.rmtree(path)
@@ -220,10 +247,11 @@ class _StoppedError(Exception):
 
 def _by_formula(job: _Job) -> _Written:
     geometry = job.projections.geometry
-    parts = slabs(job.numbers, job.whole)
     sample = job.projections.select(list(sample_of(geometry.shape[0])))
     sums = torch.zeros(sample.geometry.shape, dtype=torch.float64)
     all_of_it = len(job.numbers) == job.whole.shape[0]
+    kept = job.run.intact(job.place)
+    parts = slabs(job.numbers[kept:], job.whole) if kept < len(job.numbers) else []
     job.progress.start("backprojecting", len(parts) * geometry.shape[0])
     done = 0
     with stopping() as stop:
@@ -234,10 +262,8 @@ def _by_formula(job: _Job) -> _Written:
                 raise _StoppedError
 
         try:
-            for part in parts:
-                volume = formula_slab(job.projections, job.whole.slab(part), each)
-                job.write(part.start, volume)
-                done += len(part)
+            for part, volume in _slab_by_slab(job, kept, parts, each):
+                done = part.stop - job.numbers.start
                 if all_of_it:
                     sums += _projected(sample.geometry, job.whole.slab(part), volume)
         except _StoppedError:
@@ -245,6 +271,21 @@ def _by_formula(job: _Job) -> _Written:
                 raise KeyboardInterrupt from None
     job.progress.finish("backprojecting")
     return _formula_told(job, done, sample, sums if all_of_it else None)
+
+
+def _slab_by_slab(
+    job: _Job, kept: int, parts: list[range], each: Callable[[int], None]
+) -> Iterator[tuple[range, Float[Tensor, "slice row col"]]]:
+    """Yield the slices that an earlier run left, and then those of ``parts`` when they are written."""
+    for part in _pieces(job.numbers[:kept], THIN):
+        volume = job.read(part)
+        job.show(part.start, volume)
+        yield part, volume
+    for part in parts:
+        volume = formula_slab(job.projections, job.whole.slab(part), each)
+        job.write(part.start, volume)
+        job.run.add(to_numpy(volume))
+        yield part, volume
 
 
 def _formula_told(job: _Job, done: int, sample: Projections, sums: Tensor | None) -> _Written:
@@ -281,8 +322,7 @@ def _certified(job: _Job, residual: float, sample: Projections, data: Tensor) ->
         thick = 3 + seed % 3
         sums = torch.zeros_like(data)
         for part in _pieces(job.numbers, thick):
-            images = np.stack([np.asarray(job.place.read(k - job.numbers.start)) for k in part])
-            sums += _projected(sample.geometry, job.whole.slab(part), torch.from_numpy(images.astype(np.float64)))
+            sums += _projected(sample.geometry, job.whole.slab(part), job.read(part).double())
         return _relative(sums, data)
 
     views, total = sample.geometry.shape[0], job.projections.geometry.shape[0]
@@ -300,12 +340,14 @@ def _pieces(numbers: range, thick: int) -> Iterator[range]:
 def _by_iteration(job: _Job) -> _Written:
     asked, data = job.request, job.projections.frames_of_all()
     observation = Observation(data, RayTransform3D(job.projections.geometry, job.whole), bounds=(0.0, math.inf))
+    job.run.add([])  # to whom a checkpoint belongs
     found = reconstruct(
         observation,
         asked.method,
         weight="auto" if asked.weight is None else asked.weight,
         iterations=asked.iterations,
         seed=asked.seed,
+        checkpoint=job.run.checkpoint,
         progress=job.progress,
     )
     job.write(job.numbers.start, found.image)
