@@ -35,6 +35,7 @@ from microlocal.networks.denoisers import denoiser, load_denoiser
 from microlocal.networks.mixture import LEAST_SLOPES
 from microlocal.networks.weights import save_weights
 from microlocal.reconstruction.images.denoise_network import denoise_network
+from microlocal.reconstruction.quality import psnr
 from microlocal.training.denoising import Denoising
 
 SMALL = {"kind": "nonexpansive", "dilations": [1, 2], "filters": 4, "side": 3}
@@ -517,6 +518,19 @@ def test_what_a_recipe_names_is_certified_and_denoises(tmp_path, table, claim):
     certificates = denoise_network(noisy, file, noise=0.1).certificates
     assert certificates
     assert all(c.holds for c in certificates)
+
+
+def test_the_loss_psnr_counts_images_alike():
+    """An image ten times as far off loses 20 dB in the mean of both, whatever the other one has."""
+    task = Denoising({"pixels": 20, "loss": "psnr"}, SMALL)
+    draw = generator(0)
+    truth = torch.rand(2, 20, 20, generator=draw)
+    noisy = truth + 0.1 * torch.randn(2, 20, 20, generator=draw)
+    batch = {"image": truth, "noisy": noisy, "level": torch.full((2,), 0.1)}
+    loss = float(task.loss(nn.Identity(), batch))
+    assert loss == pytest.approx(-float(psnr(noisy, truth, 1.0).mean()))
+    batch["noisy"] = torch.stack([noisy[0], truth[1] + 10 * (noisy[1] - truth[1])])
+    assert float(task.loss(nn.Identity(), batch)) == pytest.approx(loss + 10, abs=1e-4)
 
 
 def test_denoisers_repeat_their_noise_level():

@@ -1,8 +1,10 @@
 """Train a denoiser on images to which white noise is added on the fly.
 
-    loss = mean |N(f) - u|² / σ^p,      f = u + σ n
+    loss = mean |N(f) - u|² / σ^p,      f = u + σ n;      or, asked for "psnr",  mean 10 log10 |N(f) - u|²
 
-The exponent p < 2 lets all noise levels of the range count.
+The exponent p < 2 lets all noise levels of the range count. The second is minus the mean PSNR of the images: a smooth
+one, of which the squares are small, counts for as much as one full of texture. It wants large ``pixels``, since it
+takes a piece for an image.
 """
 
 from typing import Any, ClassVar, Literal
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from microlocal.core.registry import register
 from microlocal.networks.denoisers import TASK, denoiser
 from microlocal.networks.mirror import Border
+from microlocal.reconstruction.quality import psnr
 from microlocal.training.recipe import Table, Widths, dividing
 from microlocal.training.restoring import FLOW, ImagesTable, Restoring
 from microlocal.training.scans import PositiveSpan, Span
@@ -47,9 +50,10 @@ Kind = Literal[
 
 
 class DataTable(ImagesTable):
-    """The table [data]: images, larger ones and with more noise unless it says otherwise."""
+    """The table [data]: images, larger ones and with more noise unless it says otherwise; which ``loss``."""
 
     pixels: int = Field(96, ge=16)
+    loss: Literal["squares", "psnr"] = "squares"
     noise: PositiveSpan = Span(low=5 / 255, high=50 / 255)
 
 
@@ -88,9 +92,8 @@ def _samples() -> list["Denoising"]:
     free = {"kind": "reaction-diffusion", "row": "bands", "dilations": [1, 1], "filters": 4, "side": 3, "parts": 3}
     rows = {"kind": "signal-diffusion", "steps": 2, "row": "soft"}
     blind = {"kind": "learned-diffusivity", "steps": 2, "width": 3, "dilations": [1, 2]}
-    return [
-        Denoising(small, network) for network in ({"widths": [3, 4]}, plain, mirrored, free, rows, flow, blind, deep)
-    ]
+    kinds = {"widths": [3, 4]}, plain, mirrored, free, rows, flow, blind, deep
+    return [*(Denoising(small, network) for network in kinds), Denoising({**small, "loss": "psnr"}, plain)]
 
 
 @register("task", TASK, samples=_samples, reference="zhang2017")
@@ -113,9 +116,11 @@ class Denoising(Restoring):
 
     def loss(self, network: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         batch = varied(self, batch, "noisy")
-        gap = self.images(network, batch) - batch["image"]
+        images = self.images(network, batch)
+        if self.table.loss == "psnr":
+            return -psnr(images, batch["image"], 1.0).mean()
         weight = USUAL**POWER / batch["level"] ** POWER
-        return 100 * (weight * gap.square().mean(dim=(-2, -1))).mean() / USUAL
+        return 100 * (weight * (images - batch["image"]).square().mean(dim=(-2, -1))).mean() / USUAL
 
     def architecture(self) -> dict[str, Any]:
         """Return the entries of [network] that belong to its kind, and the usual noise where it takes a level."""
