@@ -86,6 +86,33 @@ def read(folder: Path, form: str = "tiff", coded: bool = False) -> np.ndarray:
 
 
 def test_of_every_slice_the_same_is_said_as_of_it_alone(whole, alone):
+    says_the_same(whole, alone)
+
+
+def test_every_slice_is_brought_to_a_residual_as_if_alone(scan, place, request_, whole):
+    """Slices of which the method leaves more are changed, the others are not; each has a certificate of its own."""
+    left = sorted(row.residual for row in whole.rows.values())
+    residual = (left[1] + left[2]) / 2
+    state = reconstruct_stack(place / "stack.h5", place / "nearer", replace(request_, residual=residual))
+    options = {**SETTINGS, "network": place / "quiet", "residual": residual}
+    says_the_same(state, [ml.reconstruct(scan.slices(k), "learn-the-invisible", **options) for k in range(SLICES)])
+    changed = [not np.array_equal(*pair) for pair in zip(read(state.folder), read(whole.folder), strict=True)]
+    assert changed == [whole.rows[k].residual > residual for k in range(SLICES)]
+    reached = [state.rows[k].residual <= 1.001 * residual for k in range(SLICES)]
+    assert reached == [k != NOISE for k in range(SLICES)]  # no image explains noise
+    assert list(state.broken) == [NOISE]
+    for k, row in state.rows.items():
+        assert row.growth == whole.rows[k].growth  # of what the network added to the method's own image
+        assert len([claim for claim in row.certificates if "No image much nearer" in claim["claim"]]) == 1
+    with pytest.raises(InputError, match="residual = None"):
+        reconstruct_stack(place / "stack.h5", place / "nearer", request_)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        StackRequest(residual=2.0)
+    asked = ["stack", place / "stack.h5", "-m", "cgls", "--residual", "0.02", "--out", place / "told", "--slice", "0:2"]
+    assert answer(run(*asked, "--json"))["request"]["residual"] == 0.02
+
+
+def says_the_same(whole, alone):
     images, added = read(whole.folder), read(whole.folder / "learned")
     codes = read(whole.folder / "provenance", coded=True)
     shared = whole.plan["choices"]["certificates"]

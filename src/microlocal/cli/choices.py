@@ -202,6 +202,15 @@ PixelChoice = Annotated[
         help="Side of a pixel, in the scan's unit (mm unless it says).",
     ),
 ]
+ResidualChoice = Annotated[
+    float | None,
+    typer.Option(
+        "--residual",
+        metavar="X",
+        parser=parse_residual,
+        help="Afterwards change the image by the least that leaves this share of the data unexplained.",
+    ),
+]
 NetworkChoice = Annotated[
     str,
     typer.Option(

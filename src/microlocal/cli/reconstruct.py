@@ -15,10 +15,10 @@ from microlocal.cli.choices import (
     NoNetwork,
     OutFolder,
     PixelChoice,
+    ResidualChoice,
     ScanFile,
     SliceChoice,
     chosen_network,
-    parse_residual,
     parse_weight,
 )
 from microlocal.cli.folders import output_folder, stamps, written
@@ -66,15 +66,7 @@ def reconstruct(
     compare: Annotated[
         list[str], typer.Option("--compare", metavar="NAME", help="Another method for the report; may be repeated.")
     ] = [],  # noqa: B006 - Typer wants the list
-    residual: Annotated[
-        float | None,
-        typer.Option(
-            "--residual",
-            metavar="X",
-            parser=parse_residual,
-            help="Afterwards change the image by the least that leaves this share of the data unexplained.",
-        ),
-    ] = None,
+    residual: ResidualChoice = None,
     network: NetworkChoice = "auto",
     no_network: NoNetwork = False,
     force_network: ForceNetwork = False,

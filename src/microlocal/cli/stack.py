@@ -17,6 +17,7 @@ from microlocal.cli.choices import (
     NoNetwork,
     OutFolder,
     PixelChoice,
+    ResidualChoice,
     ScanFile,
     Slices,
     chosen_network,
@@ -70,6 +71,7 @@ def stack(
     iterations: Annotated[
         int | None, typer.Option("--iterations", metavar="N", min=1, help="Budget. Default: the method's own.")
     ] = None,
+    residual: ResidualChoice = None,
     network: NetworkChoice = "auto",
     no_network: NoNetwork = False,
     force_network: ForceNetwork = False,
@@ -125,6 +127,7 @@ def stack(
         block=block,
         form=form,
         checks=checks,
+        residual=residual,
     )
     interrupted = False
     with output_folder(out) as folder, screen.bars() as bars:

@@ -124,6 +124,7 @@ def job_of(stack: Stack, request: StackRequest, folder: Path, progress: Progress
         Journal(plan.parent / "done"),
         None if choices.network in ("", "none") else volume(folder / LEARNED),
         volume(folder / PROVENANCE, coded=True) if request.checked else None,
+        request.residual,
     )
 
 

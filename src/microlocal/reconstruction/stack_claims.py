@@ -13,6 +13,8 @@ from torch import Tensor
 
 from microlocal.certificates.base import Certificate
 from microlocal.certificates.consistency import CLAIM, certify_consistency
+from microlocal.certificates.least_change import CLAIM as NEAREST
+from microlocal.certificates.least_change import certify_least_change
 from microlocal.core.geometry import Geometry
 from microlocal.core.grid import Grid
 from microlocal.core.provenance import KINDS
@@ -42,19 +44,27 @@ class Examined:
 
 
 def examined(
-    estimate: Estimate, data: Float[Tensor, "slice angle detector"], geometry: Geometry, grid: Grid, k: int
+    found: Estimate,
+    last: Estimate,
+    data: Float[Tensor, "slice angle detector"],
+    geometry: Geometry,
+    grid: Grid,
+    k: int,
 ) -> Examined:
-    """Return what is said of slice ``k`` of an estimate, ``data`` as the method corrected them.
+    """Return what is said of slice ``k``, ``data`` as the method corrected them.
 
-    What a network did to other slices does not matter: one that it left alone has no learned part.
+    ``last`` is what the method ``found``, or the least change of that. What a network did to other slices does not
+    matter: one that it left alone has no learned part.
     """
     ray, (frame, share) = ray_of(geometry, grid), seen_of(geometry, grid)
-    image, config = estimate.image[k], of_slice(estimate.config, k)
-    learned = None if estimate.learned is None or was_left(config) else estimate.learned[k]
-    own = tuple(c for c in estimate.certificates if c.claim != CLAIM)  # that one is of the worst slice of a block
-    if learned is not None and len(own) < len(estimate.certificates):
-        epsilon = float(config["epsilon"])
-        own += (certify_consistency(ray, data[k], image - learned, image, epsilon),)
+    before, image, config = found.image[k], last.image[k], of_slice(last.config, k)
+    learned = None if found.learned is None or was_left(config) else found.learned[k]
+    claims = {c.claim for c in last.certificates}
+    own = tuple(c for c in last.certificates if c.claim not in (CLAIM, NEAREST))  # of the worst slice of a block
+    if learned is not None and CLAIM in claims:
+        own += (certify_consistency(ray, data[k], before - learned, before, float(config["epsilon"])),)
+    if NEAREST in claims:
+        own += (certify_least_change(ray, before, image, data[k], float(config["target residual"])),)
     explained = certify_explained(ray, image, data[k], config)
     return Examined(told_sources(image, learned, frame, share)[1], (explained, *own))
 

@@ -20,6 +20,7 @@ from microlocal.core.grid import Grid
 from microlocal.core.scan import Scan
 from microlocal.io.stack import Part, Stack
 from microlocal.io.volumes import Volume, digest
+from microlocal.reconstruction.data_fit import fitted
 from microlocal.reconstruction.journal import Journal, Row
 from microlocal.reconstruction.method import Estimate, Method, Settings, interrupted
 from microlocal.reconstruction.stack_claims import examined, ray_of, was_left
@@ -32,7 +33,8 @@ class Job:
 
     Parameters: ``stack``; ``numbers`` of the slices wanted; ``method`` and its ``settings``; ``grid``;
     ``center_pixels``, the axis of rotation (None: as in the file); ``arc`` of views in degrees (None: all);
-    ``block``, slices computed together; ``volume`` and ``journal`` where the results go; ``learned``, the volume of
+    ``residual``, what every slice is brought to afterwards (None: it stays as the method left it); ``block``, slices
+    computed together; ``volume`` and ``journal`` where the results go; ``learned``, the volume of
     what a network adds, None where there is none; ``provenance``, the volume of where the pixels come from, None where
     slices are not examined.
     """
@@ -49,6 +51,7 @@ class Job:
     journal: Journal
     learned: Volume | None = None
     provenance: Volume | None = None
+    residual: float | None = None
 
     def blocks(self) -> list[range]:
         """Return the slices block by block."""
@@ -83,28 +86,36 @@ def run_block(job: Job, numbers: range) -> tuple[Row, ...]:
     part = prepared(job.stack.block(numbers), job.center_pixels, job.arc)
     rows = [Row(number, error=fault) for number, fault in part.refused.items()]
     if part.scan is not None:
-        estimate = job.method(part.scan, job.grid, job.settings)
-        if interrupted(estimate.config):
+        found = job.method(part.scan, job.grid, job.settings)
+        last = found
+        if job.residual is not None:
+            last = fitted(found, ray_of(part.scan.geometry, job.grid), part.scan.data, job.residual)
+        if interrupted(last.config):
             raise KeyboardInterrupt
-        done = [_written(job, row, estimate, k) for k, row in enumerate(_told(job, part.scan, part.numbers, estimate))]
+        done = [_written(job, row, last, k) for k, row in enumerate(_told(job, part.scan, part.numbers, found, last))]
         seconds = (time.monotonic() - began) / len(done)
         rows += [replace(row, seconds=seconds) for row in done]
     job.journal.write(numbers, rows)
     return tuple(rows)
 
 
-def _told(job: Job, scan: Scan, numbers: tuple[int, ...], estimate: Estimate) -> Iterator[Row]:
-    """Yield the rows of slices, with their provenance written where the job has it, one after the other."""
-    data = estimate.correct(scan.data)
-    residuals = relative_residuals(data, scan, job.grid, estimate.image)
-    growths = _growths(data, scan, job.grid, estimate, residuals)
+def _told(job: Job, scan: Scan, numbers: tuple[int, ...], found: Estimate, last: Estimate) -> Iterator[Row]:
+    """Yield the rows of slices, with their provenance written where the job has it, one after the other.
+
+    ``last`` is what the method ``found``, brought nearer to the data where that was asked.
+    """
+    data = found.correct(scan.data)
+    before = residuals = relative_residuals(data, scan, job.grid, last.image)
+    if last is not found and found.learned is not None:
+        before = relative_residuals(data, scan, job.grid, found.image)
+    growths = _growths(data, scan, job.grid, found, before)
     for k, (number, residual, growth) in enumerate(zip(numbers, residuals, growths, strict=True)):
-        config = of_slice(estimate.config, k)
+        config = of_slice(found.config, k)
         row = Row(number, residual, network=str(config.get(NETWORK, "")), why=str(config.get(WHY, "")))
         if job.provenance is not None:
-            found = examined(estimate, data, scan.geometry, job.grid, k)
-            mark = _put(job.provenance, number - job.numbers.start, found.provenance)
-            row = replace(row, provenance=found.shares(), certificates=found.fields(), provenance_sha256=mark)
+            known = examined(found, last, data, scan.geometry, job.grid, k)
+            mark = _put(job.provenance, number - job.numbers.start, known.provenance)
+            row = replace(row, provenance=known.shares(), certificates=known.fields(), provenance_sha256=mark)
         yield replace(row, growth=None if was_left(config) else growth)
 
 

@@ -29,6 +29,7 @@ from microlocal.networks.catalogue import find_weights
 from microlocal.networks.weights import name_of, read_card
 from microlocal.operators.ray_transform import RayTransform
 from microlocal.reconstruction.claims import certify_operators
+from microlocal.reconstruction.data_fit import checked_residual
 from microlocal.reconstruction.learn_the_invisible import BASE
 from microlocal.reconstruction.method import SHA256, Estimate, Settings, interrupted
 from microlocal.reconstruction.stack_job import prepared
@@ -50,7 +51,8 @@ class StackRequest:
     file's); ``center``, "auto", "file" or a detector pixel (None: as in the file, found where it says nothing);
     ``arc`` of views in degrees; ``slices`` first and last + 1; ``block``, slices together (None: by memory); ``form``
     of the volume; ``network``, "auto", "none", the name of shipped ones or a file, and ``force``, as for
-    ``reconstruct``; ``checks``, whether every slice gets provenance and certificates (None: but for ``QUICK`` methods).
+    ``reconstruct``; ``checks``, whether every slice gets provenance and certificates (None: but for ``QUICK`` methods);
+    ``residual``, a share of the data that every slice is brought to afterwards.
     Raises InputError for a weight, iterations or a block that are not above zero.
     """
 
@@ -67,10 +69,12 @@ class StackRequest:
     network: str = "auto"
     force: bool = False
     checks: bool | None = None
+    residual: float | None = None
 
     def __post_init__(self) -> None:
         if self.weight is not None:
             positive(self.weight, "weight", "stack")
+        checked_residual(self.residual, "stack")
         for name, count in (("iterations", self.iterations), ("block", self.block)):
             if count is not None:
                 at_least(count, 1, name, "stack")
