@@ -1,6 +1,7 @@
 """Diffusion of images: kernels beside plain torch and dense matrices, what every scheme promises, and refusals."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -100,6 +101,35 @@ def test_threads_change_no_bit(coupled):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for other in ends[1:] for a, b in zip(ends[0], other, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["explicit", "fsi"])
+@pytest.mark.parametrize("coupled", [False, True])
+def test_what_an_earlier_call_left_in_memory_is_not_read(scheme, coupled):
+    """Kernels keep their memory from call to call: here a call leaves numbers that are none wherever it can."""
+
+    def run(start):
+        image = start.clone().requires_grad_()
+        result = diffuse(image, nonlinearity("perona-malik", 0.3), 5.0, 24, scheme=scheme, coupled=coupled)
+        return result.detach(), *torch.autograd.grad(result.square().sum(), image)
+
+    start = torch.rand(70, 45, generator=generator(0))
+    expected = run(start)
+    run(torch.full((90, 61), torch.nan))
+    for found, before in zip(run(start), expected, strict=True):
+        assert torch.equal(found, before)
+
+
+def test_calls_at_the_same_time_do_not_share_memory():
+    images = [torch.rand(200, 180, generator=generator(k)) for k in range(6)]
+
+    def run(image):
+        return diffuse(image, nonlinearity("perona-malik-rational", 0.3), 10.0, 40)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(run, images * 5))
+    for k, result in enumerate(found):
+        assert torch.equal(result, run(images[k % len(images)]))
 
 
 @pytest.mark.parametrize("coupled", [False, True])

@@ -9,6 +9,7 @@ plain formula is ``diffusion_torch``.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,8 +19,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from microlocal.kernels.diffusivities import OPTIONS, Kind, bend, look_up, sorted_in, tabled, weight
-from microlocal.kernels.lanes import zeros
 from microlocal.kernels.pool import at_once
+from microlocal.kernels.scratch import Room, lent
 from microlocal.kernels.threads import threads_allowed
 
 Floats = NDArray[np.floating]
@@ -32,7 +33,8 @@ _SUMMED = {"nogil": True, "cache": True, "fastmath": {"contract", "reassoc"}}  #
 _CACHE = 1 << 20  # bytes of a core's cache that a tile may take
 _LANES = 16  # numbers of a vector; rows of a tile are so much longer than these, or they would share cache lines
 _RIGHT, _SQUARE, _CELL = 2, 3, 4  # of the lines
-_STEPS, _STEPS_BACK = 10, 4  # of a launch
+_STEPS, _MOST_STEPS, _STEPS_BACK = 10, 25, 4  # of a launch
+_WORTH_A_LAUNCH = 6_000_000  # updates: waking a thread takes as long as a fifth of them
 _WORTH_A_SECOND_THREAD = 200_000  # updates of a launch
 _STORE = 1 << 29  # bytes of images kept on the way back
 
@@ -388,12 +390,18 @@ def _planned(shape: tuple[int, ...], itemsize: int, steps: int, chunk: int, copi
     return Plan(tiles, chunk, min(rows, -(-rows // tiles) + 2 * rim * chunk))
 
 
+def _launched(pixels: int) -> int:
+    """Return how many steps a launch takes: more of small images, for which threads are woken too often otherwise."""
+    return _STEPS if threads_allowed() == 1 else min(max(_STEPS, _WORTH_A_LAUNCH // max(pixels, 1)), _MOST_STEPS)
+
+
 def evolve(kind: Kind, coupled: bool, image: Images, weights: Weights) -> Images:
     """Return the images after all steps, of their dtype."""
     weights = _begun(weights, image)
     levels = 2 if bool(weights[:, :, 1].any()) else 1
-    plan = _planned(image.shape, image.itemsize, weights.shape[1], _STEPS, 2, 1)
-    return _last(kind, coupled, np.repeat(image[None], levels, axis=0), weights, plan)[0]
+    plan = _planned(image.shape, image.itemsize, weights.shape[1], _launched(image.size), 2, 1)
+    with lent() as room:
+        return _last(kind, coupled, np.repeat(image[None], levels, axis=0), weights, plan, room)[0]
 
 
 def evolve_back(
@@ -411,18 +419,19 @@ def evolve_back(
     stored = launches if launches * levels * image.nbytes <= _STORE else math.isqrt(launches)
     stride = stored * plan.chunk
     starts = [np.repeat(image[None], levels, axis=0)]
-    for first in range(0, steps - stride, stride):
-        starts.append(_last(kind, coupled, starts[-1], weights[:, first : first + stride], plan))
     transposed = weights.copy()  # β of a step brings the slope by the state two steps on
     transposed[:, :-1, 1], transposed[:, -1, 1] = weights[:, 1:, 1], 0
     slopes = np.zeros((2, *image.shape), image.dtype)
     slopes[0] = slope
     sums = np.zeros((image.shape[0], steps, 3))
-    for k in reversed(range(len(starts))):
-        part = slice(k * stride, (k + 1) * stride)
-        states = _states(kind, coupled, starts.pop(), weights[:, part], plan, stored + 1)
-        used = weights[:, part], transposed[:, part]
-        slopes, sums[:, part] = _back(kind, coupled, states, slopes, *used, plan, summed)
+    with lent() as room:
+        for first in range(0, steps - stride, stride):
+            starts.append(_last(kind, coupled, starts[-1], weights[:, first : first + stride], plan, room))
+        for k in reversed(range(len(starts))):
+            part = slice(k * stride, (k + 1) * stride)
+            states = _states(kind, coupled, starts.pop(), weights[:, part], plan, room)
+            used = weights[:, part], transposed[:, part]
+            slopes, sums[:, part] = _back(kind, coupled, states, slopes, *used, plan, summed, room)
     sums[:, 0, 1] = sums[:, 0, 0]
     return slopes[0], sums.astype(image.dtype)
 
@@ -435,22 +444,32 @@ def _begun(weights: Weights, image: Images) -> Weights:
     return weights
 
 
-def _last(kind: Kind, coupled: bool, start: Floats, weights: Weights, plan: Plan) -> Floats:
+def _last(kind: Kind, coupled: bool, start: Floats, weights: Weights, plan: Plan, room: Room) -> Floats:
     """Return the last state and, where ``start`` (level, batch, row, col) has two, the one before it."""
+    last, between = np.empty_like(start), room("between", start.shape, start.dtype)
     launches = -(-weights.shape[1] // plan.chunk)
-    return _states(kind, coupled, start, weights, plan, 2)[launches % 2]
+    _launch(kind, coupled, (last, between) if launches % 2 else (between, last), start, weights, plan, room)
+    return last
 
 
-def _states(kind: Kind, coupled: bool, start: Floats, weights: Weights, plan: Plan, slots: int) -> Floats:
-    """Return the states after every launch, in ``slots`` places in turn."""
-    states = np.empty((slots, *start.shape), start.dtype)
+def _states(kind: Kind, coupled: bool, start: Floats, weights: Weights, plan: Plan, room: Room) -> Floats:
+    """Return the states after every launch, and ``start`` before them."""
+    states = room("states", (1 + -(-weights.shape[1] // plan.chunk), *start.shape), start.dtype)
     states[0] = start
-    shares = _shares(plan, start, 2)
-    for launch in range(-(-weights.shape[1] // plan.chunk)):
-        source, target = states[launch % slots], states[(launch + 1) % slots]
-        used = np.ascontiguousarray(weights[:, launch * plan.chunk : (launch + 1) * plan.chunk])
-        at_once([partial(_tiles, kind, coupled, source, target, used, plan.tiles, *share) for share in shares])
+    _launch(kind, coupled, list(states[1:]), start, weights, plan, room)
     return states
+
+
+def _launch(
+    kind: Kind, coupled: bool, states: Sequence[Floats], start: Floats, weights: Weights, plan: Plan, room: Room
+) -> None:
+    """Take all steps, into ``states`` in turn after every launch."""
+    shares, source = _shares(plan, start, 2, room), start
+    for launch, first in enumerate(range(0, weights.shape[1], plan.chunk)):
+        target = states[launch % len(states)]
+        used = np.ascontiguousarray(weights[:, first : first + plan.chunk])
+        at_once([partial(_tiles, kind, coupled, source, target, used, plan.tiles, *share) for share in shares])
+        source = target
 
 
 def _back(
@@ -462,13 +481,14 @@ def _back(
     transposed: Weights,
     plan: Plan,
     summed: bool,
+    room: Room,
 ) -> tuple[Floats, Weights]:
     """Return slopes (2, batch, row, col) by the first state and the one before it, and those by the weights."""
     batch, steps = weights.shape[:2]
     slopes = np.empty((2, *start.shape), start.dtype)
     slopes[0] = start
     sums = np.zeros((batch, plan.tiles, steps, 3))
-    shares = _shares(plan, start, plan.chunk + 4)
+    shares = _shares(plan, start, plan.chunk + 4, room)
     launches = -(-steps // plan.chunk)
     for turn, launch in enumerate(reversed(range(launches))):
         part = slice(launch * plan.chunk, (launch + 1) * plan.chunk)
@@ -481,7 +501,7 @@ def _back(
     return slopes[launches % 2], sums.sum(axis=1)
 
 
-def _shares(plan: Plan, like: Floats, copies: int) -> list[tuple[int, int, Floats, Floats]]:
+def _shares(plan: Plan, like: Floats, copies: int, room: Room) -> list[tuple[int, int, Floats, Floats]]:
     """Return the first and last of the tiles of all images, and room for one, for every thread that is worth waking."""
     jobs, wide = like.shape[1] * plan.tiles, _wide(like.shape[-1])
     threads = min(threads_allowed(), jobs) if like[0].size * plan.chunk > _WORTH_A_SECOND_THREAD else 1
@@ -489,8 +509,8 @@ def _shares(plan: Plan, like: Floats, copies: int) -> list[tuple[int, int, Float
         (
             k * jobs // threads,
             (k + 1) * jobs // threads,
-            zeros((copies, plan.rows, wide + _LANES), like.dtype),
-            zeros((5, wide + _LANES), like.dtype),
+            room(f"tile {k}", (copies, plan.rows, wide + _LANES), like.dtype),
+            room(f"lines {k}", (5, wide + _LANES), like.dtype),
         )
         for k in range(threads)
     ]
