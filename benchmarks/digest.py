@@ -26,7 +26,7 @@ BEST_KNOWN = (
     "seconds of tv, parallel",
     "PSNR of shrinkage, dB",
     "worst ‖N(u + d) - N(u)‖ / ‖d‖ of nonexpansive",
-    "exponential: ours plain diffusion",
+    "rational: ours plain diffusion",
     "boundaries, model network, less its surround",
     "median error of directions, shearlet",
     "patch accuracy, network",
