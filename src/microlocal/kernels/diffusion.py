@@ -34,7 +34,7 @@ _CACHE = 1 << 20  # bytes of a core's cache that a tile may take
 _LANES = 16  # numbers of a vector; rows of a tile are so much longer than these, or they would share cache lines
 _RIGHT, _SQUARE, _CELL = 2, 3, 4  # of the lines
 _STEPS, _MOST_STEPS, _STEPS_BACK = 10, 25, 4  # of a launch
-_WORTH_A_LAUNCH = 6_000_000  # updates: waking a thread takes as long as a fifth of them
+_WORTH_A_LAUNCH = 6_000_000  # updates: waking threads takes as long as a tenth of them
 _WORTH_A_SECOND_THREAD = 200_000  # updates of a launch
 _STORE = 1 << 29  # bytes of images kept on the way back
 
