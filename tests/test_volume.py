@@ -322,7 +322,7 @@ def test_what_ctrl_c_ended_is_gone_on_with(tmp_path: Path, form: str) -> None:
     reconstruct_volume(scan, tmp_path / "whole", request)
     one, other = (volume_at(folder, form, TALL.shape, 0, 0.2, "mm") for folder in (out, tmp_path / "whole"))
     assert all(np.array_equal(one.read(k), other.read(k)) for k in range(80))
-    assert one.read(79).any()
+    assert all(one.read(k).any() for k in (10, 40, 70))
     assert told(out) == told(tmp_path / "whole")
     assert sorted(path.name for path in out.iterdir()) == sorted(p.name for p in (tmp_path / "whole").iterdir())
     with pytest.raises(OutputError, match="a folder without a volume"):
